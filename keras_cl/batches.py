@@ -1,0 +1,65 @@
+"""The `tf.data` pipeline of a task: chunks of many batches, shuffled by index vectors.
+
+A chunk holds `K` batches, so that one compiled loop can run `K` training steps without going back to Python.
+An epoch's order is one shuffled index vector, and a chunk one gather: no work is done for each element.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Batch(NamedTuple):
+    """Rows of one training step, or of `K` steps with a leading axis more.
+
+    Attributes:
+      x: raw images `[B, *input_shape]`.
+      y: output units `[B]` int32.
+      task: index of the task that each row belongs to, `[B]` int32.
+      weight: 1 for a row, 0 for the padding that fills the last batch of an epoch, `[B]` float32.
+    """
+
+    x: tf.Tensor
+    y: tf.Tensor
+    task: tf.Tensor
+    weight: tf.Tensor
+
+
+def chunk_length(batch_size, row_bytes, target=16 * 2**20, most=128):
+    """Number of batches in a chunk: at most `most`, and about `target` bytes of images."""
+    return int(max(1, min(most, target // max(1, batch_size * row_bytes))))
+
+
+def chunks(x, y, task, *, batch_size, seed, length):
+    """Endlessly reshufflable dataset of `(Batch [K, B, ...], number of real steps)`.
+
+    Every iteration over it is one epoch: each row exactly once, in an order that depends on `seed` and on how
+    often the dataset was iterated before. The last batch is filled with rows of weight 0.
+
+    Args:
+      x, y, task: arrays with one entry a row.
+      batch_size: rows a step, B.
+      seed: non-negative integer.
+      length: steps a chunk, K.
+    """
+    rows = len(x)
+    steps = -(-rows // batch_size)
+    count = -(-steps // length)
+    x, y, task = tf.constant(x), tf.constant(y, tf.int32), tf.constant(task, tf.int32)
+
+    def epoch(draw):
+        order = tf.random.experimental.stateless_shuffle(tf.range(rows), tf.stack([draw, seed]))
+        order = tf.pad(order, [[0, count * length * batch_size - rows]], constant_values=rows)
+        return tf.data.Dataset.from_tensor_slices(tf.reshape(order, [count, length, batch_size]))
+
+    def gather(order):
+        row = tf.minimum(order, rows - 1)
+        weight = tf.cast(order < rows, tf.float32)
+        real = tf.math.count_nonzero(weight[:, 0], dtype=tf.int32)
+        batch = Batch(tf.gather(x, row), tf.gather(y, row), tf.gather(task, row), weight)
+        return batch, real
+
+    # One new number for every iteration over the dataset, the same ones in every process.
+    draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
+    data = draws.flat_map(epoch).apply(tf.data.experimental.assert_cardinality(count))
+    return data.map(gather).prefetch(2)

@@ -1,0 +1,34 @@
+"""What the program says when it is given something it cannot use: one sentence, no traceback."""
+
+import difflib
+
+
+class InputError(ValueError):
+    """Something that a user gave or provided is unusable; the message is the whole explanation."""
+
+
+def pick(what, given, options):
+    """Returns `given` if it is one of `options`.
+
+    Raises:
+      InputError: naming what was given, what is possible and the nearest name.
+    """
+    options = list(options)
+    if given in options:
+        return given
+    raise InputError(
+        f"{what} {given!r} is not known; possible: {', '.join(map(str, options))}."
+        + did_you_mean(given, options)
+    )
+
+
+def did_you_mean(given, options):
+    """' Did you mean x?' when some option is close to what was given, else ''."""
+    near = difflib.get_close_matches(str(given), list(map(str, options)), n=1, cutoff=0.5)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def require(condition, message):
+    """Raises `InputError(message)` unless `condition` holds."""
+    if not condition:
+        raise InputError(message)

@@ -1,0 +1,50 @@
+"""The compiled training loop: many `train_step`s for one call from Python.
+
+A step of the published regimes costs less than its launch, so `ContinualModel.fit` hands a chunk of batches
+to one compiled loop. With XLA the loop is one program; without, it is a graph that runs the same `train_step`.
+"""
+
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_cl.batches import Batch
+from keras_cl.errors import require
+
+
+def prefers_xla(network):
+    """Whether the XLA loop is the faster one for `network` on the device at hand.
+
+    Measured: dense networks gain 1.2 to 1.8 times on a CPU over the same loop without XLA; convolutions lose
+    several times there, because XLA does not call the CPU's convolution library. Accelerators gain throughout.
+    """
+    convolves = any(isinstance(layer, keras.layers.Conv1D.__base__) for layer in network.submodules)
+    return not convolves or bool(tf.config.list_logical_devices("GPU"))
+
+
+def train_function(model, jit):
+    """The function of an iterator that Keras's `fit` calls: runs one chunk, returns the metrics.
+
+    Args:
+      model: a `ContinualModel`; its `train_step` takes one `Batch`.
+      jit: whether XLA compiles the loop.
+    """
+
+    def steps(chunk, count):
+        for k in tf.range(count):
+            model.train_step(Batch(*(part[k] for part in chunk)))
+        return {metric.name: metric.result() for metric in model.metrics}
+
+    if not model.run_eagerly:
+        steps = tf.function(steps, jit_compile=jit, reduce_retracing=True)
+
+    def run(iterator):
+        element = next(iterator)
+        require(
+            isinstance(element, tuple) and isinstance(element[0], Batch),
+            "fit takes model.batches(task, batch_size=...), not plain arrays or data sets: every row must "
+            "know its task.",
+        )
+        return steps(*element)
+
+    run.steps = steps  # a test counts its traces
+    return run

@@ -1,0 +1,104 @@
+"""Elastic weight consolidation: weights that mattered to earlier tasks are held near their old values.
+
+Kirkpatrick et al. 2017 (arXiv:1612.00796); online form: Schwarz et al. 2018 (arXiv:1805.06370); the kinds of
+Fisher information: van de Ven 2025 (arXiv:2502.11756). Left out: Kronecker-factored approximations.
+"""
+
+from typing import Literal, get_args
+
+import tensorflow as tf
+
+from keras_cl import importance
+from keras_cl.bits import seed_of
+from keras_cl.errors import pick, require
+from keras_cl.model import ContinualModel
+from keras_cl.quadratic import QuadraticPenalty
+
+Kind = Literal["exact", "sample", "empirical", "argmax", "batched"]
+Normalise = Literal["none", "max", "minmax", "mean1"]
+
+
+class EWC(ContinualModel):
+    """L = CE_t + strength/2 * sum_{k<t} sum_i F_{k,i} (theta_i - theta*_{k,i})^2   (eq. 3 of the paper)
+
+    F_k is the diagonal of the Fisher information of task k at its end, theta*_k the weights there. The sum over
+    earlier tasks is kept as one quadratic, so time and memory do not grow with the number of tasks.
+
+    In the class-incremental scenario EWC alone is expected to forget nearly everything: no row shows an old
+    class beside a new one.
+
+    Args:
+      network: raw images to logits.
+      strength: lambda, weight of the penalty.
+      online: one running Fisher and the last anchor only (Schwarz et al.) in place of all anchors.
+      gamma: decay of the running Fisher of the online form, in (0, 1].
+      fisher: exact, expectation over all labels; sample, one label drawn from the network's answer; empirical,
+        the true label; argmax, the likeliest label; batched, squared mean gradient of a batch (for comparison
+        only: its scale depends on the batch size).
+      n_samples: rows that the Fisher is estimated on, 0 for all.
+      fisher_batch: rows of a batch of the batched kind.
+      normalise: none; max, divided by the largest entry; minmax, to [0, 1] over all weights; mean1, to mean 1.
+      half_penalty: whether the penalty has the factor 1/2.
+    """
+
+    expectations = {
+        "class": "A regulariser alone forgets nearly everything in the class-incremental scenario: "
+        "this is expected, not a fault."
+    }
+
+    def __init__(
+        self,
+        network,
+        *,
+        strength: float = 100.0,
+        online: bool = False,
+        gamma: float = 1.0,
+        fisher: Kind = "exact",
+        n_samples: int = 0,
+        fisher_batch: int = 128,
+        normalise: Normalise = "none",
+        half_penalty: bool = True,
+        **base,
+    ):
+        require(strength >= 0, f"strength is {strength}; it must not be negative.")
+        require(0 < gamma <= 1, f"gamma is {gamma}; it must be above 0 and at most 1.")
+        require(
+            online or gamma == 1,
+            f"gamma is {gamma}, but only the online form decays: give online too.",
+        )
+        require(
+            n_samples >= 0, f"n_samples is {n_samples}; it must not be negative (0 means all rows)."
+        )
+        require(fisher_batch >= 1, f"fisher_batch is {fisher_batch}; it must be at least 1.")
+        super().__init__(network, **base)
+        self.online, self.gamma = online, gamma
+        self.normalise = pick("normalise", normalise, get_args(Normalise))
+        pick("fisher", fisher, get_args(Kind))
+        self._fisher = importance.Fisher(
+            network, fisher, n_samples=n_samples, batch_size=fisher_batch
+        )
+        self.penalty = QuadraticPenalty(network.trainable_variables, strength, half_penalty)
+
+    def train_step(self, batch):
+        with tf.GradientTape() as tape:
+            logits = self.logits(batch)
+            loss = self.task_loss(batch, logits)
+        gradients = self.gradients(tape, loss)
+        pull = self.penalty.gradient()  # strength * F (theta - theta*)
+        self.apply([g + p for g, p in zip(gradients, pull, strict=True)])  # gradient of eq. 3
+        return self.results(batch, logits)
+
+    def end_task(self, task):
+        x, y = task.train.open()
+        answering = task.stream.class_mask[task.index]
+        F = self._fisher(x, y, answering, seed=seed_of(self.seed, task.index, 2))  # noqa: N806
+        F = importance.normalised(F, self.normalise)
+        if (
+            self.online
+        ):  # Fbar_t = gamma Fbar_{t-1} + F_t; the penalty is on gamma Fbar_t, around theta
+            running = [old.numpy() for old in self.penalty.importance]
+            self.penalty.replace(
+                [self.gamma * (old + new) for old, new in zip(running, F, strict=True)]
+            )
+        else:
+            self.penalty.add(F)

@@ -1,0 +1,19 @@
+"""Joint: forget the order of tasks and train on everything at once. The upper bound."""
+
+from keras_cl.methods.cumulative import Cumulative
+
+
+class Joint(Cumulative):
+    """At task t, starts again from the initial weights and trains on all rows of tasks 1 to t.
+
+    The last row of its matrix is offline training on the whole stream, the diagonal the reference a*_k of
+    intransigence (Chaudhry et al. 2018, arXiv:1801.10112). Needs all earlier data: a bound, not a method.
+    """
+
+    def __init__(self, network, **base):
+        super().__init__(network, **base)
+        self._initial_weights = network.get_weights()
+
+    def begin_task(self, task):
+        self.network.set_weights(self._initial_weights)
+        super().begin_task(task)

@@ -1,0 +1,252 @@
+"""ContinualModel: what every continual-learning method is made of.
+
+A method is a `tf_keras.Model` around a network. It overrides `train_step` (how one step is taken),
+`begin_task` and `end_task`; everything else that a step needs stands here, so that a method shows only what
+is its own. The network is what is exported; the model, with the method's state and the optimizer, is what is
+checkpointed.
+"""
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_cl import batches, loop
+from keras_cl.bits import seed_of
+from keras_cl.errors import InputError, require
+
+MASKED = -1e9  # logit of a class that may not answer; finite, because -inf * 0 is NaN
+EVALUATION_ROWS = 2000  # rows of a forward pass outside of training
+
+
+class ContinualModel(keras.Model):
+    """Base class of all methods.
+
+    Args:
+      network: `tf_keras.Model` from raw images `[B, *input_shape]` to logits `[B, C]`.
+      seed: of everything random in training; a task begins by reseeding from (seed, task index).
+      reset_optimizer: whether a task begins with a fresh optimizer state.
+    """
+
+    # Scenarios in which the method makes sense; the program refuses the others before reading data.
+    scenarios = ("task", "domain", "class")
+    # A sentence for results that look like a fault and are not, by scenario.
+    expectations = {}
+
+    def __init__(self, network, *, seed=0, reset_optimizer=True, name=None):
+        super().__init__(name=name or type(self).__name__.lower())
+        self.network = network
+        self.seed = seed
+        self.reset_optimizer = reset_optimizer
+        self.task = tf.Variable(0, trainable=False, name="task")
+        self._loss = keras.metrics.Mean("loss")
+        self._accuracy = keras.metrics.Mean("accuracy")
+        self._forward = tf.function(lambda x: network(x, training=False), reduce_retracing=True)
+        self._class_mask = self._scenario = None
+
+    def compile(self, optimizer="adam", *, jit=None, run_eagerly=False):
+        """Sets the optimizer and how steps are run.
+
+        Args:
+          optimizer: a tf_keras optimizer or its name.
+          jit: whether XLA compiles the training loop; None chooses by what was measured for the network.
+          run_eagerly: run step by step in Python, to debug a `train_step`.
+        """
+        optimizer = keras.optimizers.get(optimizer)
+        if self.network.compute_dtype == "float16":
+            optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
+        super().compile(optimizer=optimizer, run_eagerly=run_eagerly)
+        self.jit = loop.prefers_xla(self.network) if jit is None else jit
+        self.optimizer.build(self.network.trainable_variables)
+        self._fresh_optimizer = [_constant(v) for v in self._optimizer_state()]
+
+    # ---- hooks: a method overrides these -----------------------------------------------------------------
+
+    def begin_task(self, task):
+        """Prepares for training on `task`. Nothing random carries over from earlier tasks."""
+        self._bind(task.stream)
+        self.task.assign(task.index)
+        for place, layer in enumerate(self.network.submodules):
+            if hasattr(layer, "reseed"):
+                layer.reseed(seed_of(self.seed, task.index, 1, place))
+        if self.reset_optimizer:
+            for variable, value in zip(self._optimizer_state(), self._fresh_optimizer, strict=True):
+                variable.assign(tf.fill(variable.shape, value))
+
+    def train_step(self, batch):
+        """Takes one step on a `Batch` and returns `self.results(...)`. No Python branch on the task here:
+        the step is traced once for the whole stream."""
+        raise NotImplementedError(f"{type(self).__name__} has no train_step")
+
+    def end_task(self, task):
+        """Called after the last step on `task`, before the model is evaluated."""
+
+    def training_tasks(self, task):
+        """The tasks whose rows are trained on while `task` is current; more than it only for upper bounds."""
+        return [task]
+
+    # ---- what a train_step is made of --------------------------------------------------------------------
+
+    def logits(self, batch):
+        """Logits `[B, C]` in training mode, `MASKED` where a class may not answer."""
+        return self._masked(self.network(batch.x, training=True), batch.task)
+
+    def task_loss(self, batch, logits):
+        """Mean cross entropy of the batch, with the network's own regularisation losses if it has any."""
+        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, logits)
+        return tf.math.add_n([_weighted_mean(entropy, batch.weight), *self.network.losses])
+
+    def gradients(self, tape, loss):
+        """Gradient of `loss` by the network's trainable variables; zero where it does not depend on one."""
+        scaled = isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer)
+        if scaled:
+            with tape:
+                loss = self.optimizer.get_scaled_loss(loss)
+        gradients = tape.gradient(
+            loss,
+            self.network.trainable_variables,
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+        return self.optimizer.get_unscaled_gradients(gradients) if scaled else gradients
+
+    def apply(self, gradients):
+        """Lets the optimizer take its step."""
+        self.optimizer.apply_gradients(
+            zip(gradients, self.network.trainable_variables, strict=True)
+        )
+
+    def results(self, batch, logits):
+        """Updates loss and accuracy of the epoch with this batch and returns them."""
+        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, logits)
+        correct = tf.argmax(logits, axis=1, output_type=tf.int32) == batch.y
+        self._loss.update_state(entropy, batch.weight)
+        self._accuracy.update_state(tf.cast(correct, tf.float32), batch.weight)
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    # ---- data and evaluation -----------------------------------------------------------------------------
+
+    def batches(self, task, batch_size=128):
+        """The `tf.data.Dataset` that `fit` takes: chunks of batches of `task`'s training rows.
+
+        Raises:
+          InputError: if the task has fewer rows than a batch.
+        """
+        require(batch_size >= 1, f"batch_size is {batch_size}; it must be at least 1.")
+        opened = [(*part.train.open(), part.index) for part in self.training_tasks(task)]
+        x, y = (_joined([part[i] for part in opened]) for i in (0, 1))
+        own = np.repeat([part[2] for part in opened], [len(part[1]) for part in opened])
+        require(
+            len(x) >= batch_size,
+            f"batch_size is {batch_size} and task {task.number} has only {len(x)} training rows; give at "
+            f"most that many.",
+        )
+        return batches.chunks(
+            x,
+            y,
+            own,
+            batch_size=batch_size,
+            seed=seed_of(self.seed, task.index, 0),
+            length=batches.chunk_length(batch_size, x[0].nbytes),
+        )
+
+    def predict_logits(self, x):
+        """Unmasked logits `[n, C]` of raw images, in inference mode."""
+        blocks = [x[start : start + EVALUATION_ROWS] for start in range(0, len(x), EVALUATION_ROWS)]
+        return np.concatenate([self._forward(tf.constant(block)).numpy() for block in blocks])
+
+    def predict_units(self, x, mask):
+        """Most likely output unit `[n]` of raw images among those where `mask` `[C]` is true."""
+        return np.where(mask, self.predict_logits(x), -np.inf).argmax(axis=1)
+
+    def accuracies(self, stream, after=None, part="test"):
+        """Accuracy on every task: one row of the accuracy matrix.
+
+        Args:
+          stream: a `Stream`.
+          after: number of tasks learned so far, 0 for an untrained network; by default those begun.
+          part: "test" or "valid".
+
+        Returns:
+          float array `[T]`; NaN for tasks whose classes may not answer yet (class-incremental).
+        """
+        after = (int(self.task.numpy()) + 1 if self._scenario else 0) if after is None else after
+        row = np.full(len(stream), np.nan)
+        for task in stream:
+            mask = answering(stream, task.index, after)
+            if mask is not None:
+                x, y = stream.split(task.index, part).open()
+                row[task.index] = np.mean(self.predict_units(x, mask) == y)
+        return row
+
+    @property
+    def method_variables(self):
+        """What the method remembers between tasks beyond the network: importances, anchors, memories."""
+        other = [
+            self.task,
+            *self.network.variables,
+            *(v for m in self.metrics for v in m.variables),
+        ]
+        known = {id(variable) for variable in other}
+        return [variable for variable in self.variables if id(variable) not in known]
+
+    # ---- Keras -------------------------------------------------------------------------------------------
+
+    def call(self, x, training=None):
+        return self.network(x, training=training)
+
+    @property
+    def metrics(self):
+        return [self._loss, self._accuracy]
+
+    def make_train_function(self, force=False):
+        """The seam by which `fit` runs `K` steps a call (see `keras_cl.loop`)."""
+        if self.train_function is None or force:
+            require(
+                self._scenario,
+                "Call begin_task(task) before fit: the step needs the stream's class mask.",
+            )
+            self.train_function = loop.train_function(self, self.jit)
+        return self.train_function
+
+    def _bind(self, stream):
+        """Fixes the class mask at the first task; it is a constant of the traced step."""
+        outputs = self.network.output_shape[-1]
+        require(
+            outputs == stream.num_classes,
+            f"The network has {outputs} outputs and the {stream.scenario}-incremental stream "
+            f"{stream.name} needs {stream.num_classes}.",
+        )
+        if self._scenario is None:
+            self._scenario, self._class_mask = stream.scenario, tf.constant(stream.class_mask)
+        elif not np.array_equal(self._class_mask, stream.class_mask):
+            raise InputError("A model learns one stream; make a new model for another one.")
+
+    def _masked(self, logits, task):
+        if self._scenario == "domain":
+            return logits
+        # A row of the past keeps its own task's mask where the task is known; else all classes seen answer.
+        mask = tf.gather(self._class_mask, task if self._scenario == "task" else self.task)
+        return tf.where(mask, logits, MASKED)
+
+    def _optimizer_state(self):
+        rate = getattr(self.optimizer, "inner_optimizer", self.optimizer)._learning_rate
+        return [variable for variable in self.optimizer.variables if variable is not rate]
+
+
+def answering(stream, index, after):
+    """Classes `[C]` that may answer on task `index` after `after` tasks; None if that cannot be measured."""
+    if stream.scenario != "class":
+        return stream.class_mask[index]
+    return stream.class_mask[after - 1] if index < after else None
+
+
+def _weighted_mean(values, weight):
+    return tf.reduce_sum(values * weight) / tf.reduce_sum(weight)
+
+
+def _joined(arrays):
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _constant(variable):
+    """The one value that all entries of a fresh optimizer variable have."""
+    return variable.numpy().flat[0]

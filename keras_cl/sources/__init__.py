@@ -1,0 +1,44 @@
+"""Where images and labels come from: embedded digits, tensorflow-datasets, or your own arrays."""
+
+from keras_cl.errors import pick
+from keras_cl.source import Source
+from keras_cl.sources import digits, npz, tfds
+
+__all__ = ["Source", "from_arrays", "source"]
+
+
+def from_arrays(x_train, y_train, x_test, y_test, name="arrays"):
+    """A source over arrays in memory.
+
+    Args:
+      x_train, x_test: images `[n, height, width]`, `[n, height, width, channels]` or rows `[n, features]`,
+        bytes (scaled by 1/255) or floats (taken as they are).
+      y_train, y_test: integer labels `[n]`; every test label must occur in training.
+      name: what it is called in messages and results.
+
+    Raises:
+      InputError: naming the array and what is wrong with it.
+    """
+    return npz.checked(name, x_train, y_train, x_test, y_test)
+
+
+def source(name, *, data_dir="", cache_dir=""):
+    """The source that `name` stands for.
+
+    Args:
+      name: "digits", a tensorflow-datasets name of `tfds.SHAPES`, or the path of an .npz file; a `Source` is
+        returned as it is.
+      data_dir: folder of prepared tensorflow-datasets; empty for that library's own default.
+      cache_dir: folder for decoded arrays; empty for `~/.cache/keras_cl`.
+
+    Raises:
+      InputError: for an unknown name or an unusable file.
+    """
+    if isinstance(name, Source):
+        return name
+    if name == "digits":
+        return digits.digits()
+    if name.endswith(".npz"):
+        return npz.npz(name)
+    pick("dataset", name, ["digits", *tfds.SHAPES, "path/to/file.npz"])
+    return tfds.tfds(name, data_dir=data_dir, cache_dir=cache_dir)

@@ -1,0 +1,108 @@
+"""Your own arrays: an .npz file with x_train, y_train, x_test and y_test, checked before anything is trained."""
+
+import functools
+import zipfile
+
+import numpy as np
+
+from keras_cl.errors import InputError, require
+from keras_cl.source import Source, scale_of
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def npz(path):
+    """Source over the arrays of the .npz file at `path` (see `sources.from_arrays` for what they must be)."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [key for key in KEYS if key not in file]
+            require(
+                not missing,
+                f"{path} has no {' and no '.join(missing)}; it must hold {', '.join(KEYS)} "
+                f"and holds {', '.join(file) or 'nothing'}.",
+            )
+            arrays = [file[key] for key in KEYS]
+    except FileNotFoundError:
+        raise InputError(f"There is no file {path}.") from None
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{path} cannot be read as an .npz file of plain arrays: {error}"
+        ) from None
+    return checked(path, *arrays)
+
+
+def checked(name, x_train, y_train, x_test, y_test):
+    """Source over four arrays, or one sentence about the first thing that is wrong with them."""
+    x_train, x_test = (
+        _images(name, key, x) for key, x in (("x_train", x_train), ("x_test", x_test))
+    )
+    y_train, y_test = (
+        _labels(name, key, y) for key, y in (("y_train", y_train), ("y_test", y_test))
+    )
+    for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
+        require(
+            len(x) == len(y) > 0,
+            f"{name}: x_{part} has {len(x)} rows and y_{part} has {len(y)}; "
+            "they must have the same number, at least one.",
+        )
+    require(
+        x_train.shape[1:] == x_test.shape[1:] and x_train.dtype == x_test.dtype,
+        f"{name}: x_train holds {x_train.shape[1:]} images of {x_train.dtype}, x_test "
+        f"{x_test.shape[1:]} of {x_test.dtype}; both must be alike.",
+    )
+    classes = np.unique(y_train)
+    strange = np.setdiff1d(y_test, classes)
+    require(
+        not len(strange),
+        f"{name}: y_test has the label {strange[:1].tolist()[0] if len(strange) else ''}, "
+        f"which y_train never has; known labels are {_listed(classes)}.",
+    )
+    arrays = ((x_train, y_train), (x_test, y_test))
+    return Source(
+        name,
+        x_train.shape[1:],
+        tuple(classes.tolist()),
+        scale_of(x_train.dtype),
+        functools.partial(lambda loaded: loaded, arrays),
+    )
+
+
+def _images(name, key, x):
+    x = np.asarray(x)
+    require(
+        x.dtype == np.uint8 or np.issubdtype(x.dtype, np.floating),
+        f"{name}: {key} is of type {x.dtype}; images must be uint8 (0 to 255) or floats.",
+    )
+    require(
+        x.ndim in (2, 3, 4),
+        f"{name}: {key} has shape {x.shape}; it must be [n, height, width], "
+        "[n, height, width, channels] or [n, features].",
+    )
+    if x.dtype != np.uint8:
+        x = x.astype(np.float32, copy=False)
+        broken = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))
+        require(
+            not len(broken),
+            f"{name}: {key} has NaN or infinite values in {len(broken)} rows, first in row "
+            f"{broken[0] if len(broken) else ''}.",
+        )
+    return x[..., np.newaxis] if x.ndim == 3 else x
+
+
+def _labels(name, key, y):
+    y = np.asarray(y)
+    require(
+        y.ndim == 1 and (np.issubdtype(y.dtype, np.integer) or np.all(np.mod(y, 1) == 0)),
+        f"{name}: {key} has shape {y.shape} and type {y.dtype}; labels must be whole numbers, one a row.",
+    )
+    require(
+        not len(y) or (y.min() >= 0 and y.max() < 2**31),
+        f"{name}: {key} has the label {y.min() if len(y) else ''}; labels must not be negative.",
+    )
+    return y.astype(np.int32)
+
+
+def _listed(classes):
+    return ", ".join(map(str, classes[:20])) + (", ..." if len(classes) > 20 else "")

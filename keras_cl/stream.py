@@ -1,0 +1,203 @@
+"""A task stream: an immutable sequence of tasks over one source of images.
+
+Scenarios follow van de Ven & Tolias 2019 (arXiv:1904.07734). In the *task*-incremental scenario the task of a
+row is known and only its own classes may answer; in the *domain*-incremental one all tasks share the same
+outputs; in the *class*-incremental one every class seen so far may answer. All three are one boolean matrix,
+`Stream.class_mask`: heads are not modules here, and shapes never change along a stream.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
+
+import numpy as np
+
+from keras_cl.errors import pick, require
+
+Scenario = Literal["task", "domain", "class"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """Some rows of a source as one task sees them; opened on demand, never stored.
+
+    Attributes:
+      rows: indices into the source's arrays, ascending.
+      open: function that returns `(x, y)`: raw images `[n, *input_shape]` and output units `[n]` int32.
+    """
+
+    rows: np.ndarray
+    open: Callable[[], tuple[np.ndarray, np.ndarray]]
+
+    def __len__(self):
+        return len(self.rows)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+    """One task of a stream.
+
+    Attributes:
+      stream: the stream that it belongs to.
+      index: position in the stream, from 0.
+      classes: its original labels, in the order of its output units.
+    """
+
+    stream: "Stream"
+    index: int
+    classes: tuple[int, ...]
+
+    @property
+    def number(self):
+        """Position from 1, as people and exported versions count."""
+        return self.index + 1
+
+    @property
+    def seen(self):
+        """The tasks up to and including this one."""
+        return self.stream[: self.index + 1]
+
+    @property
+    def train(self):
+        return self.stream.split(self.index, "train")
+
+    @property
+    def valid(self):
+        return self.stream.split(self.index, "valid")
+
+    @property
+    def test(self):
+        return self.stream.split(self.index, "test")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stream(Sequence):
+    """An immutable sequence of tasks; indexing gives a `Task`, slicing a shorter `Stream`.
+
+    Args:
+      name: what it is called in results, for example "permuted mnist".
+      scenario: "task", "domain" or "class".
+      source: where images and labels come from (`keras_cl.sources.Source`).
+      task_classes: the original labels of every task.
+      views: one function a task, raw images `[n, *source.input_shape]` to `[n, *input_shape]`, same dtype.
+      input_shape: shape of an image after the view.
+      valid_fraction: share of every class of the training data that is kept for validation, in [0, 1).
+      seed: decides which rows are kept for validation.
+
+    Attributes:
+      labels: int array `[T, C]`: the original label that output unit c stands for in task t; -1 where the
+        task does not use the unit.
+      class_mask: bool array `[T, C]`: the units that may answer when the task is t.
+    """
+
+    name: str
+    scenario: str
+    source: object
+    task_classes: tuple[tuple[int, ...], ...]
+    views: tuple[Callable[[np.ndarray], np.ndarray], ...]
+    input_shape: tuple[int, ...]
+    valid_fraction: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self):
+        pick("scenario", self.scenario, get_args(Scenario))
+        require(
+            0 <= self.valid_fraction < 1,
+            f"valid_fraction is {self.valid_fraction}; it must be at least 0 and below 1.",
+        )
+
+    def __len__(self):
+        return len(self.task_classes)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            kept = range(len(self))[index]
+            return _Part(self, kept)
+        index = range(len(self))[index]
+        return Task(self, index, self.task_classes[index])
+
+    @property
+    def num_classes(self):
+        """Number of output units, C."""
+        return self.labels.shape[1]
+
+    @functools.cached_property
+    def labels(self):
+        tasks, known = self.task_classes, self.source.classes
+        if self.scenario == "domain":  # a unit is a position within the task, shared by all tasks
+            table = np.full((len(tasks), max(map(len, tasks))), -1)
+            for t, classes in enumerate(tasks):
+                table[t, : len(classes)] = classes
+        elif len(set().union(*tasks)) == sum(
+            map(len, tasks)
+        ):  # tasks share no class: a unit is a class
+            table = np.where([np.isin(known, classes) for classes in tasks], known, -1)
+        else:  # tasks share classes: every task has units of its own
+            width = np.cumsum([0, *map(len, tasks)])
+            table = np.full((len(tasks), width[-1]), -1)
+            for t, classes in enumerate(tasks):
+                table[t, width[t] : width[t + 1]] = classes
+        return table
+
+    @functools.cached_property
+    def class_mask(self):
+        own = self.labels >= 0
+        if self.scenario == "task":
+            return own
+        if self.scenario == "class":
+            return np.logical_or.accumulate(own)
+        return np.ones_like(own)
+
+    def split(self, index, part):
+        """The `Split` of task `index` named `part`: "train", "valid" or "test"."""
+        rows = self._rows[part][index]
+        return Split(rows, functools.partial(self._open, index, part, rows))
+
+    def _open(self, index, part, rows):
+        x, y = self.source.test if part == "test" else self.source.train
+        everything = len(rows) == len(x)
+        x, y = (x, y) if everything else (x[rows], y[rows])
+        return self.views[index](x), self._units(index)[np.searchsorted(self.source.classes, y)]
+
+    def _units(self, index):
+        """int32 array: position of a label in `source.classes` to the output unit in task `index`."""
+        units = np.full(len(self.source.classes), -1, np.int32)
+        used = np.flatnonzero(self.labels[index] >= 0)
+        units[np.searchsorted(self.source.classes, self.labels[index][used])] = used
+        return units
+
+    @functools.cached_property
+    def _rows(self):
+        y_train, y_test = self.source.train[1], self.source.test[1]
+        valid = self._validation_rows(y_train)
+        parts = {"train": (y_train, ~valid), "valid": (y_train, valid), "test": (y_test, True)}
+        return {
+            part: [np.flatnonzero(np.isin(y, classes) & kept) for classes in self.task_classes]
+            for part, (y, kept) in parts.items()
+        }
+
+    def _validation_rows(self, y):
+        chosen = np.zeros(len(y), bool)
+        if self.valid_fraction:
+            rng = np.random.default_rng([self.seed, 1])
+            for label in self.source.classes:
+                rows = np.flatnonzero(y == label)
+                count = round(self.valid_fraction * len(rows))
+                chosen[rng.choice(rows, count, replace=False)] = True
+        return chosen
+
+
+class _Part(Sequence):
+    """Some tasks of a stream, in order; each still knows its place in the whole."""
+
+    def __init__(self, stream, indices):
+        self._stream, self._indices = stream, indices
+
+    def __len__(self):
+        return len(self._indices)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return _Part(self._stream, self._indices[index])
+        return self._stream[self._indices[index]]

@@ -1,0 +1,130 @@
+"""Rotated images: every task shows all classes, turned by an angle of its own.
+
+Lopez-Paz & Ranzato 2017 (arXiv:1706.08840) draw the angles; the default here is deterministic, equal steps
+from 0 to 180 degrees.
+"""
+
+import functools
+from typing import Literal, get_args
+
+import numpy as np
+
+from keras_cl.errors import pick, require
+from keras_cl.sources import source
+from keras_cl.stream import Scenario, Stream
+
+Angles = Literal["even", "bins", "uniform"]
+Interpolation = Literal["nearest", "bilinear"]
+
+
+def rotated(
+    dataset="digits",
+    *,
+    tasks: int = 5,
+    scenario: Scenario = "domain",
+    angles: tuple[float, ...] = (),
+    rule: Angles = "even",
+    max_angle: float = 180.0,
+    interpolation: Interpolation = "nearest",
+    valid_fraction: float = 0.0,
+    seed: int = 0,
+    data_dir: str = "",
+    cache_dir: str = "",
+):
+    """Returns the `Stream` of `tasks` rotations of a data set.
+
+    Args:
+      dataset: name, .npz path or `Source`; images, not plain rows.
+      tasks: number of tasks.
+      scenario: task, domain or class incremental; the usual reading is domain.
+      angles: degrees of every task, counter-clockwise; empty to follow `rule`.
+      rule: even, task t turns by t * max_angle / tasks; bins, one draw in each of `tasks` equal bins of
+        [0, max_angle] (GEM); uniform, one draw in [0, max_angle] a task.
+      max_angle: upper end of the range of angles, in degrees.
+      interpolation: nearest or bilinear; outside of the image is 0.
+      valid_fraction: share of the training rows of every class kept for validation.
+      seed: of drawn angles and the validation rows; not the model's seed.
+      data_dir: folder of prepared tensorflow-datasets.
+      cache_dir: folder for decoded arrays.
+    """
+    data = source(dataset, data_dir=data_dir, cache_dir=cache_dir)
+    require(tasks >= 1, f"A stream needs at least one task, not {tasks}.")
+    require(
+        len(data.input_shape) == 3,
+        f"Only images can be rotated; the rows of {data.name} are not images.",
+    )
+    pick("interpolation", interpolation, get_args(Interpolation))
+    angles = tuple(angles) or _angles(rule, tasks, max_angle, seed)
+    require(len(angles) == tasks, f"{len(angles)} angles are given for {tasks} tasks.")
+    height, width, _ = data.input_shape
+    views = []
+    for angle in angles:
+        taps = rotation_taps(height, width, angle, interpolation)
+        views.append(functools.partial(rotate, taps=taps))
+    return Stream(
+        name=f"rotated {data.name}",
+        scenario=scenario,
+        source=data,
+        task_classes=(data.classes,) * tasks,
+        views=tuple(views),
+        input_shape=data.input_shape,
+        valid_fraction=valid_fraction,
+        seed=seed,
+    )
+
+
+def _angles(rule, tasks, max_angle, seed):
+    pick("rule", rule, get_args(Angles))
+    rng, step = np.random.default_rng([seed, 0]), max_angle / tasks
+    if rule == "even":
+        return tuple(step * t for t in range(tasks))
+    if rule == "bins":
+        return tuple(step * (t + u) for t, u in enumerate(rng.random(tasks)))
+    return tuple(rng.uniform(0, max_angle, tasks))
+
+
+def rotation_taps(height, width, angle, interpolation):
+    """The pixels and weights that make up each pixel of a rotated image.
+
+    Returns:
+      list of `(index, weight)`: flat source positions and factors, both `[height * width]`; one pair for
+      nearest, four for bilinear. Positions outside of the image have weight 0.
+    """
+    radians = np.deg2rad(angle % 360)
+    cos, sin = np.cos(radians), np.sin(radians)
+    y, x = np.mgrid[:height, :width] - np.array([(height - 1) / 2, (width - 1) / 2]).reshape(
+        2, 1, 1
+    )
+    # Rows grow downwards: looking up the source of a counter-clockwise turn rotates clockwise.
+    source_y = np.round(cos * y + sin * x + (height - 1) / 2, 9)
+    source_x = np.round(cos * x - sin * y + (width - 1) / 2, 9)
+    if interpolation == "nearest":
+        return [_tap(np.floor(source_y + 0.5), np.floor(source_x + 0.5), 1.0, height, width)]
+    top, left = np.floor(source_y), np.floor(source_x)
+    down, right = source_y - top, source_x - left
+    return [
+        _tap(top, left, (1 - down) * (1 - right), height, width),
+        _tap(top, left + 1, (1 - down) * right, height, width),
+        _tap(top + 1, left, down * (1 - right), height, width),
+        _tap(top + 1, left + 1, down * right, height, width),
+    ]
+
+
+def _tap(y, x, weight, height, width):
+    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    index = np.where(inside, y * width + x, 0).astype(int)
+    return index.ravel(), (weight * inside).astype(np.float32).ravel()
+
+
+def rotate(x, taps):
+    """Images `[n, height, width, channels]` rebuilt from `rotation_taps`, of the same type and range."""
+    flat = x.reshape(len(x), -1, x.shape[-1])
+    if len(taps) == 1:
+        (index, weight), *_ = taps
+        turned = flat.take(index, axis=1)
+        turned[:, weight == 0] = 0
+        return turned.reshape(x.shape)
+    total = sum(flat.take(index, axis=1) * weight[:, np.newaxis] for index, weight in taps)
+    if np.issubdtype(x.dtype, np.integer):
+        total = np.rint(total)
+    return total.astype(x.dtype).reshape(x.shape)

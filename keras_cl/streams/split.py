@@ -1,0 +1,93 @@
+"""Split data: every task shows some of the classes, and no class comes back.
+
+Zenke et al. 2017 (arXiv:1703.04200). In the domain-incremental scenario the output is the position of a class
+within its task: "the first or the second of an unknown pair".
+"""
+
+import numpy as np
+
+from keras_cl.errors import InputError, did_you_mean, require
+from keras_cl.sources import source
+from keras_cl.stream import Scenario, Stream
+
+
+def split(
+    dataset="digits",
+    *,
+    tasks: int = 5,
+    scenario: Scenario = "task",
+    class_order: str = "natural",
+    valid_fraction: float = 0.0,
+    seed: int = 0,
+    data_dir: str = "",
+    cache_dir: str = "",
+):
+    """Returns the `Stream` of the classes of a data set dealt out to `tasks` tasks of equal size.
+
+    Args:
+      dataset: name, .npz path or `Source`.
+      tasks: number of tasks; it must divide the number of classes.
+      scenario: task, domain or class incremental.
+      class_order: natural, seeded (a permutation drawn from `seed`), or the labels themselves in the order
+        wanted, as 3,1,4,...; classes that are left out are not used.
+      valid_fraction: share of the training rows of every class kept for validation.
+      seed: of the class order and the validation rows; not the model's seed.
+      data_dir: folder of prepared tensorflow-datasets.
+      cache_dir: folder for decoded arrays.
+    """
+    data = source(dataset, data_dir=data_dir, cache_dir=cache_dir)
+    order = _order(class_order, data, seed)
+    count = len(order)
+    require(tasks >= 1, f"A stream needs at least one task, not {tasks}.")
+    require(
+        tasks <= count,
+        f"{count} classes of {data.name} cannot make {tasks} tasks: at most {count}.",
+    )
+    possible = [n for n in range(1, count + 1) if count % n == 0]
+    require(
+        count % tasks == 0,
+        f"{count} classes of {data.name} do not split into {tasks} equal tasks; possible: "
+        f"{', '.join(map(str, possible))}.",
+    )
+    size = count // tasks
+    require(
+        size > 1 or scenario == "class",
+        f"{tasks} tasks of one class each can only be class-incremental: with one possible answer "
+        f"there is nothing to learn; give --scenario=class or fewer tasks.",
+    )
+    return Stream(
+        name=f"split {data.name}",
+        scenario=scenario,
+        source=data,
+        task_classes=tuple(tuple(order[t * size : (t + 1) * size]) for t in range(tasks)),
+        views=(_as_they_are,) * tasks,
+        input_shape=data.input_shape,
+        valid_fraction=valid_fraction,
+        seed=seed,
+    )
+
+
+def _as_they_are(x):
+    return x
+
+
+def _order(class_order, data, seed):
+    if class_order == "natural":
+        return list(data.classes)
+    if class_order == "seeded":
+        return np.random.default_rng([seed, 0]).permutation(data.classes).tolist()
+    labels = class_order.split(",") if isinstance(class_order, str) else class_order
+    try:
+        order = [int(label) for label in labels]
+    except ValueError:
+        raise InputError(
+            f"class_order {class_order!r} is not known; possible: natural, seeded, or labels as 3,1,4."
+            + did_you_mean(class_order, ["natural", "seeded"])
+        ) from None
+    unknown = [label for label in order if label not in data.classes]
+    require(
+        not unknown,
+        f"class_order names {unknown}; the labels of {data.name} are {list(data.classes)}.",
+    )
+    require(len(set(order)) == len(order), f"class_order names a class twice: {order}.")
+    return order
