@@ -46,13 +46,9 @@ class Moments:
         dense, others = _divided(network)
         self._passes = []
         if dense:
-            self._passes.append(
-                _Pass(*_dense_step(network, dense, signals, power), DENSE_ROWS, jit=True)
-            )
+            self._passes.append(_Pass(*_dense_step(network, dense, signals, power), DENSE_ROWS, jit=True))
         if others:
-            self._passes.append(
-                _Pass(*_mapped_step(network, others, signals, power), MAPPED_ROWS, jit=False)
-            )
+            self._passes.append(_Pass(*_mapped_step(network, others, signals, power), MAPPED_ROWS, jit=False))
 
     def __call__(self, x, of_rows=(), of_task=()):
         """Runs over all rows once.
@@ -68,9 +64,7 @@ class Moments:
         means = {}
         for one in self._passes:
             sums = one.sums(x, of_rows, of_task)
-            means.update(
-                (id(v), total / len(x)) for v, total in zip(one.variables, sums, strict=True)
-            )
+            means.update((id(v), total / len(x)) for v, total in zip(one.variables, sums, strict=True))
         return [means[id(v)] for v in self._variables]
 
 
@@ -95,9 +89,7 @@ class Fisher:
         if kind == "batched":
             self._pass = _Batched(network, batch_size)
         else:
-            chosen = {"exact": _all_labels, "sample": _drawn, "empirical": _true, "argmax": _best}[
-                kind
-            ]
+            chosen = {"exact": _all_labels, "sample": _drawn, "empirical": _true, "argmax": _best}[kind]
             self._pass = Moments(network, chosen, power=2)
 
     def __call__(self, x, y, mask, seed=0):
@@ -136,10 +128,7 @@ def normalised(importance, rule):
     flat = np.concatenate([values.ravel() for values in importance]).astype(np.float64)
     low = flat.min() if rule == "minmax" else 0.0
     scale = flat.mean() if rule == "mean1" else flat.max() - low
-    return [
-        ((values - low) / scale if scale > 0 else values).astype(np.float32)
-        for values in importance
-    ]
+    return [((values - low) / scale if scale > 0 else values).astype(np.float32) for values in importance]
 
 
 # ---- signals of the Fisher's kinds: the gradient of log p_c by the logits is e_c - p ---------------------
@@ -212,9 +201,7 @@ def _dense_step(network, layers, signals, power):
         inputs, outputs = tensors[: len(layers)], tensors[len(layers) :]
         of, count = signals(logits, *extra)
         sums = [tf.zeros_like(output, tf.float32) for output in outputs]
-        for m in tf.range(
-            count
-        ):  # only backward signals travel; the squares are summed before the product
+        for m in tf.range(count):  # only backward signals travel; the squares are summed before the product
             cotangent, weight = of(m)
             deltas = tape.gradient(logits, outputs, cotangent)
             weight = (weight * real)[:, tf.newaxis]
@@ -224,9 +211,7 @@ def _dense_step(network, layers, signals, power):
             ]
         moments = []
         for layer, a, total in zip(layers, inputs, sums, strict=True):
-            moments.append(
-                tf.matmul(tf.abs(tf.cast(a, tf.float32)) ** power, total, transpose_a=True)
-            )
+            moments.append(tf.matmul(tf.abs(tf.cast(a, tf.float32)) ** power, total, transpose_a=True))
             if layer.use_bias:
                 moments.append(tf.reduce_sum(total, axis=0))
         return moments
@@ -244,9 +229,7 @@ def _mapped_step(network, variables, signals, power):
             image, cotangent = row
             with tf.GradientTape() as tape:
                 logits = network(image[tf.newaxis], training=False)
-            return tape.gradient(
-                logits, variables, cotangent[tf.newaxis], tf.UnconnectedGradients.ZERO
-            )
+            return tape.gradient(logits, variables, cotangent[tf.newaxis], tf.UnconnectedGradients.ZERO)
 
         sums = [tf.zeros_like(v) for v in variables]
         for m in tf.range(count):
@@ -280,9 +263,7 @@ class _Pass:
         for start in range(0, len(x), self._rows):
             real = np.ones(min(self._rows, len(x) - start), np.float32)
             rows = (part[start : start + self._rows] for part in (x, *of_rows))
-            x_block, real, *others = (
-                _filled(part, self._rows) for part in (next(rows), real, *rows)
-            )
+            x_block, real, *others = (_filled(part, self._rows) for part in (next(rows), real, *rows))
             self._accumulate(*map(tf.constant, (x_block, real, *others, *of_task)))
         return [total.numpy() for total in self._totals]
 
@@ -290,11 +271,7 @@ class _Pass:
 def _filled(rows, length):
     """`rows` with as many zero rows behind them as `length` takes."""
     missing = length - len(rows)
-    return (
-        np.concatenate([rows, np.zeros((missing, *rows.shape[1:]), rows.dtype)])
-        if missing
-        else rows
-    )
+    return np.concatenate([rows, np.zeros((missing, *rows.shape[1:]), rows.dtype)]) if missing else rows
 
 
 class _Batched:
@@ -310,9 +287,7 @@ class _Batched:
                 logits = tf.where(mask, network(x, training=False), -1e9)
                 loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
             none = tf.UnconnectedGradients.ZERO
-            return [
-                tf.square(g) for g in tape.gradient(loss, variables, unconnected_gradients=none)
-            ]
+            return [tf.square(g) for g in tape.gradient(loss, variables, unconnected_gradients=none)]
 
         self._squared = squared
 

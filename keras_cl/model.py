@@ -110,9 +110,7 @@ class ContinualModel(keras.Model):
 
     def apply(self, gradients):
         """Lets the optimizer take its step."""
-        self.optimizer.apply_gradients(
-            zip(gradients, self.network.trainable_variables, strict=True)
-        )
+        self.optimizer.apply_gradients(zip(gradients, self.network.trainable_variables, strict=True))
 
     def results(self, batch, logits):
         """Updates loss and accuracy of the epoch with this batch and returns them."""

@@ -31,18 +31,14 @@ class QuadraticPenalty(tf.Module):
         """List of tensors like the variables: 2 kappa strength Omega (theta - theta*)."""
         return [
             2 * self._factor * omega * (theta - anchor)
-            for theta, omega, anchor in zip(
-                self._variables, self.importance, self.anchor, strict=True
-            )
+            for theta, omega, anchor in zip(self._variables, self.importance, self.anchor, strict=True)
         ]
 
     def value(self):
         """The penalty, a scalar."""
         terms = [
             tf.reduce_sum(omega * tf.square(theta - anchor))
-            for theta, omega, anchor in zip(
-                self._variables, self.importance, self.anchor, strict=True
-            )
+            for theta, omega, anchor in zip(self._variables, self.importance, self.anchor, strict=True)
         ]
         return self._factor * (tf.math.add_n(terms) + self.constant)
 

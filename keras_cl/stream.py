@@ -129,9 +129,7 @@ class Stream(Sequence):
             table = np.full((len(tasks), max(map(len, tasks))), -1)
             for t, classes in enumerate(tasks):
                 table[t, : len(classes)] = classes
-        elif len(set().union(*tasks)) == sum(
-            map(len, tasks)
-        ):  # tasks share no class: a unit is a class
+        elif len(set().union(*tasks)) == sum(map(len, tasks)):  # tasks share no class: a unit is a class
             table = np.where([np.isin(known, classes) for classes in tasks], known, -1)
         else:  # tasks share classes: every task has units of its own
             width = np.cumsum([0, *map(len, tasks)])

@@ -322,9 +322,7 @@ def test_intransigence_without_a_reference():
 
 @pytest.mark.parametrize("shape", [(3, 3), (3,), (1, 0), (3, 4), (2, 3, 2)])
 def test_a_matrix_of_the_wrong_shape(shape):
-    functions = [
-        f for _, f in inspect.getmembers(m, inspect.isfunction) if f.__module__ == m.__name__
-    ]
+    functions = [f for _, f in inspect.getmembers(m, inspect.isfunction) if f.__module__ == m.__name__]
     arguments = {"joint": 0.9, "baseline": 0.1}
     checked = 0
     for function in functions:

@@ -66,17 +66,13 @@ class EWC(ContinualModel):
             online or gamma == 1,
             f"gamma is {gamma}, but only the online form decays: give online too.",
         )
-        require(
-            n_samples >= 0, f"n_samples is {n_samples}; it must not be negative (0 means all rows)."
-        )
+        require(n_samples >= 0, f"n_samples is {n_samples}; it must not be negative (0 means all rows).")
         require(fisher_batch >= 1, f"fisher_batch is {fisher_batch}; it must be at least 1.")
         super().__init__(network, **base)
         self.online, self.gamma = online, gamma
         self.normalise = pick("normalise", normalise, get_args(Normalise))
         pick("fisher", fisher, get_args(Kind))
-        self._fisher = importance.Fisher(
-            network, fisher, n_samples=n_samples, batch_size=fisher_batch
-        )
+        self._fisher = importance.Fisher(network, fisher, n_samples=n_samples, batch_size=fisher_batch)
         self.penalty = QuadraticPenalty(network.trainable_variables, strength, half_penalty)
 
     def train_step(self, batch):
@@ -93,12 +89,8 @@ class EWC(ContinualModel):
         answering = task.stream.class_mask[task.index]
         F = self._fisher(x, y, answering, seed=seed_of(self.seed, task.index, 2))  # noqa: N806
         F = importance.normalised(F, self.normalise)
-        if (
-            self.online
-        ):  # Fbar_t = gamma Fbar_{t-1} + F_t; the penalty is on gamma Fbar_t, around theta
+        if self.online:  # Fbar_t = gamma Fbar_{t-1} + F_t; the penalty is on gamma Fbar_t, around theta
             running = [old.numpy() for old in self.penalty.importance]
-            self.penalty.replace(
-                [self.gamma * (old + new) for old, new in zip(running, F, strict=True)]
-            )
+            self.penalty.replace([self.gamma * (old + new) for old, new in zip(running, F, strict=True)])
         else:
             self.penalty.add(F)

@@ -26,16 +26,12 @@ def mlp(
       precision: float32, mixed_bfloat16 or mixed_float16; variables and logits are float32 in all of them.
       seed: of the initial weights.
     """
-    require(
-        all(width >= 1 for width in hidden), f"hidden is {hidden}; a layer needs at least one unit."
-    )
+    require(all(width >= 1 for width in hidden), f"hidden is {hidden}; a layer needs at least one unit.")
     require(0 <= dropout < 1, f"dropout is {dropout}; it must be at least 0 and below 1.")
 
     def dense(units, place, dtype):
         kernel = keras.initializers.GlorotUniform(seed_of(seed, place))
-        return keras.layers.Dense(
-            units, kernel_initializer=kernel, dtype=dtype, name=f"dense_{place}"
-        )
+        return keras.layers.Dense(units, kernel_initializer=kernel, dtype=dtype, name=f"dense_{place}")
 
     x = images = keras.Input(stream.input_shape, name="images")
     x = keras.layers.Rescaling(stream.source.scale, dtype=precision, name="scale")(x)

@@ -27,20 +27,14 @@ def npz(path):
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(
-            f"{path} cannot be read as an .npz file of plain arrays: {error}"
-        ) from None
+        raise InputError(f"{path} cannot be read as an .npz file of plain arrays: {error}") from None
     return checked(path, *arrays)
 
 
 def checked(name, x_train, y_train, x_test, y_test):
     """Source over four arrays, or one sentence about the first thing that is wrong with them."""
-    x_train, x_test = (
-        _images(name, key, x) for key, x in (("x_train", x_train), ("x_test", x_test))
-    )
-    y_train, y_test = (
-        _labels(name, key, y) for key, y in (("y_train", y_train), ("y_test", y_test))
-    )
+    x_train, x_test = (_images(name, key, x) for key, x in (("x_train", x_train), ("x_test", x_test)))
+    y_train, y_test = (_labels(name, key, y) for key, y in (("y_train", y_train), ("y_test", y_test)))
     for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
         require(
             len(x) == len(y) > 0,

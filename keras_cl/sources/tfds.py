@@ -37,18 +37,13 @@ def tfds(name, *, data_dir="", cache_dir=""):
 
 
 def _load(name, data_dir, cache_dir):
-    folder = pathlib.Path(
-        data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    ).expanduser()
+    folder = pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
     cache_root = pathlib.Path(cache_dir or "~/.cache/keras_cl").expanduser()
     info = _prepared(folder, name)
     if info is None:
         _download(name, folder)
         info = _prepared(folder, name)
-    cached = (
-        cache_root
-        / f"{name}-{info.parent.name}-{hashlib.sha256(info.read_bytes()).hexdigest()[:12]}"
-    )
+    cached = cache_root / f"{name}-{info.parent.name}-{hashlib.sha256(info.read_bytes()).hexdigest()[:12]}"
     if not cached.is_dir():
         arrays = _decode(name, folder)
         try:
@@ -56,16 +51,13 @@ def _load(name, data_dir, cache_dir):
         except OSError:  # a cache that cannot be written costs time, not the run
             return arrays
     return tuple(
-        tuple(np.load(cached / f"{array}_{part}.npy") for array in "xy")
-        for part in ("train", "test")
+        tuple(np.load(cached / f"{array}_{part}.npy") for array in "xy") for part in ("train", "test")
     )
 
 
 def _prepared(folder, name):
     """dataset_info.json of the newest prepared version of `name` under `folder`, or None."""
-    found = sorted(
-        (folder / name).glob("*.*.*/dataset_info.json"), key=lambda path: path.parent.name
-    )
+    found = sorted((folder / name).glob("*.*.*/dataset_info.json"), key=lambda path: path.parent.name)
     return found[-1] if found else None
 
 

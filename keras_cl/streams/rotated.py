@@ -92,9 +92,7 @@ def rotation_taps(height, width, angle, interpolation):
     """
     radians = np.deg2rad(angle % 360)
     cos, sin = np.cos(radians), np.sin(radians)
-    y, x = np.mgrid[:height, :width] - np.array([(height - 1) / 2, (width - 1) / 2]).reshape(
-        2, 1, 1
-    )
+    y, x = np.mgrid[:height, :width] - np.array([(height - 1) / 2, (width - 1) / 2]).reshape(2, 1, 1)
     # Rows grow downwards: looking up the source of a counter-clockwise turn rotates clockwise.
     source_y = np.round(cos * y + sin * x + (height - 1) / 2, 9)
     source_x = np.round(cos * x - sin * y + (width - 1) / 2, 9)
