@@ -12,9 +12,10 @@ import tensorflow as tf
 def seed_of(*parts):
     """A non-negative int32 made of non-negative integers: one stream a purpose, none of them overlapping.
 
-    `seed_of(model_seed, task_index, purpose)` is how all randomness of a task begins.
+    `seed_of(model_seed, task_index, purpose)` is how all randomness of a task begins. The number of parts
+    counts too, because NumPy takes missing entropy for zeros: (1, 0) and (1,) would otherwise be the same.
     """
-    return int(np.random.SeedSequence(parts).generate_state(1)[0] >> 1)
+    return int(np.random.SeedSequence((len(parts), *parts)).generate_state(1)[0] >> 1)
 
 
 def random_bits(seed, step, shape):

@@ -10,7 +10,7 @@ from keras_cl.layers import Dropout
 def mlp(
     stream,
     *,
-    hidden: tuple[int, ...] = (256, 256),
+    hidden: tuple[int, ...] = (400, 400),
     dropout: float = 0.0,
     precision: str = "float32",
     seed: int = 0,

@@ -2,6 +2,7 @@
 
 import functools
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def npz(path):
             arrays = [file[key] for key in KEYS]
     except FileNotFoundError:
         raise InputError(f"There is no file {path}.") from None
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (EOFError, OSError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} cannot be read as an .npz file of plain arrays: {error}") from None
@@ -76,7 +77,7 @@ def _images(name, key, x):
     )
     if x.dtype != np.uint8:
         x = x.astype(np.float32, copy=False)
-        broken = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))
+        broken = np.flatnonzero(~np.isfinite(x).all(axis=tuple(range(1, x.ndim))))
         require(
             not len(broken),
             f"{name}: {key} has NaN or infinite values in {len(broken)} rows, first in row "
@@ -88,12 +89,14 @@ def _images(name, key, x):
 def _labels(name, key, y):
     y = np.asarray(y)
     require(
-        y.ndim == 1 and (np.issubdtype(y.dtype, np.integer) or np.all(np.mod(y, 1) == 0)),
+        y.ndim == 1 and y.dtype.kind in "biuf" and np.all(np.mod(y, 1) == 0),
         f"{name}: {key} has shape {y.shape} and type {y.dtype}; labels must be whole numbers, one a row.",
     )
+    wrong = y[(y < 0) | (y >= 2**31)]
     require(
-        not len(y) or (y.min() >= 0 and y.max() < 2**31),
-        f"{name}: {key} has the label {y.min() if len(y) else ''}; labels must not be negative.",
+        not len(wrong),
+        f"{name}: {key} has the label {wrong[0] if len(wrong) else ''}; labels must be at least 0 and below "
+        "2**31.",
     )
     return y.astype(np.int32)
 

@@ -47,7 +47,8 @@ def permuted(
     )
     *sides, channels = data.input_shape
     sides = [side + 2 * pad for side in sides]
-    orders = [np.random.default_rng([seed, 0, t]).permutation(np.prod(sides)) for t in range(tasks)]
+    pixels = int(np.prod(sides)) if sides else channels
+    orders = [np.random.default_rng([seed, 0, t]).permutation(pixels) for t in range(tasks)]
     if first_identity:
         orders[0] = None
     return Stream(
@@ -68,5 +69,5 @@ def permute(x, order, pad=0):
         x = np.pad(x, [(0, 0), (pad, pad), (pad, pad), (0, 0)])
     if order is None:
         return x
-    flat = x.reshape(len(x), len(order), -1)
+    flat = x.reshape(len(x), len(order), int(np.prod(x.shape[1:])) // len(order))
     return flat.take(order, axis=1).reshape(x.shape)

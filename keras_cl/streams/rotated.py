@@ -116,7 +116,7 @@ def _tap(y, x, weight, height, width):
 
 def rotate(x, taps):
     """Images `[n, height, width, channels]` rebuilt from `rotation_taps`, of the same type and range."""
-    flat = x.reshape(len(x), -1, x.shape[-1])
+    flat = x.reshape(len(x), x.shape[1] * x.shape[2], x.shape[3])
     if len(taps) == 1:
         (index, weight), *_ = taps
         turned = flat.take(index, axis=1)

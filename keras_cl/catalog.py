@@ -1,0 +1,173 @@
+"""What there is to choose from: one file, one choice, read from the source without importing it.
+
+Methods, networks and streams are found by file name. Their options are the annotated keyword parameters of
+the constructor, with its defaults; help is the docstring. Reading the source keeps `--help` free of TensorFlow
+and makes the constructor the only place where an option is named.
+"""
+
+import ast
+import dataclasses
+import functools
+import importlib
+import pathlib
+import re
+from typing import Any, Literal, get_args, get_origin
+
+from keras_cl.errors import pick
+
+AXES = {"method": "methods", "network": "networks", "stream": "streams"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One keyword parameter of a constructor.
+
+    Attributes:
+      name: as in the code.
+      kind: bool, int, float, str, or one of them as the element of a tuple.
+      many: whether it is a tuple.
+      choices: the possible values where the annotation is a Literal, else ().
+      default: its default.
+      help: its line in the docstring.
+    """
+
+    name: str
+    kind: type
+    many: bool
+    choices: tuple[str, ...]
+    default: Any
+    help: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """One method, network or stream.
+
+    Attributes:
+      name: of its file.
+      symbol: of the class or function in it.
+      summary: first paragraph of the symbol's docstring.
+      title: first line of the file.
+      options: its own options, in order.
+      constants: class attributes that are plain values, such as `scenarios`.
+    """
+
+    name: str
+    symbol: str
+    summary: str
+    title: str
+    options: tuple[Option, ...]
+    constants: dict
+
+
+def names(axis):
+    """Names to choose from, sorted; `axis` is "method", "network" or "stream"."""
+    folder = pathlib.Path(__file__).parent / AXES[axis]
+    return sorted(file.stem for file in folder.glob("*.py") if not file.stem.startswith("_"))
+
+
+def choice(axis, name):
+    """The `Choice` called `name`.
+
+    Raises:
+      InputError: if there is none, with the nearest name.
+    """
+    return _read(axis, pick(axis, name, names(axis)))
+
+
+def load(axis, name):
+    """The class or function itself; this imports its module."""
+    found = choice(axis, name)
+    return getattr(importlib.import_module(f"keras_cl.{AXES[axis]}.{name}"), found.symbol)
+
+
+@functools.cache
+def _read(axis, name):
+    file = pathlib.Path(__file__).parent / AXES[axis] / f"{name}.py"
+    module = ast.parse(file.read_text())
+    symbol = _symbol(module, axis, name)
+    document = ast.get_docstring(symbol) or ""
+    return Choice(
+        name=name,
+        symbol=symbol.name,
+        summary=document.split("\n\n")[0],
+        title=(ast.get_docstring(module) or "").split("\n")[0],
+        options=tuple(_options(_signature(symbol), _aliases(module), argument_help(document))),
+        constants=_constants(symbol) if isinstance(symbol, ast.ClassDef) else {},
+    )
+
+
+def _symbol(module, axis, name):
+    """A method is the last class of its file, a network or stream the function named like it."""
+    if axis == "method":
+        return [node for node in module.body if isinstance(node, ast.ClassDef)][-1]
+    return next(n for n in module.body if isinstance(n, ast.FunctionDef) and n.name == name)
+
+
+def _signature(symbol):
+    if isinstance(symbol, ast.FunctionDef):
+        return symbol.args
+    makers = [n for n in symbol.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+    return makers[0].args if makers else None
+
+
+def _options(arguments, aliases, helps):
+    if arguments is None:
+        return
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        annotation = _evaluated(argument.annotation, aliases)
+        yield option(argument.arg, annotation, ast.literal_eval(default), helps.get(argument.arg, ""))
+
+
+def option(name, annotation, default, help_text):
+    """The `Option` of a parameter annotated with bool, int, float, str, a tuple of one, or a Literal."""
+    if get_origin(annotation) is Literal:
+        return Option(name, str, False, get_args(annotation), default, help_text)
+    if get_origin(annotation) is tuple:
+        return Option(name, get_args(annotation)[0], True, (), default, help_text)
+    return Option(name, annotation, False, (), default, help_text)
+
+
+def _aliases(module):
+    """`{name: type}` of the annotations that a file defines, or imports from this library."""
+    found = {}
+    for node in module.body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("keras_cl."):
+            file = pathlib.Path(__file__).parents[1].joinpath(*node.module.split(".")).with_suffix(".py")
+            imported = _aliases(ast.parse(file.read_text())) if file.exists() else {}
+            found |= {n.name: imported[n.name] for n in node.names if n.name in imported}
+        elif isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("Literal["):
+            found[node.targets[0].id] = _evaluated(node.value, {})
+    return found
+
+
+def _evaluated(annotation, aliases):
+    """The type that an annotation of this library's own source stands for."""
+    return eval(ast.unparse(annotation), {"Literal": Literal, **aliases})
+
+
+def _constants(symbol):
+    found = {}
+    for node in symbol.body:
+        if isinstance(node, ast.Assign):
+            try:
+                found[node.targets[0].id] = ast.literal_eval(node.value)
+            except ValueError:
+                continue  # an expression is no plain value
+    return found
+
+
+def argument_help(document):
+    """`{name: help}` from the "Args:" section of a docstring."""
+    section = re.search(r"^\s*Args:\n(.*?)(?:\n\s*\n|\Z)", document, re.S | re.M)
+    helps, name = {}, None
+    for line in section.group(1).splitlines() if section else ():
+        start = re.match(r"\s*([\w, ]+): (.*)", line)
+        deeper = name and len(line) - len(line.lstrip()) > indent
+        if start and not deeper:
+            indent = len(line) - len(line.lstrip())
+            name = start.group(1)
+            helps[name] = start.group(2)
+        elif name:
+            helps[name] += " " + line.strip()
+    return helps

@@ -1,0 +1,47 @@
+"""What the absl apps of this library share: errors as one sentence, exit codes, no traceback."""
+
+import os
+import sys
+
+from absl import flags
+
+from keras_cl.errors import InputError
+
+
+def parser(parse):
+    """Makes an absl `flags_parser` of a function of argv; bad input ends the program with a sentence."""
+
+    def read(argv):
+        flags.FLAGS(argv[:1])  # absl insists that its own flags were parsed too
+        try:
+            return parse(argv)
+        except InputError as error:
+            _refuse(error)
+
+    return read
+
+
+def plain(main):
+    """Wraps the main function of a settings object with a `verbosity`."""
+
+    def run(config):
+        try:
+            main(config)
+        except InputError as error:
+            if config.verbosity:
+                raise
+            _refuse(error)
+        except KeyboardInterrupt:
+            print("Interrupted; the same command goes on after the last finished task.", file=sys.stderr)
+            sys.exit(130)
+        # Ending here spares TensorFlow's slow teardown; everything is on disk.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+    return run
+
+
+def _refuse(error):
+    print(f"Error: {error}", file=sys.stderr)
+    sys.exit(1)

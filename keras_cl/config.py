@@ -1,0 +1,184 @@
+"""The settings of a run: three choices with options of their own, a data set, and how to train."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from typing import Literal, get_args
+
+from keras_cl import catalog
+from keras_cl.errors import InputError, did_you_mean, pick, require
+
+Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"]
+SCENARIOS = ("task", "domain", "class")
+
+# Settings that say where things are or how much is said, and do not change a result.
+PLACES = ("run_dir", "export_dir", "data_dir", "cache_dir", "overwrite", "verbosity")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything that decides a run; every field is a flag of `keras_cl.main`.
+
+    Args:
+      method: how a step is taken.
+      stream: how tasks are made of a data set.
+      network: what is trained.
+      dataset: digits (embedded), mnist, fashion_mnist, cifar10, cifar100, svhn_cropped, or path/to/file.npz.
+      tasks: number of tasks.
+      scenario: task, domain or class incremental; by default what is usual for the stream.
+      epochs: passes over the training rows of each task.
+      batch_size: rows of a step.
+      optimizer: adam, adamw, sgd, rmsprop or adagrad.
+      learning_rate: of the optimizer.
+      reset_optimizer: whether each task begins with a fresh optimizer state.
+      seeds: of the model (weights, order of rows, dropout), one run each; the stream has --stream.seed.
+      eval_every: measure accuracy after each task, or also after each epoch.
+      precision: of activations; variables, importances and logits are always float32.
+      jit: whether XLA compiles the training loop; auto chooses what was measured to be faster.
+      device: where to run; auto takes a GPU where there is one.
+      run_dir: where results go; by default a folder in runs/ named after the settings.
+      export_dir: where the SavedModels go, in a folder named like the run.
+      data_dir: folder of prepared tensorflow-datasets; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
+      cache_dir: folder for decoded data; by default ~/.cache/keras_cl.
+      overwrite: start afresh where an earlier run stands.
+      verbosity: 0, or 1 to show tracebacks and TensorFlow's own messages.
+      options: options of the method, stream and network as {"method.strength": 100.0}.
+    """
+
+    method: str = "ewc"
+    stream: str = "permuted"
+    network: str = "mlp"
+    dataset: str = "digits"
+    tasks: int = 5
+    scenario: Literal["", "task", "domain", "class"] = ""
+    epochs: int = 10
+    batch_size: int = 32
+    optimizer: Optimizer = "adam"
+    learning_rate: float = 1e-3
+    reset_optimizer: bool = True
+    seeds: tuple[int, ...] = (0,)
+    eval_every: Literal["task", "epoch"] = "task"
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    jit: Literal["auto", "on", "off"] = "auto"
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    run_dir: str = ""
+    export_dir: str = "saved_models"
+    data_dir: str = ""
+    cache_dir: str = ""
+    overwrite: bool = False
+    verbosity: int = 0
+    options: dict = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        for axis in catalog.AXES:
+            catalog.choice(axis, getattr(self, axis))
+        pick("optimizer", self.optimizer, get_args(Optimizer))
+        for name in ("epochs", "batch_size"):
+            require(getattr(self, name) >= 1, f"--{name} is {getattr(self, name)}; it must be at least 1.")
+        require(self.learning_rate > 0, f"--learning_rate is {self.learning_rate}; it must be above 0.")
+        require(self.seeds and min(self.seeds) >= 0, f"--seeds is {self.seeds}; give whole numbers from 0.")
+        require(len(set(self.seeds)) == len(self.seeds), f"--seeds names one twice: {self.seeds}.")
+        if not self.scenario:
+            object.__setattr__(self, "scenario", self._usual_scenario())
+        able = catalog.choice("method", self.method).constants.get("scenarios", SCENARIOS)
+        require(
+            self.scenario in able,
+            f"The method {self.method} makes no sense in the {self.scenario}-incremental scenario; possible: "
+            f"{', '.join(able)}.",
+        )
+        self._check_options()
+
+    def options_of(self, axis):
+        """Options given for the method, stream or network, by the names that its constructor has."""
+        start = f"{axis}."
+        return {k.removeprefix(start): v for k, v in self.options.items() if k.startswith(start)}
+
+    @property
+    def settings(self):
+        """All settings that decide a result, defaults of the options included: what config.json holds."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        kept = {k: v for k, v in fields.items() if k not in PLACES and k != "options"}
+        for axis in catalog.AXES:
+            for option in own_options(axis, getattr(self, axis)):
+                kept[f"{axis}.{option.name}"] = self.options.get(f"{axis}.{option.name}", option.default)
+        return kept
+
+    @classmethod
+    def from_settings(cls, settings, data_dir="", cache_dir=""):
+        """The configuration that has these `settings`, with the places of this machine."""
+        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+        options = {k: plain.pop(k) for k in settings if "." in k}
+        return cls(**plain, options=options, data_dir=data_dir, cache_dir=cache_dir)
+
+    @property
+    def hash(self):
+        """Six hexadecimal digits of the settings."""
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:6]
+
+    @property
+    def name(self):
+        """Name of the run: the last part of its directory."""
+        if self.run_dir:
+            return pathlib.Path(self.run_dir).resolve().name
+        data = pathlib.Path(self.dataset).stem
+        return f"{self.method}-{self.stream}-{data}-{self.scenario}-{self.hash}"
+
+    @property
+    def directory(self):
+        """Where results go."""
+        return pathlib.Path(self.run_dir or f"runs/{self.name}")
+
+    def _usual_scenario(self):
+        options = catalog.choice("stream", self.stream).options
+        return next(option.default for option in options if option.name == "scenario")
+
+    def _check_options(self):
+        known = {
+            f"{axis}.{option.name}": option
+            for axis in catalog.AXES
+            for option in own_options(axis, getattr(self, axis))
+        }
+        for name, value in self.options.items():
+            if name not in known:
+                near = did_you_mean(f"--{name}", [f"--{n}" for n in known])
+                raise InputError(f"There is no option --{name} here.{near}")
+            if known[name].choices:
+                pick(f"--{name}", value, known[name].choices)
+
+
+def own_options(axis, name):
+    """Options that belong to a choice alone: those that are neither settings of their own nor the seed that
+    a run supplies."""
+    shared = {field.name for field in dataclasses.fields(Config)} | ({"seed"} if axis == "network" else set())
+    return [option for option in catalog.choice(axis, name).options if option.name not in shared]
+
+
+def make_stream(config):
+    """The stream that the settings describe; no data is read yet, but for an .npz file."""
+    fields = {field.name for field in dataclasses.fields(config)}
+    shared = {o.name for o in catalog.choice("stream", config.stream).options} & fields
+    values = {name: getattr(config, name) for name in shared} | config.options_of("stream")
+    return catalog.load("stream", config.stream)(config.dataset, **values)
+
+
+def make_model(config, stream, seed):
+    """The compiled method around its network, untrained."""
+    import tf_keras as keras
+
+    network = catalog.load("network", config.network)(
+        stream, precision=config.precision, seed=seed, **config.options_of("network")
+    )
+    model = catalog.load("method", config.method)(
+        network, seed=seed, reset_optimizer=config.reset_optimizer, **config.options_of("method")
+    )
+    optimizer = keras.optimizers.get(config.optimizer)
+    optimizer.learning_rate = config.learning_rate
+    model.compile(optimizer, jit={"auto": None, "on": True, "off": False}[config.jit])
+    return model
+
+
+def expectation(config):
+    """A sentence for results that look like a fault and are not, or None."""
+    constants = catalog.choice("method", config.method).constants
+    return constants.get("expectations", {}).get(config.scenario)

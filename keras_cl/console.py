@@ -1,0 +1,174 @@
+"""What a run shows: a headline, progress while it trains, the matrix and what its numbers mean."""
+
+import contextlib
+import time
+
+import numpy as np
+import tf_keras as keras
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from keras_cl import metrics
+from keras_cl.errors import InputError
+
+MEANING = {
+    "task": "task-incremental (the task of an image is known and only its classes may answer)",
+    "domain": "domain-incremental (all tasks share the outputs and the task is never known)",
+    "class": "class-incremental (every class seen so far may answer)",
+}
+SHOWN = (  # the other numbers of a summary stand in summary.json
+    "average_accuracy",
+    "forgetting",
+    "backward_transfer",
+    "forward_transfer",
+    "learning_accuracy",
+    "worst_accuracy",
+)
+LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on
+
+
+class Display:
+    """Writes to the screen and, once a run directory is open, to its log."""
+
+    def __init__(self, screen=None):
+        self.screen = screen or Console(highlight=False, soft_wrap=True)
+        self._log = None
+
+    @contextlib.contextmanager
+    def logging(self, path):
+        """Also writes to the file at `path` inside the `with`."""
+        with open(path, "a") as file:
+            self._log = Console(file=file, width=110, highlight=False, soft_wrap=True)
+            try:
+                yield
+            finally:
+                self._log = None
+
+    def say(self, *content):
+        """Shows and logs some text or tables."""
+        self.screen.print(*content)
+        self.note(*content)
+
+    def note(self, *content):
+        """Logs without showing."""
+        if self._log:
+            stamp = time.strftime("%H:%M:%S")
+            self._log.print(*(f"{stamp} {part}" if isinstance(part, str) else part for part in content))
+
+    def matrix(self, R, title):
+        """Shows the accuracy matrix `[T+1, T]` in percent; a row is a moment, a column a task."""
+        table = Table("", *(f"task {j + 1}" for j in range(R.shape[1])), title=title, title_justify="left")
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for i, row in enumerate(R):
+            cells = ["" if np.isnan(a) else f"{100 * a:.1f}" for a in row]
+            table.add_row(f"after task {i}" if i else "untrained", *cells)
+        self.say(table)
+
+    def summary(self, summary):
+        """Shows the numbers of a summary, of one seed or over seeds, beside what they mean."""
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        for name in SHOWN:
+            if name in summary:
+                meaning = metrics.DESCRIPTIONS[name]
+                table.add_row(name.replace("_", " "), _shown(summary[name]), f"[dim]{meaning}[/dim]")
+        self.say(table)
+
+    def headline(self, config, stream, device):
+        """Shows and returns the first line: what is run, in which scenario, and where results go."""
+        seeds = ",".join(map(str, config.seeds))
+        line = (
+            f"{config.method} on {stream.name}: {len(stream)} tasks, {MEANING[config.scenario]}; "
+            f"seed {seeds}, on {device}; results go to {config.directory}"
+        )
+        self.screen.print(line)
+        return line
+
+    def learned(self, title, seconds, accuracies):
+        """Says that a task was learned and how well all tasks so far are known."""
+        known = "  ".join(f"{100 * accuracy:.1f}" for accuracy in accuracies)
+        self.say(f"{title} learned in {seconds:.1f} s; accuracy on the tasks so far: {known}")
+
+    def end(self, remark, results, models):
+        """Ends with a remark, if there is one, and the paths."""
+        if remark:
+            self.say(remark)
+        self.say(f"results  {results}\nmodels   {models}")
+
+    def training(self, epochs):
+        """A `Training` that follows `epochs` epochs over all tasks."""
+        return Training(self, epochs)
+
+
+class Training(keras.callbacks.Callback):
+    """Keras callback: a bar with task, epoch, loss, accuracy and time left; stops at a loss that is no number.
+
+    It is a context around all tasks, so that the time left is that of the whole run.
+
+    Attributes:
+      title: of the task at hand.
+      epochs: one record for each epoch of the task so far.
+    """
+
+    def __init__(self, display, epochs):
+        super().__init__()
+        self.title, self.epochs = "", []
+        self._display, self._total, self._before = display, epochs, 0
+        self._started = self._last_line = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("loss {task.fields[loss]:.4f}  accuracy {task.fields[accuracy]:.3f}  left"),
+            TimeRemainingColumn(),
+            console=display.screen,
+            transient=True,
+            disable=not display.screen.is_terminal,
+        )
+        self._line = self._bar.add_task("starting", total=epochs, loss=np.nan, accuracy=np.nan)
+
+    def __enter__(self):
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_):
+        self._bar.stop()
+
+    def begin(self, title):
+        """Starts on a task."""
+        self.title, self.epochs = title, []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch_started = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        place = f"{self.title}  epoch {len(self.epochs) + 1}/{self.params['epochs']}"
+        if not np.isfinite(logs["loss"]):
+            raise Diverged(f"The loss became {logs['loss']} in {place}")
+        done = self._before + (batch + 1) / self.params["steps"]
+        self._bar.update(self._line, completed=done, description=place, **logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        now = time.monotonic()
+        self._before += 1
+        self.epochs.append({"epoch": epoch + 1, **logs, "seconds": round(now - self._epoch_started, 3)})
+        left = (now - self._started) / self._before * (self._total - self._before)
+        line = (
+            f"{self.title}  epoch {epoch + 1}/{self.params['epochs']}  loss {logs['loss']:.4f}  "
+            f"accuracy {logs['accuracy']:.3f}  about {left:.0f} s left"
+        )
+        self._display.note(line)
+        if not self._display.screen.is_terminal and now - self._last_line > LINE_EVERY:
+            self._display.screen.print(line)
+            self._last_line = now
+
+
+class Diverged(InputError):
+    """Training came to a loss that is not a number."""
+
+
+def _shown(value):
+    if isinstance(value, dict):
+        spread = f" (sd {100 * value['std']:.2f})" if value["std"] is not None else ""
+        return _shown(value["mean"]) + spread
+    return "not defined here" if value is None else f"{100 * value:.2f} %"

@@ -1,0 +1,131 @@
+"""Command line: rebuilds the accuracy matrix of a run from its exported models alone.
+
+python -m keras_cl.evaluate --saved_model=saved_models/<run>
+"""
+
+import pathlib
+
+import numpy as np
+from absl import app, flags
+
+from keras_cl import command
+from keras_cl.errors import InputError, did_you_mean, require
+
+BLOCK = 2000  # images of one call, as in training's own evaluation
+
+
+def accuracy_matrix(folder, data_dir="", cache_dir=""):
+    """Accuracies of the exported models in `folder` on the test images of their stream.
+
+    Args:
+      folder: holds one SavedModel a task, 1 to T, each with its task.json.
+      data_dir, cache_dir: where data are, as in training.
+
+    Returns:
+      float array `[T + 1, T]` like the matrix of training; row 0 is NaN, as no untrained model is exported.
+
+    Raises:
+      InputError: if there are no such models, or some are missing or damaged.
+    """
+    import tensorflow as tf
+
+    from keras_cl import export
+    from keras_cl.config import Config, make_stream
+
+    folder = pathlib.Path(folder)
+    require(folder.is_dir(), f"There is no folder {folder}.")
+    versions = export.versions(folder)
+    require(versions, f"{folder} holds no exported model: no folder 1, 2, ... is in it.")
+    config = Config.from_settings(export.read_description(versions[0])["settings"], data_dir, cache_dir)
+    stream = make_stream(config)
+    expected = [str(task.number) for task in stream]
+    missing = [name for name in expected if name not in {version.name for version in versions}]
+    require(not missing, f"{folder} lacks the models of the tasks {', '.join(missing)} of {len(stream)}.")
+    R = np.full((len(stream) + 1, len(stream)), np.nan)
+    for after in range(1, len(stream) + 1):
+        try:
+            signatures = tf.saved_model.load(str(folder / str(after))).signatures
+        except (OSError, tf.errors.OpError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"The model {folder / str(after)} cannot be loaded: {reason}") from error
+        for task in stream:
+            if stream.scenario != "class" or task.index < after:
+                R[after, task.index] = _accuracy(signatures, task, export)
+    return R
+
+
+def _accuracy(signatures, task, export):
+    """Share of the test images of a task whose class comes out right."""
+    x, unit = task.test.open()
+    unit_labels = task.stream.labels[task.index]
+    if export.needs_task(task.stream):
+        said = [_classes(signatures["with_task"], images, task.index) for images in _blocks(x)]
+    else:
+        said = [_classes(signatures["serving_default"], images) for images in _blocks(x)]
+    return np.mean(np.concatenate(said) == unit_labels[unit])
+
+
+def _blocks(x):
+    return (x[start : start + BLOCK].astype(np.float32) for start in range(0, len(x), BLOCK))
+
+
+def _classes(signature, images, index=None):
+    import tensorflow as tf
+
+    inputs = {"images": tf.constant(images)}
+    if index is not None:
+        inputs["task"] = tf.fill([len(images)], index)
+    return signature(**inputs)["class"].numpy()
+
+
+def parse(argv):
+    """The flag values of a command line; prints help and exits where that is asked for."""
+    values = flags.FlagValues()
+    for name, default, text in (
+        ("saved_model", "", "folder with one exported model a task, as training leaves it"),
+        ("output", "", "file to write the matrix to, as CSV"),
+        ("data_dir", "", "folder of prepared tensorflow-datasets"),
+        ("cache_dir", "", "folder for decoded data"),
+    ):
+        flags.DEFINE_string(name, default, text, flag_values=values)
+    flags.DEFINE_integer("verbosity", 0, "1 shows tracebacks and TensorFlow's messages", flag_values=values)
+    if any(argument in ("--help", "-h", "-help", "--helpfull", "--helpshort") for argument in argv[1:]):
+        print(f"{__doc__.strip()}\n")
+        print("\n".join(f"  --{name}\n      {values[name].help}" for name in values))
+        raise SystemExit(0)
+    try:
+        rest = values(argv)[1:]
+    except flags.UnrecognizedFlagError as error:
+        near = did_you_mean(f"--{error.flagname}", [f"--{name}" for name in values])
+        raise InputError(f"There is no flag --{error.flagname}.{near}") from None
+    except flags.Error as error:
+        raise InputError(str(error)) from None
+    require(not rest, f"{rest[:1]} is no flag; flags look like --saved_model=saved_models/run.")
+    require(values.saved_model, "--saved_model is missing: the folder that holds the models 1, 2, ...")
+    return values
+
+
+def main(values):
+    """Rebuilds, shows and perhaps writes the matrix of each seed."""
+    from keras_cl import device
+
+    device.prepare("auto", quiet=not values.verbosity)
+    from keras_cl import metrics
+    from keras_cl.console import Display
+    from keras_cl.rundir import matrix_csv, plain_file_errors
+
+    display = Display()
+    folder = pathlib.Path(values.saved_model)
+    parts = sorted(folder.glob("seed_*")) or [folder]
+    matrices = [accuracy_matrix(part, values.data_dir, values.cache_dir) for part in parts]
+    for part, R in zip(parts, matrices, strict=True):
+        display.matrix(R, f"Accuracy (percent) of the models in {part}")
+    summaries = [metrics.summary(R) for R in matrices]
+    display.summary(summaries[0] if len(parts) == 1 else metrics.over_seeds(summaries))
+    if values.output:
+        with plain_file_errors(values.output):
+            pathlib.Path(values.output).write_text(matrix_csv(np.mean(matrices, axis=0)))
+
+
+if __name__ == "__main__":
+    app.run(command.plain(main), flags_parser=command.parser(parse))

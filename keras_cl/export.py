@@ -1,0 +1,124 @@
+"""SavedModels: a trained network as what TensorFlow Serving reads, and any TensorFlow without this library.
+
+Signatures (raw images, scaling inside; task indices count from 0):
+
+    serving_default  images float32 [B, ...]            -> logits, probabilities [B, C], class [B]
+    bytes            the same for uint8 images
+    with_task        images float32, task int32 [B]     -> the same, where the answer depends on the task
+
+`class` is the original label. In the domain-incremental scenario of a split stream the label depends on the
+task, which `serving_default` is not given: there `class` is the position within the task, and `with_task`
+tells the label.
+"""
+
+import json
+import os
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+DESCRIPTION = "task.json"
+
+
+class _Served(tf.Module):
+    """Holds the network's variables and nothing else."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+
+def export(network, task, folder, description):
+    """Writes a SavedModel of `network` as it is after `task`, with `description` beside it as task.json.
+
+    Args:
+      network: raw images to logits `[B, C]`.
+      task: the `Task` just finished.
+      folder: where to write; the caller renames it into place.
+      description: JSON-able dict.
+    """
+    stream = task.stream
+    served = _Served(network)
+    images = tf.TensorSpec([None, *stream.input_shape], tf.float32, name="images")
+    signatures = {
+        "serving_default": _answer(served, anyone(task), labels(stream)).get_concrete_function(images)
+    }
+    if np.issubdtype(stream.source.dtype, np.integer):
+        raw = tf.TensorSpec(images.shape, tf.uint8, name="images")
+        signatures["bytes"] = _answer(served, anyone(task), labels(stream)).get_concrete_function(raw)
+    if needs_task(stream):
+        index = tf.TensorSpec([None], tf.int32, name="task")
+        signatures["with_task"] = _answer_with_task(served, stream).get_concrete_function(images, index)
+    tf.saved_model.save(served, str(folder), signatures=signatures)
+    (pathlib.Path(folder) / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+
+
+def describe(task):
+    """What task.json says about the outputs: scenario, tasks so far and what `class` means."""
+    return {
+        "scenario": task.stream.scenario,
+        "task": task.number,
+        "tasks": [{"index": one.index, "classes": list(one.classes)} for one in task.seen],
+        "class_means": "position in the task" if _ambiguous(task.stream) else "label",
+    }
+
+
+def anyone(task):
+    """bool `[C]`: units that may answer after `task` when the task of an image is not given."""
+    return task.stream.class_mask[: task.number].any(axis=0)
+
+
+def labels(stream):
+    """int array `[C]`: what `class` says for each unit when the task is not given."""
+    if _ambiguous(stream):
+        return np.arange(stream.num_classes)
+    return stream.labels.max(axis=0)
+
+
+def needs_task(stream):
+    """Whether answers depend on the task of an image."""
+    return stream.scenario == "task" or _ambiguous(stream)
+
+
+def read_description(folder):
+    """The task.json of an exported model."""
+    return json.loads((pathlib.Path(folder) / DESCRIPTION).read_text())
+
+
+def versions(folder):
+    """Version folders under `folder`, by number."""
+    found = [entry for entry in os.scandir(folder) if entry.name.isdigit() and entry.is_dir()]
+    return [pathlib.Path(entry) for entry in sorted(found, key=lambda entry: int(entry.name))]
+
+
+def _ambiguous(stream):
+    """Whether some unit stands for different labels in different tasks."""
+    used = np.where(stream.labels >= 0, stream.labels, stream.labels.max(axis=0))
+    return bool((used != used[0]).any())
+
+
+def _answer(served, mask, unit_labels):
+    @tf.function
+    def answer(images):
+        return _outputs(served.network(images, training=False), mask, tf.constant(unit_labels, tf.int64))
+
+    return answer
+
+
+def _answer_with_task(served, stream):
+    @tf.function
+    def answer(images, task):
+        mask = tf.gather(tf.constant(stream.labels >= 0), task)
+        unit_labels = tf.gather(tf.constant(stream.labels, tf.int64), task)
+        return _outputs(served.network(images, training=False), mask, unit_labels)
+
+    return answer
+
+
+def _outputs(logits, mask, unit_labels):
+    """Outputs of a signature; `mask` and `unit_labels` are `[C]` or `[B, C]`."""
+    masked = tf.where(mask, logits, -1e9)
+    unit = tf.argmax(masked, axis=1)
+    label = tf.gather(unit_labels, unit, axis=-1, batch_dims=len(unit_labels.shape) - 1)
+    return {"logits": logits, "probabilities": tf.nn.softmax(masked), "class": label}

@@ -1,0 +1,257 @@
+"""The run directory: what a run leaves, complete or absent, and how a killed run goes on.
+
+    config.json            every setting, versions, the commit if known
+    checkpoints/task_003/  variables, the row of the matrix, the epochs; DONE holds their checksums
+    matrix.csv metrics.csv summary.json log.txt *.png
+    DONE                   written last
+
+Everything is written aside and renamed. A lock that the operating system drops with the process keeps a second
+process out.
+"""
+
+import contextlib
+import csv
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+
+import numpy as np
+
+from keras_cl.errors import InputError, require
+
+
+class RunDirectory:
+    """One run's results on disk.
+
+    Args:
+      path: the directory.
+
+    Use `open_run` to make one: it locks the directory and checks its configuration.
+    """
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+
+    @property
+    def done(self):
+        """Whether the run is complete."""
+        return (self.path / "DONE").exists()
+
+    def task_folder(self, number):
+        """Checkpoint of the model after `number` tasks; 0 is the untrained one."""
+        return self.path / "checkpoints" / f"task_{number:03d}"
+
+    def finished(self):
+        """What each finished task left, in order: a list of the dicts given to `commit`.
+
+        Raises:
+          InputError: if a checkpoint is damaged.
+        """
+        found = []
+        while (folder := self.task_folder(len(found))).is_dir():
+            self._verify(folder)
+            found.append(json.loads((folder / "results.json").read_text()))
+        return found
+
+    def commit(self, number, results, write):
+        """Stores the state after `number` tasks; it exists entirely or not at all.
+
+        Args:
+          number: tasks learned.
+          results: JSON-able dict.
+          write: function of a folder that writes the variables into it.
+        """
+        with written_aside(self.task_folder(number)) as folder:
+            write(folder)
+            (folder / "results.json").write_text(_json(results))
+            sums = {file.name: _checksum(file) for file in sorted(folder.iterdir())}
+            (folder / "DONE").write_text(_json(sums))
+
+    def write(self, name, text):
+        """Replaces the file `name` by `text` in one step."""
+        aside = self.path / f".{name}.aside"
+        aside.write_text(text)
+        aside.replace(self.path / name)
+
+    def write_matrix(self, R, name="matrix.csv"):
+        """Writes the accuracy matrix `[T+1, T]`."""
+        self.write(name, matrix_csv(R))
+
+    def write_results(self, results):
+        """Writes matrix.csv and metrics.csv from the `Results` so far."""
+        self.write_matrix(results.matrix)
+        epochs = list(results.epochs())
+        rows = [list(epochs[0])] if epochs else []
+        rows += [["" if value is None else value for value in epoch.values()] for epoch in epochs]
+        self.write("metrics.csv", _csv(rows))
+
+    def write_json(self, name, content):
+        """Writes `content` as JSON."""
+        self.write(name, _json(content))
+
+    def finish(self):
+        """Marks the run as complete."""
+        self.write("DONE", "")
+
+    def _verify(self, folder):
+        try:
+            sums = json.loads((folder / "DONE").read_text())
+            whole = all(_checksum(folder / name) == value for name, value in sums.items())
+        except (OSError, ValueError):
+            whole = False
+        number = int(folder.name.removeprefix("task_"))
+        back = f"go on from task {number - 1}" if number else "start again"
+        require(
+            whole,
+            f"The checkpoint {folder} is damaged or incomplete; remove that folder and any later one to "
+            f"{back}, or give --overwrite to start afresh.",
+        )
+
+
+def matrix_csv(R):
+    """The accuracy matrix as CSV: a row for each number of tasks learned, fractions, empty where NaN."""
+    rows = [["after_tasks", *(f"task_{j + 1}" for j in range(R.shape[1]))]]
+    rows += [[i, *("" if np.isnan(a) else f"{a:.6f}" for a in row)] for i, row in enumerate(R)]
+    return _csv(rows)
+
+
+def read_matrix(path):
+    """The accuracy matrix `[T+1, T]` of a matrix.csv; NaN where it is empty."""
+    with open(path, newline="") as file:
+        _, *rows = csv.reader(file)
+    return np.array([[float(value) if value else np.nan for value in row[1:]] for row in rows])
+
+
+@contextlib.contextmanager
+def open_run(path, settings, about, overwrite=False):
+    """Opens, or goes on with, the run in `path`; the directory is locked inside the `with`.
+
+    Args:
+      path: the directory; made if missing.
+      settings: JSON-able dict of everything that decides the results.
+      about: JSON-able dict of what is worth knowing beside it: versions, commit.
+      overwrite: remove an earlier run first.
+
+    Raises:
+      InputError: if another process has it, if it belongs to other settings, or if it cannot be written.
+    """
+    path = pathlib.Path(path)
+    with plain_file_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        with _locked(path):
+            run = RunDirectory(path)
+            _check_ours(path)
+            if overwrite:
+                _clear(path)
+            _check_settings(path, settings)
+            if not (path / "config.json").exists():
+                run.write_json("config.json", {"settings": settings, **about})
+            yield run
+
+
+@contextlib.contextmanager
+def written_aside(folder):
+    """Gives a folder to write into that takes the place of `folder` when all went well."""
+    folder = pathlib.Path(folder)
+    aside, old = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("aside", "old"))
+    for leftover in (aside, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    aside.mkdir(parents=True)
+    yield aside
+    _sync(aside)
+    if folder.exists():
+        folder.rename(old)
+    aside.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def plain_file_errors(path):
+    """Turns the errors of a full or unwritable disk into one sentence; what was finished stays."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"Writing to {path} failed: {error.strerror or error}"
+            f"{f' ({error.filename})' if error.filename else ''}. Tasks that were finished are kept; the "
+            f"same command goes on from there."
+        ) from error
+
+
+@contextlib.contextmanager
+def _locked(path):
+    with open(path / ".lock", "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"Another process is writing to {path}; wait for it or give --run_dir."
+            ) from None
+        yield
+
+
+def _check_ours(path):
+    """Nothing is written into, let alone removed from, a directory that this program did not make."""
+    strangers = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
+    require(
+        (path / "config.json").exists() or not strangers,
+        f"{path} has files that are no run of this program ({', '.join(strangers[:3])}); give another "
+        f"--run_dir.",
+    )
+
+
+def _check_settings(path, settings):
+    config = path / "config.json"
+    if not config.exists():
+        return
+    try:
+        known = json.loads(config.read_text())["settings"]
+    except (ValueError, KeyError):
+        raise InputError(f"{config} is damaged; give --overwrite to start afresh.") from None
+    wanted = json.loads(_json(settings))
+    differing = [
+        f"--{name} was {_shown(known.get(name))}, now {_shown(wanted.get(name))}"
+        for name in sorted(known.keys() | wanted.keys())
+        if known.get(name) != wanted.get(name)
+    ]
+    require(
+        not differing,
+        f"{path} holds a run with other settings: {'; '.join(differing)}. Give another --run_dir, or "
+        f"--overwrite to start afresh.",
+    )
+
+
+def _clear(path):
+    for entry in path.iterdir():
+        if entry.name == ".lock":
+            continue
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def _shown(value):
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "not given" if value is None else str(value)
+
+
+def _json(content):
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _csv(rows):
+    return "".join(",".join(map(str, row)) + "\n" for row in rows)
+
+
+def _checksum(file):
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _sync(folder):
+    """Forces the files to disk before the rename that makes them count."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with open(file, "rb") as handle:
+                os.fsync(handle.fileno())

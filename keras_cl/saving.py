@@ -1,0 +1,82 @@
+"""A run's variables on disk: the checkpoint of every task and the SavedModels that belong to the run."""
+
+import contextlib
+import pathlib
+
+import tensorflow as tf
+
+from keras_cl import export
+from keras_cl.errors import require
+from keras_cl.rundir import written_aside
+
+
+class Checkpoints:
+    """Writes and reads the variables of a model: network, method state and optimizer.
+
+    Args:
+      model: a compiled `ContinualModel`.
+    """
+
+    def __init__(self, model):
+        self._checkpoint = tf.train.Checkpoint(model=model)
+
+    def write(self, folder):
+        """Writes the model's variables into `folder`."""
+        with tensorflow_file_errors(folder):
+            self._checkpoint.write(str(folder / "variables"))
+
+    def read(self, folder):
+        """Gives the model the variables that `folder` holds."""
+        self._checkpoint.read(str(folder / "variables")).assert_existing_objects_matched()
+
+
+class Exports:
+    """The SavedModels of one run, `folder/1` to `folder/T`.
+
+    Args:
+      folder: where they go.
+      config: the `Config` of the run.
+      seed: of the model.
+    """
+
+    def __init__(self, folder, config, seed):
+        self.folder, self._config, self._seed = pathlib.Path(folder), config, seed
+
+    def claim(self):
+        """Refuses to write beside the models of another run."""
+        if not self.folder.is_dir() or self._config.overwrite:
+            return
+        for version in export.versions(self.folder):
+            owner = export.read_description(version)
+            require(
+                (owner["settings_hash"], owner["seed"]) == (self._config.hash, self._seed),
+                f"{self.folder} holds the models of another run; give --export_dir or another --run_dir, "
+                f"or --overwrite.",
+            )
+
+    def has(self, task):
+        """Whether the model after `task` is there."""
+        return (self.folder / str(task.number)).is_dir()
+
+    def write(self, network, task, results):
+        """Exports `network` as the version of `task`; `results` are those up to it."""
+        description = {
+            "run": self._config.name,
+            "method": self._config.method,
+            **export.describe(task),
+            "metrics": {"accuracies": results.records[-1]["accuracies"]},
+            "settings_hash": self._config.hash,
+            "settings": self._config.settings,
+            "seed": self._seed,
+        }
+        with written_aside(self.folder / str(task.number)) as folder, tensorflow_file_errors(folder):
+            export.export(network, task, folder, description)
+
+
+@contextlib.contextmanager
+def tensorflow_file_errors(folder):
+    """TensorFlow reports a full disk as an error of its own kind; makes it one of the operating system."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise OSError(None, str(error.message).splitlines()[0], str(folder)) from error

@@ -1,0 +1,175 @@
+"""Training: for each task fit, end, evaluate, export, checkpoint. `run(config)` is what `keras_cl.main` does."""
+
+import contextlib
+import pathlib
+import platform
+import subprocess
+import time
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+import keras_cl
+from keras_cl import metrics, report
+from keras_cl.config import expectation, make_model, make_stream
+from keras_cl.console import Display, Diverged
+from keras_cl.results import Results, plain
+from keras_cl.rundir import open_run, plain_file_errors
+from keras_cl.saving import Checkpoints, Exports
+
+
+def run(config, device="cpu", display=None):
+    """Trains the method of `config` over its stream, once for each seed; goes on with what was begun.
+
+    Args:
+      config: a `Config`.
+      device: name of the device, for the headline.
+      display: where to show progress; the screen by default.
+
+    Returns:
+      the summary of the run: one seed's numbers, or mean and spread over several seeds.
+
+    Raises:
+      InputError: for everything that a user can mend, in one sentence.
+    """
+    display = display or Display()
+    stream = make_stream(config)
+    make_model(config, stream, config.seeds[0])  # refuses bad options before any data is read
+    headline = display.headline(config, stream, device)
+    _ = stream.source.train  # reads the data, or says why it cannot
+    with (
+        open_run(config.directory, config.settings, about(), config.overwrite) as directory,
+        display.logging(directory.path / "log.txt"),
+        plain_file_errors(directory.path),
+    ):
+        display.note(headline)
+        runs = _several_seeds if len(config.seeds) > 1 else _one_seed
+        return runs(config, stream, directory, display)
+
+
+def learn(config, stream, seed, directory, exports, display):
+    """Learns the tasks that `directory` has not finished yet; returns the `Results` of all."""
+    model = make_model(config, stream, seed)
+    checkpoints, results = Checkpoints(model), Results(directory.finished())
+    exports.claim()
+    if not len(results):
+        untrained = results.add(model, model.accuracies(stream, after=0))
+        directory.commit(0, untrained, checkpoints.write)
+    else:
+        _restore(model, stream, directory, checkpoints, exports, results, display)
+    todo = stream[results.tasks :]
+    with display.training(len(todo) * config.epochs) as progress:
+        for task in todo:
+            progress.begin(f"task {task.number}/{len(stream)}")
+            started = time.monotonic()
+            model.begin_task(task)
+            _fit(model, task, config, progress, directory)
+            model.end_task(task)
+            seconds = round(time.monotonic() - started, 3)
+
+            row = model.accuracies(stream)
+            progress.epochs[-1]["accuracies"] = plain(row)
+            record = results.add(model, row, seconds, progress.epochs)
+            exports.write(model.network, task, results)
+            directory.commit(task.number, record, checkpoints.write)
+            directory.write_results(results)
+            display.learned(progress.title, seconds, row[: task.number])
+    return results
+
+
+def about():
+    """Versions and commit: what is worth knowing about a run beside its settings."""
+    versions = {"keras_cl": keras_cl.__version__, "python": platform.python_version()}
+    versions |= {module.__name__: module.__version__ for module in (tf, keras, np)}
+    return {"versions": versions, "commit": _commit()}
+
+
+def _fit(model, task, config, progress, directory):
+    batches = model.batches(task, config.batch_size)
+    follow = [progress]
+    if config.eval_every == "epoch":
+        follow.append(_EpochAccuracies(model, task, progress))
+    try:
+        model.fit(batches, epochs=config.epochs, verbose=0, callbacks=follow)
+    except Diverged as error:
+        kept = f"Tasks 1 to {task.index} are kept in {directory.path}. " if task.index else ""
+        raise Diverged(f"{error}. {kept}A smaller --learning_rate may help.") from None
+
+
+class _EpochAccuracies(keras.callbacks.Callback):
+    """Adds the accuracies on the tasks seen to the record of each epoch."""
+
+    def __init__(self, learner, task, progress):
+        super().__init__()
+        self._learner, self._task, self._progress = learner, task, progress
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = np.full(len(self._task.stream), np.nan)
+        row[: self._task.number] = self._learner.accuracies(self._task.seen)
+        self._progress.epochs[-1]["accuracies"] = plain(row)
+
+
+def _restore(model, stream, directory, checkpoints, exports, results, display):
+    """Brings back the model of the last finished task, and any exported model that went missing."""
+    for task in stream[: results.tasks]:
+        if not exports.has(task):
+            checkpoints.read(directory.task_folder(task.number))
+            exports.write(model.network, task, results.up_to(task.number))
+    checkpoints.read(directory.task_folder(results.tasks))
+    if results.tasks:
+        display.say(f"going on after task {results.tasks}")
+
+
+def _one_seed(config, stream, directory, display):
+    (seed,) = config.seeds
+    exports = Exports(pathlib.Path(config.export_dir, config.name), config, seed)
+    results = _complete(config, stream, seed, directory, exports, display)
+    summary = results.summary()
+    display.matrix(results.matrix, "Accuracy (percent) on the test images of each task")
+    display.summary(summary)
+    display.end(expectation(config), directory.path, exports.folder)
+    return summary
+
+
+def _several_seeds(config, stream, directory, display):
+    everything = []
+    for seed in config.seeds:
+        display.say(f"seed {seed}")
+        settings = {**config.settings, "seeds": [seed]}
+        exports = Exports(pathlib.Path(config.export_dir, config.name, f"seed_{seed}"), config, seed)
+        with open_run(directory.path / f"seed_{seed}", settings, about()) as part:
+            everything.append(_complete(config, stream, seed, part, exports, display))
+    matrices = np.array([results.matrix for results in everything])
+    summary = metrics.over_seeds([metrics.summary(R) for R in matrices])
+    if not directory.done:
+        directory.write_matrix(matrices.mean(axis=0))
+        directory.write_matrix(matrices.std(axis=0, ddof=1), "matrix_std.csv")
+        directory.write_json("summary.json", {"seeds": config.seeds, **summary})
+        report.draw(directory.path)
+        directory.finish()
+    display.matrix(matrices.mean(axis=0), f"Mean accuracy (percent) over {len(matrices)} seeds")
+    display.summary(summary)
+    display.end(expectation(config), directory.path, exports.folder.parent)
+    return summary
+
+
+def _complete(config, stream, seed, directory, exports, display):
+    """The `Results` of one seed, learned now where they are not there yet."""
+    if directory.done:
+        display.say(f"{directory.path} is complete; --overwrite would train it afresh.")
+        return Results(directory.finished())
+    results = learn(config, stream, seed, directory, exports, display)
+    directory.write_results(results)
+    directory.write_json("summary.json", results.summary())
+    report.draw(directory.path)
+    directory.finish()
+    return results
+
+
+def _commit():
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        folder = str(pathlib.Path(__file__).parent)
+        command = ["git", "-C", folder, "rev-parse", "HEAD"]
+        return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+    return None

@@ -1,0 +1,137 @@
+"""The pipeline of a task: every row once an epoch, in chunks whose shape never changes."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_cl.batches import Batch, chunk_length, chunks
+
+# Rows, batch size and steps a chunk: even, ragged at either end, less than a chunk, one row, one batch.
+SIZES = [(24, 4, 3), (25, 4, 3), (23, 4, 3), (13, 4, 5), (1, 4, 2), (4, 4, 1), (7, 1, 3)]
+every_size = pytest.mark.parametrize(("rows", "batch_size", "length"), SIZES)
+
+
+def data(rows, batch_size=4, length=3, seed=0):
+    x = np.arange(rows, dtype=np.uint8)[:, np.newaxis] + np.zeros(2, np.uint8)
+    return chunks(
+        x, np.arange(rows) + 100, np.arange(rows) % 3, batch_size=batch_size, seed=seed, length=length
+    )
+
+
+def epoch(dataset):
+    """The real steps of one iteration, as a list of `Batch` of NumPy arrays."""
+    steps = []
+    for chunk, real in dataset:
+        steps += [Batch(*(part[k].numpy() for part in chunk)) for k in range(int(real))]
+    return steps
+
+
+def order(dataset):
+    return np.concatenate([batch.y[batch.weight > 0] for batch in epoch(dataset)]).tolist()
+
+
+@every_size
+def test_every_row_comes_exactly_once_an_epoch_with_weight_one(rows, batch_size, length):
+    dataset = data(rows, batch_size, length)
+    for _ in range(3):
+        steps = epoch(dataset)
+        weight = np.concatenate([batch.weight for batch in steps])
+        assert set(weight) <= {0, 1}
+        assert weight.sum() == rows
+        seen = np.concatenate([batch.y for batch in steps])[weight == 1]
+        np.testing.assert_array_equal(np.sort(seen), np.arange(rows) + 100)
+
+
+@every_size
+def test_the_columns_of_a_row_stay_together(rows, batch_size, length):
+    for batch in epoch(data(rows, batch_size, length)):
+        np.testing.assert_array_equal(batch.x, np.stack([batch.y - 100] * 2, axis=-1))
+        np.testing.assert_array_equal(batch.task, (batch.y - 100) % 3)
+
+
+@every_size
+def test_only_the_last_batch_is_padded_and_only_at_its_end(rows, batch_size, length):
+    *full, last = epoch(data(rows, batch_size, length))
+    assert all(batch.weight.all() for batch in full)
+    rest = rows - len(full) * batch_size
+    np.testing.assert_array_equal(last.weight, np.arange(batch_size) < rest)
+
+
+@every_size
+def test_an_epoch_has_as_many_steps_as_its_rows_need(rows, batch_size, length):
+    dataset = data(rows, batch_size, length)
+    steps = -(-rows // batch_size)
+    counts = [int(real) for _, real in dataset]
+    assert sum(counts) == steps
+    assert len(counts) == int(dataset.cardinality()) == -(-steps // length)
+    assert all(count == length for count in counts[:-1])
+
+
+@every_size
+def test_steps_beyond_the_real_ones_weigh_nothing(rows, batch_size, length):
+    for chunk, real in data(rows, batch_size, length):
+        assert not chunk.weight.numpy()[int(real) :].any()
+
+
+def test_chunk_shapes_and_types_do_not_depend_on_the_number_of_rows():
+    specs = {
+        tuple((part.shape[0], part.shape[1:], part.dtype) for part in (*chunk, real) if part.shape.rank)
+        for rows in (1, 5, 24, 25)
+        for chunk, real in data(rows)
+    }
+    assert specs == {
+        (
+            (3, tf.TensorShape([4, 2]), tf.uint8),
+            (3, tf.TensorShape([4]), tf.int32),
+            (3, tf.TensorShape([4]), tf.int32),
+            (3, tf.TensorShape([4]), tf.float32),
+        )
+    }
+    assert all(real.dtype == tf.int32 and real.shape.rank == 0 for _, real in data(5))
+
+
+def test_static_shapes_are_known_so_that_one_trace_serves_every_task():
+    first, second = (data(rows).element_spec[0] for rows in (5, 25))
+    assert first == second
+    assert first.x.shape == (3, 4, 2)
+
+
+def test_two_epochs_have_different_orders():
+    dataset = data(40)
+    orders = [tuple(order(dataset)) for _ in range(5)]
+    assert len(set(orders)) == 5
+    assert tuple(range(100, 140)) not in orders
+
+
+def test_two_datasets_of_the_same_seed_have_the_same_sequence_of_orders():
+    one, other = data(40, seed=3), data(40, seed=3)
+    assert [order(one) for _ in range(3)] == [order(other) for _ in range(3)]
+
+
+def test_the_order_depends_on_the_seed_and_not_on_how_it_is_cut_into_chunks():
+    assert order(data(40, seed=3)) != order(data(40, seed=4))
+    assert order(data(40, length=3)) == order(data(40, length=7))
+
+
+def test_every_row_may_come_first():
+    dataset = data(5)
+    first = [order(dataset)[0] for _ in range(40)]
+    assert set(first) == set(range(100, 105))
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "row_bytes", "expected"),
+    [
+        (128, 784, 128),  # MNIST: the largest number of steps is reached first
+        (128, 3072, 42),  # CIFAR: 16 MiB of images
+        (10, 784, 128),
+        (1, 2**30, 1),
+        (60000, 784, 1),
+        (8, 0, 128),
+    ],
+)
+def test_a_chunk_has_at_most_128_steps_and_about_16_mib(batch_size, row_bytes, expected):
+    length = chunk_length(batch_size, row_bytes)
+    assert length == expected
+    assert isinstance(length, int)
+    assert length == 1 or length * batch_size * row_bytes <= 16 * 2**20

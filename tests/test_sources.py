@@ -1,0 +1,397 @@
+"""Where images come from: embedded digits, arrays and .npz files, tensorflow-datasets and their cache."""
+
+import pathlib
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from keras_cl import sources, streams
+from keras_cl.errors import InputError
+
+# ---- digits ------------------------------------------------------------------------------------------------
+
+
+def test_digits_are_split_into_1442_and_355():
+    digits = sources.source("digits")
+    for (x, y), rows in ((digits.train, 1442), (digits.test, 355)):
+        assert x.shape == (rows, *digits.input_shape) == (rows, 8, 8, 1)
+        assert x.dtype == digits.dtype == np.uint8
+        assert y.shape == (rows,)
+        assert y.dtype == np.int32
+        assert x.min() == 0
+        assert x.max() * digits.scale == 1
+        assert tuple(np.unique(y)) == digits.classes == tuple(range(10))
+
+
+def test_digits_keep_every_fifth_image_of_a_class_for_testing():
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    digits = sources.source("digits")
+    for label in range(10):
+        images_of = images[labels == label].reshape(-1, 8, 8, 1)
+        kept = digits.test[0][digits.test[1] == label]
+        np.testing.assert_array_equal(kept, images_of[4::5])
+        left = digits.train[0][digits.train[1] == label]
+        assert len(kept) + len(left) == len(images_of)
+
+
+def test_a_source_is_returned_as_it_is_and_read_once():
+    digits = sources.source("digits")
+    assert sources.source(digits) is digits
+    assert digits.train[0] is digits.train[0]
+
+
+# ---- arrays ------------------------------------------------------------------------------------------------
+
+
+def arrays(**changed):
+    """Good arrays of six 4x4 images, with some of them replaced."""
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (6, 4, 4)).astype(np.uint8), np.array([3, 7, 3, 7, 3, 7])
+    return {"x_train": x, "y_train": y, "x_test": x[:2], "y_test": y[:2], **changed}
+
+
+def floats(shape=(6, 4, 4), broken=None):
+    x = np.random.default_rng(0).random(shape).astype(np.float32)
+    if broken is not None:
+        x[3, 1] = broken
+    return x
+
+
+def test_arrays_become_a_source():
+    given = arrays()
+    source = sources.from_arrays(**given, name="mine")
+    assert (source.name, source.input_shape, source.classes) == ("mine", (4, 4, 1), (3, 7))
+    np.testing.assert_array_equal(source.train[0][..., 0], given["x_train"])
+    np.testing.assert_array_equal(source.test[1], given["y_test"])
+    assert source.train[1].dtype == np.int32
+
+
+@pytest.mark.parametrize(("shape", "input_shape"), [((6, 5), (5,)), ((6, 4, 4, 3), (4, 4, 3))])
+def test_rows_and_colour_images_keep_their_shape(shape, input_shape):
+    source = sources.from_arrays(**arrays(x_train=floats(shape), x_test=floats(shape)[:2]))
+    assert source.input_shape == input_shape
+    assert source.train[0].shape == shape
+
+
+def test_bytes_are_scaled_and_floats_are_taken_as_they_are():
+    assert sources.from_arrays(**arrays()).scale == 1 / 255
+    for dtype in (np.float16, np.float32, np.float64):
+        x = floats().astype(dtype)
+        source = sources.from_arrays(**arrays(x_train=x, x_test=x[:2]))
+        assert source.scale == 1
+        assert source.dtype == np.float32
+
+
+def test_whole_numbers_of_any_type_are_labels():
+    y = arrays()["y_train"]
+    for dtype in (np.uint8, np.int64, np.float32):
+        assert sources.from_arrays(**arrays(y_train=y.astype(dtype))).classes == (3, 7)
+
+
+BAD_ARRAYS = {
+    "lengths": ({"y_train": np.zeros(5, int)}, "x_train has 6 rows and y_train has 5; they must have the"),
+    "test lengths": ({"y_test": np.full(3, 3)}, "x_test has 2 rows and y_test has 3"),
+    "no rows": (
+        {"x_train": np.zeros((0, 4, 4), np.uint8), "y_train": np.zeros(0, int)},
+        "x_train has 0 rows and y_train has 0; .* at least one",
+    ),
+    "no rows of floats": (
+        {"x_train": np.zeros((0, 4, 4)), "y_train": np.zeros(0, int)},
+        "x_train has 0 rows and y_train has 0; .* at least one",
+    ),
+    "one axis": ({"x_train": np.zeros(6, np.uint8)}, r"x_train has shape \(6,\); it must be \[n, height"),
+    "five axes": ({"x_train": np.zeros((6, 1, 1, 1, 1), np.uint8)}, r"x_train has shape \(6, 1, 1, 1, 1\)"),
+    "shapes differ": (
+        {"x_test": np.zeros((2, 5, 4), np.uint8)},
+        r"x_train holds \(4, 4, 1\) images of uint8, x_test \(5, 4, 1\) of uint8; both must be alike",
+    ),
+    "types differ": ({"x_test": floats()[:2]}, "images of uint8, x_test .* of float32; both must be alike"),
+    "integer images": (
+        {"x_train": np.zeros((6, 4, 4), int)},
+        "x_train is of type int64; images must be uint8",
+    ),
+    "text images": ({"x_train": np.full((6, 4, 4), "a")}, "x_train is of type <U1; images must be uint8"),
+    "NaN": (
+        {"x_train": floats(broken=np.nan)},
+        "x_train has NaN or infinite values in 1 rows, first in row 3",
+    ),
+    "infinity": ({"x_test": floats(broken=np.inf)}, "x_test has NaN or infinite values in 1 rows"),
+    "fractions": ({"y_train": np.full(6, 0.5)}, "y_train has shape .* labels must be whole numbers"),
+    "NaN labels": ({"y_train": np.full(6, np.nan)}, "labels must be whole numbers"),
+    "text labels": ({"y_train": np.full(6, "cat")}, "y_train .* type <U3; labels must be whole numbers"),
+    "object labels": ({"y_train": np.full(6, "cat", object)}, "type object; labels must be whole numbers"),
+    "one-hot labels": ({"y_train": np.eye(6)}, r"y_train has shape \(6, 6\) .* one a row"),
+    "negative label": ({"y_train": np.arange(6) - 1}, "y_train has the label -1; labels must be at least 0"),
+    "huge label": ({"y_train": np.arange(6) + 2**31}, "y_train has the label 2147483648; .* below 2"),
+    "unknown test label": (
+        {"y_test": np.array([3, 4])},
+        "y_test has the label 4, which y_train never has; known labels are 3, 7",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changed", "message"), BAD_ARRAYS.values(), ids=BAD_ARRAYS)
+def test_unusable_arrays_are_named_in_one_sentence(changed, message):
+    with pytest.raises(InputError, match=message) as error:
+        sources.from_arrays(**arrays(**changed), name="mine")
+    assert str(error.value).startswith("mine: ")
+    assert "\n" not in str(error.value)
+
+
+# ---- npz ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(tmp_path):
+    return str(tmp_path / "mine.npz")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_npz_file_gives_the_same_source_as_its_arrays(file, save):
+    save(file, **arrays())
+    opened, direct = sources.source(file), sources.from_arrays(**arrays())
+    assert opened.name == file
+    assert (opened.input_shape, opened.classes, opened.scale) == (
+        direct.input_shape,
+        direct.classes,
+        direct.scale,
+    )
+    for ours, theirs in zip(opened.train + opened.test, direct.train + direct.test, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_unusable_arrays_of_a_file_are_named_with_its_path(file):
+    np.savez(file, **arrays(y_train=np.arange(6) - 1))
+    with pytest.raises(InputError, match="mine.npz: y_train has the label -1"):
+        sources.source(file)
+
+
+def test_missing_arrays_are_listed_beside_those_there_are(file):
+    given = arrays()
+    np.savez(file, x_train=given["x_train"], y_test=given["y_test"], other=np.zeros(1))
+    with pytest.raises(
+        InputError, match="has no y_train and no x_test; it must hold .* holds x_train, y_test, other"
+    ):
+        sources.source(file)
+
+
+def test_a_missing_file_is_named(file):
+    with pytest.raises(InputError, match="There is no file .*mine.npz"):
+        sources.source(file)
+
+
+def test_pickled_objects_are_refused_and_never_run(file):
+    class Trap:
+        def __reduce__(self):
+            return (pytest.fail, ("unpickled",))
+
+    np.savez(file, **arrays(y_train=np.array([Trap()] * 6, object)))
+    with pytest.raises(InputError, match="cannot be read as an .npz file of plain arrays: Object arrays"):
+        sources.source(file)
+
+
+def plain_npy(file):
+    with open(file, "wb") as opened:
+        np.save(opened, np.zeros(3))
+
+
+def cut_short(file):
+    np.savez(file, **arrays())
+    content = pathlib.Path(file).read_bytes()
+    pathlib.Path(file).write_bytes(content[: len(content) // 2])
+
+
+def overwritten(at, save):
+    def damage(file):
+        save(file, **arrays(x_train=floats(), x_test=floats()[:2]))
+        content = bytearray(pathlib.Path(file).read_bytes())
+        content[at : at + 8] = b"\xff" * 8
+        pathlib.Path(file).write_bytes(content)
+
+    return damage
+
+
+NOT_NPZ = {
+    "empty": lambda file: pathlib.Path(file).touch(),
+    "text": lambda file: pathlib.Path(file).write_text("x_train,y_train"),
+    "folder": lambda file: pathlib.Path(file).mkdir(),
+    "npy": plain_npy,
+    "cut short": cut_short,
+    "overwritten": overwritten(200, np.savez),
+    "overwritten and compressed": overwritten(80, np.savez_compressed),
+}
+
+
+@pytest.mark.parametrize("write", NOT_NPZ.values(), ids=NOT_NPZ)
+def test_what_is_not_an_npz_file_is_refused_in_one_sentence(file, write):
+    write(file)
+    with pytest.raises(InputError, match="mine.npz cannot be read as an .npz file of plain arrays") as error:
+        sources.source(file)
+    assert "\n" not in str(error.value)
+
+
+# ---- tensorflow-datasets -----------------------------------------------------------------------------------
+
+
+def test_an_unknown_name_gets_the_nearest_one():
+    with pytest.raises(InputError, match="dataset 'mnits' is not known; .* Did you mean mnist?"):
+        sources.source("mnits")
+
+
+def test_nothing_is_read_before_the_arrays_are_asked_for(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    source = sources.source("cifar100", data_dir="nowhere")
+    assert source.input_shape == (32, 32, 3)
+    assert source.classes == tuple(range(100))
+
+
+@pytest.mark.parametrize("given_by", ["argument", "environment"])
+def test_a_missing_data_set_is_one_sentence_with_both_ways_to_provide_it(tmp_path, monkeypatch, given_by):
+    def builder(name, data_dir):
+        raise ConnectionError("no network\nand many more lines")
+
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", types.SimpleNamespace(builder=builder))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path if given_by == "environment" else "elsewhere"))
+    data_dir = str(tmp_path) if given_by == "argument" else ""
+    source = sources.source("mnist", data_dir=data_dir, cache_dir=str(tmp_path / "cache"))
+    with pytest.raises(InputError, match="The data set mnist is not in ") as error:
+        _ = source.train
+    message = str(error.value)
+    for part in (
+        str(tmp_path),
+        "ConnectionError",
+        "--data_dir",
+        "TFDS_DATA_DIR",
+        "--dataset=path/to/file.npz",
+    ):
+        assert part in message
+    assert "\n" not in message
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.fixture
+def prepared(tmp_path, monkeypatch):
+    """A folder that looks like prepared MNIST, and a stand-in for the library that counts its reads."""
+    info = tmp_path / "data" / "mnist" / "3.0.1" / "dataset_info.json"
+    info.parent.mkdir(parents=True)
+    info.write_text("{}")
+    library = types.SimpleNamespace(reads=[], info=info, images=np.arange(4 * 784, dtype=np.uint8))
+
+    def load(name, *, split, data_dir, **_):
+        library.reads.append((name, split, str(data_dir)))
+        rows = {"train": 3, "test": 1}[split]
+        return library.images[: rows * 784].reshape(rows, 28, 28, 1), np.arange(rows)
+
+    library.load, library.as_numpy = load, lambda data: data
+    library.cache = tmp_path / "cache"
+    library.open = lambda: sources.source(
+        "mnist", data_dir=str(tmp_path / "data"), cache_dir=str(library.cache)
+    )
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", library)
+    return library
+
+
+def same(ours, theirs):
+    for one, other in zip(ours.train + ours.test, theirs.train + theirs.test, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == other.dtype
+    return True
+
+
+def test_the_second_open_comes_from_the_cache_without_the_library(prepared, monkeypatch):
+    first = prepared.open()
+    assert len(first.train[1]) == 3
+    assert [split for _, split, _ in prepared.reads] == ["train", "test"]
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)  # an import now fails
+    assert same(prepared.open(), first)
+
+
+def test_other_prepared_data_is_not_taken_from_the_old_cache(prepared):
+    _ = prepared.open().train
+    prepared.info.write_text('{"changed": true}')
+    prepared.images = prepared.images[::-1]
+    assert prepared.open().train[0].ravel()[0] == prepared.images[0]
+    assert len(prepared.reads) == 4
+
+
+def test_a_cache_write_that_fails_leaves_nothing_behind_and_costs_nothing_else(prepared, monkeypatch):
+    whole, save, calls = prepared.open(), np.save, []
+    _ = whole.train
+    for old in prepared.cache.iterdir():
+        old.rename(prepared.cache.parent / "kept")
+
+    def full_disk(path, values):
+        calls.append(path)
+        save(path, values[:1])
+        if len(calls) == 3:
+            raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "save", full_disk)
+    assert same(prepared.open(), whole)
+    assert len(calls) == 3
+    assert list(prepared.cache.iterdir()) == []
+
+
+def test_a_cache_folder_that_cannot_be_made_costs_time_not_the_run(prepared):
+    prepared.cache.write_text("a file where the folder should be")
+    assert len(prepared.open().train[1]) == 3
+    assert len(prepared.open().train[1]) == 3
+    assert len(prepared.reads) == 4
+
+
+def test_damaged_records_are_one_sentence(prepared):
+    def load(*_, **__):
+        raise RuntimeError("DataLossError: truncated record\nsecond line")
+
+    prepared.load = load
+    with pytest.raises(
+        InputError, match="mnist in .* cannot be read .RuntimeError: DataLossError: trunc"
+    ) as e:
+        _ = prepared.open().train
+    assert "\n" not in str(e.value)
+    assert not prepared.cache.exists()
+
+
+# ---- real MNIST --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mnist(tfds_dir, tmp_path_factory):
+    if not (pathlib.Path(tfds_dir) / "mnist").is_dir():
+        pytest.skip("needs real data: TFDS_DATA_DIR has no prepared mnist")
+    cache = str(tmp_path_factory.mktemp("cache"))
+    source = sources.source("mnist", data_dir=tfds_dir, cache_dir=cache)
+    _ = source.train
+    return source, sources.source("mnist", data_dir=tfds_dir, cache_dir=cache)
+
+
+def test_mnist_has_its_known_counts_and_means(mnist):
+    source, _ = mnist
+    for (x, y), rows, mean in ((source.train, 60000, 0.1307), (source.test, 10000, 0.1325)):
+        assert x.shape == (rows, 28, 28, 1)
+        assert x.dtype == np.uint8
+        assert y.dtype == np.int32
+        assert x.mean() * source.scale == pytest.approx(mean, abs=5e-5)
+    assert np.bincount(source.train[1])[:2].sum() == 12665
+    assert np.bincount(source.test[1])[:2].sum() == 2115
+
+
+def test_mnist_opens_again_from_the_cache(mnist, monkeypatch):
+    source, again = mnist
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    assert same(again, source)
+
+
+def test_the_first_pair_of_split_mnist_has_its_known_size(mnist):
+    first = streams.split(mnist[0], tasks=5)[0]
+    assert (len(first.train), len(first.test)) == (12665, 2115)
+
+
+def test_mnist_padded_by_two_is_32_by_32(mnist):
+    stream = streams.permuted(mnist[0], tasks=2, pad=2)
+    assert stream.input_shape == (32, 32, 1)
+    assert stream[1].test.open()[0].shape == (10000, 32, 32, 1)

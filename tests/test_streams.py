@@ -1,0 +1,516 @@
+"""Task streams: what a scenario asks, which rows a task holds, and what a view does to an image."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from keras_cl import sources, streams
+from keras_cl.errors import InputError
+from keras_cl.streams.rotated import _angles, rotate, rotation_taps
+
+SCENARIOS = ("task", "domain", "class")
+PARTS = ("train", "valid", "test")
+
+
+def toy(shape=(6, 6, 1), classes=4, rows=10, dtype=np.uint8, seed=0):
+    """A source of noise with `rows` training rows a class, and half as many for testing."""
+    rng = np.random.default_rng(seed)
+
+    def part(count):
+        x = rng.integers(0, 256, (count * classes, *shape)).astype(np.uint8)
+        x = x if dtype == np.uint8 else (x / 255).astype(dtype)
+        return x, rng.permutation(np.tile(np.arange(classes), count))
+
+    return sources.from_arrays(*part(rows), *part(rows // 2), name="toy")
+
+
+def one_image(image):
+    """A source whose only image, for training and for testing, is `image`."""
+    x, y = np.asarray(image)[np.newaxis], np.zeros(1, int)
+    return sources.from_arrays(x, y, x, y, name="one")
+
+
+def seen_by(stream, part="train"):
+    """The first image of every task."""
+    return [getattr(task, part).open()[0][0] for task in stream]
+
+
+# ---- scenarios ---------------------------------------------------------------------------------------------
+
+BUILDERS = {
+    "split": lambda **given: streams.split(toy(), tasks=2, **given),
+    "split in another order": lambda **given: streams.split(toy(), tasks=2, class_order="3,0,2,1", **given),
+    "split of some classes": lambda **given: streams.split(
+        toy(classes=6), tasks=2, class_order="5,1,4,2", **given
+    ),
+    "permuted": lambda **given: streams.permuted(toy(), tasks=3, **given),
+    "rotated": lambda **given: streams.rotated(toy(), tasks=3, **given),
+}
+every_stream = pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS)
+every_scenario = pytest.mark.parametrize("scenario", SCENARIOS)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "labels", "mask"),
+    [
+        ("task", [[0, 1, -1, -1], [-1, -1, 2, 3]], [[1, 1, 0, 0], [0, 0, 1, 1]]),
+        ("domain", [[0, 1], [2, 3]], [[1, 1], [1, 1]]),
+        ("class", [[0, 1, -1, -1], [-1, -1, 2, 3]], [[1, 1, 0, 0], [1, 1, 1, 1]]),
+    ],
+)
+def test_split_units_by_hand(scenario, labels, mask):
+    stream = streams.split(toy(), tasks=2, scenario=scenario)
+    np.testing.assert_array_equal(stream.labels, labels)
+    np.testing.assert_array_equal(stream.class_mask, np.array(mask, bool))
+    assert stream.num_classes == len(labels[0])
+
+
+@pytest.mark.parametrize("build", [streams.permuted, streams.rotated])
+@pytest.mark.parametrize(
+    ("scenario", "labels", "mask"),
+    [
+        ("task", [[0, 1, -1, -1], [-1, -1, 0, 1]], [[1, 1, 0, 0], [0, 0, 1, 1]]),
+        ("domain", [[0, 1], [0, 1]], [[1, 1], [1, 1]]),
+        ("class", [[0, 1, -1, -1], [-1, -1, 0, 1]], [[1, 1, 0, 0], [1, 1, 1, 1]]),
+    ],
+)
+def test_units_by_hand_when_tasks_share_their_classes(build, scenario, labels, mask):
+    stream = build(toy(classes=2), tasks=2, scenario=scenario)
+    np.testing.assert_array_equal(stream.labels, labels)
+    np.testing.assert_array_equal(stream.class_mask, np.array(mask, bool))
+
+
+@pytest.mark.parametrize("build", [streams.split, streams.permuted, streams.rotated])
+def test_the_scenarios_coincide_for_one_task(build):
+    first, *others = (build(toy(), tasks=1, scenario=scenario) for scenario in SCENARIOS)
+    for other in others:
+        np.testing.assert_array_equal(other.labels, first.labels)
+        np.testing.assert_array_equal(other.class_mask, first.class_mask)
+        for part in ("train", "test"):
+            for ours, theirs in zip(other.split(0, part).open(), first.split(0, part).open(), strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("class_order", ["natural", "seeded", "3,0,2,1"])
+def test_task_incremental_masks_are_disjoint_and_cover_all_classes(class_order):
+    stream = streams.split(toy(), tasks=2, scenario="task", class_order=class_order)
+    np.testing.assert_array_equal(stream.class_mask.sum(axis=0), 1)
+
+
+@every_stream
+def test_class_incremental_masks_only_grow_by_the_new_classes(build):
+    stream = build(scenario="class")
+    grown = np.diff(stream.class_mask.astype(int), axis=0, prepend=0)
+    np.testing.assert_array_equal(grown, stream.labels >= 0)
+
+
+@every_stream
+@every_scenario
+def test_labels_and_units_are_each_others_inverse(build, scenario):
+    stream = build(scenario=scenario, valid_fraction=0.2)
+    for task in stream:
+        for part in PARTS:
+            data = task.stream.split(task.index, part)
+            _, units = data.open()
+            labels = (stream.source.test if part == "test" else stream.source.train)[1][data.rows]
+            assert units.dtype == np.int32
+            np.testing.assert_array_equal(stream.labels[task.index, units], labels)
+            assert stream.class_mask[task.index, units].all()
+            assert set(labels) == set(task.classes)
+            assert len(set(units)) == len(task.classes)
+
+
+@every_scenario
+def test_domain_units_are_positions_within_the_task(scenario):
+    stream = streams.split(toy(), tasks=2, scenario=scenario, class_order="3,0,2,1")
+    _, units = stream[0].train.open()
+    labels = stream.source.train[1][stream[0].train.rows]
+    expected = np.where(labels == 3, 0, 1) if scenario == "domain" else labels
+    np.testing.assert_array_equal(units, expected)
+
+
+@pytest.mark.parametrize("build", [streams.split, streams.permuted, streams.rotated])
+def test_a_misspelled_scenario_gets_the_nearest_one(build):
+    with pytest.raises(InputError, match="scenario 'clas' is not known; .* Did you mean class?"):
+        build(toy(), tasks=2, scenario="clas")
+
+
+# ---- split -------------------------------------------------------------------------------------------------
+
+
+def test_every_row_of_a_split_belongs_to_one_task():
+    stream = streams.split(toy(), tasks=2)
+    for part, count in (("train", 40), ("test", 20)):
+        rows = np.concatenate([stream.split(t, part).rows for t in range(2)])
+        np.testing.assert_array_equal(np.sort(rows), np.arange(count))
+
+
+def test_class_order_is_the_same_as_text_and_as_a_list():
+    text, listed = (streams.split(toy(), tasks=2, class_order=o) for o in ("3,0,2,1", [3, 0, 2, 1]))
+    assert [task.classes for task in text] == [task.classes for task in listed] == [(3, 0), (2, 1)]
+
+
+def test_classes_left_out_of_the_order_are_not_used():
+    stream = streams.split(toy(classes=6), tasks=2, class_order="5,1,4,2", scenario="task")
+    used = {int(label) for task in stream for label in stream.source.train[1][task.train.rows]}
+    assert used == {1, 2, 4, 5}
+    assert not stream.class_mask[:, [0, 3]].any()
+
+
+def test_a_seeded_order_is_a_permutation_that_the_seed_decides():
+    orders = [
+        sum((task.classes for task in streams.split(tasks=5, class_order="seeded", seed=seed)), ())
+        for seed in (0, 0, 1, 2)
+    ]
+    assert all(sorted(order) == list(range(10)) for order in orders)
+    assert orders[0] == orders[1]
+    assert len(set(orders)) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"tasks": 0}, "at least one task, not 0"),
+        ({"tasks": 3}, "10 classes of digits do not split into 3 equal tasks; possible: 1, 2, 5, 10"),
+        ({"tasks": 11}, "10 classes of digits cannot make 11 tasks: at most 10"),
+        ({"tasks": 10}, "can only be class-incremental"),
+        ({"tasks": 10, "scenario": "domain"}, "can only be class-incremental"),
+        ({"class_order": "sedeed"}, "'sedeed' is not known; .* Did you mean seeded?"),
+        ({"class_order": "0,1,99"}, r"class_order names \[99\]; the labels of digits are \[0, 1"),
+        ({"class_order": "0,1,1,2,3"}, "class_order names a class twice"),
+        ({"valid_fraction": 1.0}, "valid_fraction is 1.0; it must be at least 0 and below 1"),
+        ({"valid_fraction": -0.1}, "valid_fraction is -0.1"),
+    ],
+)
+def test_a_split_that_makes_no_sense_is_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        streams.split(**given)
+
+
+def test_one_class_a_task_is_possible_when_classes_accumulate():
+    assert len(streams.split(tasks=10, scenario="class")) == 10
+
+
+# ---- validation --------------------------------------------------------------------------------------------
+
+
+@every_stream
+def test_validation_rows_are_cut_from_the_training_rows_alone(build):
+    whole, cut = build(), build(valid_fraction=0.3)
+    for before, after in zip(whole, cut, strict=True):
+        assert not np.intersect1d(after.train.rows, after.valid.rows).size
+        both = np.union1d(after.train.rows, after.valid.rows)
+        np.testing.assert_array_equal(both, before.train.rows)
+        np.testing.assert_array_equal(after.test.rows, before.test.rows)
+        assert len(after.train) == len(after.train.rows)
+
+
+def test_validation_takes_its_share_of_every_class():
+    counts = [10, 20, 30, 40]
+    y = np.repeat(np.arange(4), counts)
+    data = sources.from_arrays(np.zeros((100, 2, 2), np.uint8), y, np.zeros((100, 2, 2), np.uint8), y)
+    stream = streams.split(data, tasks=2, valid_fraction=0.1)
+    kept = np.concatenate([y[task.valid.rows] for task in stream])
+    np.testing.assert_array_equal(np.bincount(kept), [1, 2, 3, 4])
+
+
+def test_validation_rows_follow_the_seed_and_nothing_else():
+    def rows(**given):
+        stream = streams.split(**{"tasks": 5, "valid_fraction": 0.2, **given})
+        return np.sort(np.concatenate([task.valid.rows for task in stream])).tolist()
+
+    assert rows() == rows() == rows(scenario="class") == rows(tasks=2)
+    assert rows() == streams.permuted(tasks=1, valid_fraction=0.2)[0].valid.rows.tolist()
+    assert rows() != rows(seed=1)
+
+
+@every_stream
+def test_without_a_validation_share_the_split_is_empty_and_opens(build):
+    stream = build()
+    for task in stream:
+        x, y = task.valid.open()
+        assert x.shape == (0, *stream.input_shape)
+        assert y.shape == (0,)
+        assert x.dtype == stream.source.dtype
+
+
+def test_validation_images_are_the_sources_images_of_those_rows():
+    stream = streams.split(toy(), tasks=2, valid_fraction=0.3)
+    for task in stream:
+        np.testing.assert_array_equal(task.valid.open()[0], stream.source.train[0][task.valid.rows])
+        np.testing.assert_array_equal(task.test.open()[0], stream.source.test[0][task.test.rows])
+
+
+# ---- a stream is a sequence --------------------------------------------------------------------------------
+
+
+def test_a_stream_is_indexed_like_a_list():
+    stream = streams.permuted(toy(), tasks=4)
+    assert len(stream) == 4
+    assert [task.index for task in stream] == [0, 1, 2, 3]
+    assert [task.number for task in stream] == [1, 2, 3, 4]
+    assert stream[-1].index == 3
+    assert [task.index for task in reversed(stream)] == [3, 2, 1, 0]
+    for index in (4, -5):
+        with pytest.raises(IndexError):
+            stream[index]
+
+
+def test_a_slice_keeps_the_tasks_places_in_the_stream():
+    stream = streams.permuted(toy(), tasks=4)
+    assert [task.index for task in stream[1:3]] == [1, 2]
+    assert [task.index for task in stream[::-2]] == [3, 1]
+    assert [task.index for task in stream[1:][1:]] == [2, 3]
+    assert stream[1:][-1].index == 3
+    assert len(stream[4:]) == 0
+    assert all(task.stream is stream for task in stream[1:])
+    with pytest.raises(IndexError):
+        stream[:2][2]
+
+
+def test_iterations_may_be_nested():
+    stream = streams.permuted(toy(), tasks=3)
+    pairs = [(task.index, past.index) for task in stream for past in task.seen]
+    assert pairs == [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2)]
+
+
+@every_stream
+def test_opening_twice_gives_the_same_arrays_and_leaves_the_source_alone(build):
+    stream = build()
+    before = stream.source.train[0].copy()
+    first, again = stream[-1].train.open(), stream[-1].train.open()
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(stream.source.train[0], before)
+
+
+# ---- permuted ----------------------------------------------------------------------------------------------
+
+POSITIONS = np.arange(36, dtype=np.uint8).reshape(6, 6, 1)
+
+
+@pytest.mark.parametrize("first_identity", [True, False])
+def test_every_permutation_is_a_bijection_and_differs_from_the_others(first_identity):
+    images = seen_by(streams.permuted(one_image(POSITIONS), tasks=6, first_identity=first_identity))
+    assert all(sorted(image.ravel()) == list(range(36)) for image in images)
+    assert len({image.tobytes() for image in images}) == 6
+    assert np.array_equal(images[0], POSITIONS) == first_identity
+
+
+def test_training_and_test_images_are_permuted_alike():
+    stream = streams.permuted(one_image(POSITIONS), tasks=4)
+    np.testing.assert_array_equal(seen_by(stream, "train"), seen_by(stream, "test"))
+
+
+@pytest.mark.parametrize("shape", [(6, 6, 1), (5, 7, 3), (9,)], ids=str)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_permuted_image_keeps_its_histogram_and_its_inverse_restores_it(shape, dtype):
+    data = toy(shape, dtype=dtype)
+    stream = streams.permuted(data, tasks=3)
+    assert stream.input_shape == shape
+    pixels = shape[0] if len(shape) == 1 else shape[0] * shape[1]
+    for task in stream[1:]:
+        x, _ = task.train.open()
+        assert x.dtype == dtype
+        assert x.shape == data.train[0].shape
+        before, after = (images.reshape(len(x), pixels, -1) for images in (data.train[0], x))
+        np.testing.assert_array_equal(np.sort(after, axis=1), np.sort(before, axis=1))
+        assert not np.array_equal(after, before)
+        place = np.arange(pixels, dtype=dtype)[:, np.newaxis]
+        order = stream.views[task.index](np.broadcast_to(place, (pixels, before.shape[2])).reshape(1, *shape))
+        inverse = np.argsort(order.reshape(pixels, -1)[:, 0])
+        np.testing.assert_array_equal(after[:, inverse], before)
+
+
+def test_the_channels_of_a_pixel_stay_together():
+    image = np.stack([np.arange(36).reshape(6, 6) + 60 * c for c in range(3)], axis=-1).astype(np.uint8)
+    moved = seen_by(streams.permuted(one_image(image), tasks=2))[1]
+    np.testing.assert_array_equal(moved - moved[..., :1], np.broadcast_to([0, 60, 120], (6, 6, 3)))
+
+
+def test_padding_comes_before_permuting():
+    stream = streams.permuted(one_image(np.full((28, 28), 9, np.uint8)), tasks=2, pad=2)
+    assert stream.input_shape == (32, 32, 1)
+    first, second = seen_by(stream)
+    assert first.shape == second.shape == (32, 32, 1)
+    np.testing.assert_array_equal(first[2:-2, 2:-2], 9)
+    border = np.ones((32, 32), bool)
+    border[2:-2, 2:-2] = False
+    assert not first[border].any()
+    assert second[border].any()
+    assert (second == 9).sum() == 28 * 28
+
+
+def test_permutations_follow_the_streams_seed_and_nothing_else():
+    def images(shape=(6, 6, 1), tasks=4, **given):
+        stream = streams.permuted(toy(shape, seed=given.pop("data", 0)), tasks=tasks, **given)
+        place = np.arange(36, dtype=np.uint8).reshape(1, *shape)
+        return np.stack([view(place).ravel() for view in stream.views[:4]])
+
+    plain = images()
+    np.random.seed(1)
+    np.testing.assert_array_equal(images(), plain)
+    for other in ({"data": 1}, {"tasks": 6}, {"scenario": "class"}, {"valid_fraction": 0.5}):
+        np.testing.assert_array_equal(images(**other), plain)
+    np.testing.assert_array_equal(images(first_identity=False)[1:], plain[1:])
+    assert all((one != other).any() for one, other in zip(images(seed=1)[1:], plain[1:], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"tasks": 0}, "at least one task, not 0"),
+        ({"pad": -1}, "pad is -1; it must not be negative"),
+        ({"dataset": toy((9,)), "pad": 2}, "pad is for images; the rows of toy are not images"),
+    ],
+)
+def test_a_permutation_that_makes_no_sense_is_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        streams.permuted(**given)
+
+
+# ---- rotated -----------------------------------------------------------------------------------------------
+
+every_interpolation = pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+every_type = pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+ANGLES = (10, 37.5, 60, 101.3, 180, 222, -25, 359)
+
+
+def turned(x, angle, interpolation):
+    return rotate(x, rotation_taps(x.shape[1], x.shape[2], angle, interpolation))
+
+
+def smooth(side=21):
+    """An image without any detail finer than a pixel, and no symmetry."""
+    y, x = np.mgrid[:side, :side] / side - 0.5
+    image = np.exp(-30 * ((x - 0.15) ** 2 + y**2)) + 0.5 * np.exp(-30 * (x**2 + (y + 0.2) ** 2))
+    return image[np.newaxis, ..., np.newaxis].astype(np.float32)
+
+
+@every_interpolation
+@every_type
+@pytest.mark.parametrize("shape", [(6, 6, 1), (7, 7, 3)], ids=str)
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3, 4, -1])
+def test_quarter_turns_are_exact_and_counter_clockwise(shape, quarters, dtype, interpolation):
+    x, _ = toy(shape, dtype=dtype).train
+    expected = np.rot90(x, quarters, axes=(1, 2))
+    np.testing.assert_array_equal(turned(x, 90 * quarters, interpolation), expected)
+
+
+@every_interpolation
+def test_what_is_on_the_right_goes_to_the_top(interpolation):
+    image = np.zeros((1, 7, 7, 1), np.uint8)
+    image[0, 3, 6] = 255
+    up = turned(image, 90, interpolation)
+    assert up[0, 0, 3, 0] == 255
+    assert up.sum() == 255
+
+
+@pytest.mark.parametrize("angle", ANGLES)
+@pytest.mark.parametrize("shape", [(8, 8, 1), (7, 9, 3)], ids=str)
+def test_bilinear_rotation_agrees_with_scipy(shape, angle):
+    x, _ = toy(shape, rows=2, dtype=np.float32).train
+    expected = ndimage.rotate(x, angle, axes=(1, 2), reshape=False, order=1, mode="grid-constant")
+    np.testing.assert_allclose(turned(x, angle, "bilinear"), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("angle", ANGLES)
+def test_nearest_rotation_agrees_with_scipy(angle):
+    x, _ = toy((9, 9, 1), rows=2).train
+    expected = ndimage.rotate(x, angle, axes=(1, 2), reshape=False, order=0, mode="grid-constant")
+    np.testing.assert_array_equal(turned(x, angle, "nearest"), expected)
+
+
+@pytest.mark.parametrize("angle", ANGLES)
+@pytest.mark.parametrize(("interpolation", "error"), [("nearest", 0.25), ("bilinear", 0.055)])
+def test_turning_back_restores_the_centre(angle, interpolation, error):
+    x = smooth()
+    back = turned(turned(x, angle, interpolation), -angle, interpolation)
+    centre = (slice(None), slice(6, 15), slice(6, 15))
+    np.testing.assert_allclose(back[centre], x[centre], rtol=0, atol=error)
+
+
+@every_interpolation
+@every_type
+@pytest.mark.parametrize("angle", ANGLES)
+def test_rotation_keeps_shape_type_and_range(angle, dtype, interpolation):
+    x = np.ones((2, 7, 9, 3), dtype) * (255 if dtype == np.uint8 else 1)
+    image = turned(x, angle, interpolation)
+    assert image.shape == x.shape
+    assert image.dtype == dtype
+    assert image.min() >= 0
+    assert image.max() <= x.max() * (1 + 1e-6)
+    np.testing.assert_allclose(image[:, 3, 4], x[:, 3, 4], rtol=1e-6)
+
+
+@every_interpolation
+def test_outside_of_the_image_is_zero(interpolation):
+    corners = turned(np.full((1, 9, 9, 1), 255, np.uint8), 45, interpolation)[0, ::8, ::8]
+    assert not corners.any()
+
+
+def test_integer_images_are_rounded_not_cut():
+    x, _ = toy(rows=5).train
+    exact = turned(x.astype(np.float32), 30, "bilinear")
+    assert np.abs(turned(x, 30, "bilinear") - exact).max() <= 0.5001
+
+
+@every_interpolation
+def test_a_task_turns_training_and_test_images_by_its_own_angle(interpolation):
+    image = toy().train[0][0]
+    stream = streams.rotated(one_image(image), tasks=3, angles=(0, 20, 75), interpolation=interpolation)
+    expected = [turned(image[np.newaxis], angle, interpolation)[0] for angle in (0, 20, 75)]
+    np.testing.assert_array_equal(seen_by(stream, "train"), expected)
+    np.testing.assert_array_equal(seen_by(stream, "test"), expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "angles"),
+    [
+        ({"tasks": 4}, (0, 45, 90, 135)),
+        ({"tasks": 3, "max_angle": 90}, (0, 30, 60)),
+        ({"tasks": 1}, (0,)),
+    ],
+)
+def test_even_angles_start_at_zero_and_leave_the_end_out(given, angles):
+    even = streams.rotated(toy(), **given)
+    listed = streams.rotated(toy(), tasks=len(angles), angles=angles)
+    np.testing.assert_array_equal(seen_by(even), seen_by(listed))
+
+
+def test_binned_angles_fall_one_into_each_bin():
+    for seed in range(20):
+        angles = np.array(_angles("bins", 6, 90, seed))
+        np.testing.assert_array_equal(angles // 15, np.arange(6))
+
+
+def test_uniform_angles_fill_the_range():
+    angles = np.array(_angles("uniform", 2000, 90, 0))
+    assert angles.min() >= 0
+    assert angles.max() <= 90
+    assert abs(angles.mean() - 45) < 4 * 90 / np.sqrt(12 * 2000)
+    assert (np.diff(angles) < 0).any()
+
+
+@pytest.mark.parametrize("rule", ["bins", "uniform"])
+def test_drawn_angles_follow_the_streams_seed(rule):
+    first, same, other = (
+        np.stack(seen_by(streams.rotated(toy(), tasks=4, rule=rule, seed=seed))) for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, same)
+    assert (first != other).any()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"tasks": 0}, "at least one task, not 0"),
+        ({"dataset": toy((9,))}, "Only images can be rotated; the rows of toy are not images"),
+        ({"tasks": 3, "angles": (0, 10)}, "2 angles are given for 3 tasks"),
+        ({"rule": "evn"}, "rule 'evn' is not known; .* Did you mean even?"),
+        ({"interpolation": "linear"}, "interpolation 'linear' is not known; .* Did you mean bilinear?"),
+    ],
+)
+def test_a_rotation_that_makes_no_sense_is_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        streams.rotated(**given)
