@@ -9,8 +9,10 @@ import ast
 import dataclasses
 import functools
 import importlib
+import inspect
 import pathlib
 import re
+import textwrap
 from typing import Any, Literal, get_args, get_origin
 
 from keras_cl.errors import pick
@@ -158,16 +160,16 @@ def _constants(symbol):
 
 
 def argument_help(document):
-    """`{name: help}` from the "Args:" section of a docstring."""
-    section = re.search(r"^\s*Args:\n(.*?)(?:\n\s*\n|\Z)", document, re.S | re.M)
-    helps, name = {}, None
-    for line in section.group(1).splitlines() if section else ():
-        start = re.match(r"\s*([\w, ]+): (.*)", line)
-        deeper = name and len(line) - len(line.lstrip()) > indent
-        if start and not deeper:
-            indent = len(line) - len(line.lstrip())
-            name = start.group(1)
-            helps[name] = start.group(2)
-        elif name:
-            helps[name] += " " + line.strip()
+    """`{name: help}` from the "Args:" section of a docstring.
+
+    An entry is `name: text` or `name, name: text`; lines set deeper than the first entry continue the text.
+    """
+    section = re.search(r"^( *)Args:\n((?:\1 .*\n?)+)", inspect.cleandoc(document), re.M)
+    helps, names = {}, []
+    for line in textwrap.dedent(section.group(2)).splitlines() if section else ():
+        entry = re.fullmatch(r"(\w+(?:, \w+)*): (.*)", line)
+        if entry:
+            names = entry.group(1).split(", ")
+        for name in names:
+            helps[name] = entry.group(2) if entry else f"{helps[name]} {line.strip()}"
     return helps

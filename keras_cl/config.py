@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from typing import Literal, get_args
+from typing import Literal, get_args, get_origin
 
 from keras_cl import catalog
 from keras_cl.errors import InputError, did_you_mean, pick, require
@@ -73,12 +73,19 @@ class Config:
     def __post_init__(self):
         for axis in catalog.AXES:
             catalog.choice(axis, getattr(self, axis))
-        pick("optimizer", self.optimizer, get_args(Optimizer))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if get_origin(field.type) is Literal and value not in get_args(field.type):
+                pick(f"--{field.name}", value, [possible for possible in get_args(field.type) if possible])
         for name in ("epochs", "batch_size"):
             require(getattr(self, name) >= 1, f"--{name} is {getattr(self, name)}; it must be at least 1.")
         require(self.learning_rate > 0, f"--learning_rate is {self.learning_rate}; it must be above 0.")
-        require(self.seeds and min(self.seeds) >= 0, f"--seeds is {self.seeds}; give whole numbers from 0.")
-        require(len(set(self.seeds)) == len(self.seeds), f"--seeds names one twice: {self.seeds}.")
+        seeds = ",".join(map(str, self.seeds))
+        require(
+            self.seeds and min(self.seeds) >= 0,
+            f"--seeds is {seeds or 'empty'}; give whole numbers from 0 on.",
+        )
+        require(len(set(self.seeds)) == len(self.seeds), f"--seeds names a seed twice: {seeds}.")
         if not self.scenario:
             object.__setattr__(self, "scenario", self._usual_scenario())
         able = catalog.choice("method", self.method).constants.get("scenarios", SCENARIOS)

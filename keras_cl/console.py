@@ -8,6 +8,7 @@ import tf_keras as keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from keras_cl import metrics
 from keras_cl.errors import InputError
@@ -25,6 +26,7 @@ SHOWN = (  # the other numbers of a summary stand in summary.json
     "learning_accuracy",
     "worst_accuracy",
 )
+WIDE = 1000  # columns of a log or pipe
 LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on
 
 
@@ -32,14 +34,14 @@ class Display:
     """Writes to the screen and, once a run directory is open, to its log."""
 
     def __init__(self, screen=None):
-        self.screen = screen or Console(highlight=False, soft_wrap=True)
+        self.screen = screen or _console()
         self._log = None
 
     @contextlib.contextmanager
     def logging(self, path):
         """Also writes to the file at `path` inside the `with`."""
         with open(path, "a") as file:
-            self._log = Console(file=file, width=110, highlight=False, soft_wrap=True)
+            self._log = _console(file=file)
             try:
                 yield
             finally:
@@ -58,9 +60,9 @@ class Display:
 
     def matrix(self, R, title):
         """Shows the accuracy matrix `[T+1, T]` in percent; a row is a moment, a column a task."""
-        table = Table("", *(f"task {j + 1}" for j in range(R.shape[1])), title=title, title_justify="left")
-        for column in table.columns[1:]:
-            column.justify = "right"
+        table = Table("", title=title, title_justify="left")
+        for j in range(R.shape[1]):
+            table.add_column(f"task {j + 1}", justify="right", min_width=len("100.0"))
         for i, row in enumerate(R):
             cells = ["" if np.isnan(a) else f"{100 * a:.1f}" for a in row]
             table.add_row(f"after task {i}" if i else "untrained", *cells)
@@ -72,7 +74,7 @@ class Display:
         for name in SHOWN:
             if name in summary:
                 meaning = metrics.DESCRIPTIONS[name]
-                table.add_row(name.replace("_", " "), _shown(summary[name]), f"[dim]{meaning}[/dim]")
+                table.add_row(name.replace("_", " "), _shown(summary[name]), Text(meaning, style="dim"))
         self.say(table)
 
     def headline(self, config, stream, device):
@@ -161,6 +163,14 @@ class Training(keras.callbacks.Callback):
         if not self._display.screen.is_terminal and now - self._last_line > LINE_EVERY:
             self._display.screen.print(line)
             self._last_line = now
+
+
+def _console(file=None):
+    """A console that shows text as it is; a file or pipe has no width that tables would have to fit into."""
+    console = Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = WIDE
+    return console
 
 
 class Diverged(InputError):

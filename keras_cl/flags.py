@@ -39,7 +39,7 @@ def parse(argv, program="keras_cl.main"):
     if any(argument in HELP for argument in arguments):
         print(help_text(program, shared, chosen, own))
         sys.exit(0)
-    _read(values, [argv[0], *arguments])
+    _read(values, [argv[0], *arguments], chosen)
     options = {
         f"{axis}.{option.name}": values[f"{axis}.{option.name}"].value
         for axis in own
@@ -131,8 +131,13 @@ def _define(values, name, option):
 def _with_flagfiles(values, argv):
     try:
         return values.read_flags_from_files(argv[1:], force_gnu=False)
-    except (flags.Error, OSError) as error:
-        raise InputError(f"--flagfile: {error}") from None
+    except flags.CantOpenFlagFileError as error:
+        missing = error.__context__
+        raise InputError(f"The flagfile {missing.filename} cannot be read: {missing.strerror}.") from None
+    except UnicodeDecodeError:
+        raise InputError("A flagfile must be plain text, one flag a line.") from None
+    except flags.Error:
+        raise InputError("--flagfile needs a path: --flagfile=path.") from None
 
 
 def _chosen(arguments, axis):
@@ -146,18 +151,32 @@ def _chosen(arguments, axis):
     return catalog.choice(axis, found).name
 
 
-def _read(values, argv):
+def _read(values, argv, chosen):
     try:
         rest = values(argv)[1:]
     except flags.UnrecognizedFlagError as error:
-        near = did_you_mean(f"--{error.flagname}", [f"--{name}" for name in values])
-        raise InputError(f"There is no flag --{error.flagname}.{near} --help lists all of them.") from None
-    except flags.Error as error:
+        raise InputError(_no_such_flag(error.flagname, values, chosen)) from None
+    except (flags.Error, ValueError) as error:
         raise InputError(_plain(str(error))) from None
     if rest:
         raise InputError(f"{rest[0]!r} is no flag; flags look like --tasks=5.")
 
 
+def _no_such_flag(name, values, chosen):
+    """Says so, with the nearest name; an option is compared with those of what is chosen."""
+    axis, dot, _ = name.partition(".")
+    if dot and axis in chosen:
+        said = f"The {axis} {chosen[axis]} has no option --{name}."
+        near = [f"--{known}" for known in values if known.startswith(f"{axis}.")]
+    else:
+        said, near = f"There is no flag --{name}.", [f"--{known}" for known in values]
+    return f"{said}{did_you_mean(f'--{name}', near)} --help lists all of them."
+
+
 def _plain(message):
     """absl's "flag --tasks=x: 'x' is not ..." as a sentence."""
-    return re.sub(r"^flag (--[\w.]+)=.*?: ", r"\1: ", message, flags=re.S)
+    message = re.sub(r"^flag (--[\w.]+)=.*?: ", r"\1: ", message, flags=re.S)
+    message = re.sub(
+        r"\('Non-boolean argument to boolean flag', (.*)\)", r"\1 is neither true nor false", message
+    )
+    return message.rstrip(".") + "."

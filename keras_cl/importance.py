@@ -109,7 +109,7 @@ class Fisher:
             rows = np.sort(rng.choice(len(x), self._n_samples, replace=False))
             x, y = x[rows], y[rows]
         if isinstance(self._pass, _Batched):
-            return self._pass(x, y, mask, rng)
+            return self._pass(x, y.astype(np.int32), mask, rng)
         # Classes that may answer come first, so that the loop over labels stops after them.
         order = np.argsort(~mask, kind="stable").astype(np.int32)
         of_task = (mask, order, np.int32(mask.sum()))
@@ -203,7 +203,7 @@ def _dense_step(network, layers, signals, power):
         sums = [tf.zeros_like(output, tf.float32) for output in outputs]
         for m in tf.range(count):  # only backward signals travel; the squares are summed before the product
             cotangent, weight = of(m)
-            deltas = tape.gradient(logits, outputs, cotangent)
+            deltas = tape.gradient(logits, outputs, cotangent, tf.UnconnectedGradients.ZERO)
             weight = (weight * real)[:, tf.newaxis]
             sums = [
                 total + weight * tf.abs(tf.cast(delta, tf.float32)) ** power

@@ -52,7 +52,7 @@ class ContinualModel(keras.Model):
           run_eagerly: run step by step in Python, to debug a `train_step`.
         """
         optimizer = keras.optimizers.get(optimizer)
-        if self.network.compute_dtype == "float16":
+        if any(getattr(part, "compute_dtype", "") == "float16" for part in self.network.submodules):
             optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
         super().compile(optimizer=optimizer, run_eagerly=run_eagerly)
         self.jit = loop.prefers_xla(self.network) if jit is None else jit

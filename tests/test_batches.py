@@ -103,6 +103,12 @@ def test_two_epochs_have_different_orders():
     assert tuple(range(100, 140)) not in orders
 
 
+def test_an_order_is_a_shuffle_and_keeps_no_neighbours_together():
+    dataset = data(200, batch_size=20)
+    for _ in range(3):
+        assert np.sum(np.abs(np.diff(order(dataset))) == 1) < 12  # two are expected
+
+
 def test_two_datasets_of_the_same_seed_have_the_same_sequence_of_orders():
     one, other = data(40, seed=3), data(40, seed=3)
     assert [order(one) for _ in range(3)] == [order(other) for _ in range(3)]

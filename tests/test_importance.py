@@ -342,6 +342,14 @@ def test_frozen_layers_have_no_importance():
     assert_same(Fisher(network)(x, y, np.array(ALL)), by_definition(network, "exact", x, y, ALL))
 
 
+@pytest.mark.parametrize("kind", ["exact", "batched"])
+def test_a_layer_that_no_gradient_reaches_has_importance_zero(kind):
+    stop = keras.layers.Lambda(tf.stop_gradient)
+    network = chain((3,), keras.layers.Dense(5), stop, keras.layers.Dense(4))
+    F = Fisher(network, kind, batch_size=3)(*rows_of(network), np.array(ALL))
+    assert [bool(one.any()) for one in F] == [False, False, True, True]
+
+
 # ---- passes over the rows --------------------------------------------------------------------------------
 
 
@@ -362,6 +370,13 @@ def test_a_pass_is_traced_once_for_tasks_of_different_sizes_and_masks():
         batched(x, y, np.array(mask))
     assert [one._accumulate.experimental_get_tracing_count() for one in fisher._pass._passes] == [1, 1]
     assert batched._pass._squared.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("kind", ["empirical", "batched"])
+def test_labels_may_be_integers_of_any_size(kind):
+    network, fisher = compiled(perceptron, kind)
+    x, y = rows_of(network)
+    assert_same(fisher(x, y.astype(np.uint8), np.array(ALL)), fisher(x, y, np.array(ALL)), rtol=0)
 
 
 def test_importances_are_those_of_the_current_weights():

@@ -39,6 +39,25 @@ def test_seeds_of_different_parts_differ():
     assert seed_of(3, 1, 2) == seed_of(3, 1, 2)
 
 
+def lowbias32(h):
+    """The published hash, in whole numbers."""
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        h = (h ^ (h >> shift)) * factor % 2**32
+    return h ^ (h >> 16)
+
+
+@pytest.mark.parametrize(("seed", "step"), [(0, 0), (1, 0), (0, 1), (2**31 - 1, 12345)])
+def test_bits_are_those_of_the_published_hash(seed, step):
+    key = lowbias32(seed ^ lowbias32(step))
+    expected = [lowbias32((i * 0x9E3779B1 + key) % 2**32) for i in range(100)]
+    np.testing.assert_array_equal(bits(seed, step, (100,)), expected)
+
+
+def test_every_pair_of_seed_and_step_has_bits_of_its_own():
+    pairs = itertools.product(range(16), range(16))
+    assert len({bits(seed, step, (4,)).tobytes() for seed, step in pairs}) == 256
+
+
 @pytest.mark.parametrize("shift", [0, 12, 24], ids=["low bits", "middle bits", "top bits"])
 @pytest.mark.parametrize(("seed", "step"), [(0, 0), (1, 0), (0, 1), (2**31 - 1, 12345)])
 def test_bits_are_uniform(seed, step, shift):

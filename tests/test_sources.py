@@ -173,10 +173,10 @@ def test_unusable_arrays_of_a_file_are_named_with_its_path(file):
 def test_missing_arrays_are_listed_beside_those_there_are(file):
     given = arrays()
     np.savez(file, x_train=given["x_train"], y_test=given["y_test"], other=np.zeros(1))
-    with pytest.raises(
-        InputError, match="has no y_train and no x_test; it must hold .* holds x_train, y_test, other"
-    ):
+    missing = "mine.npz has no y_train and no x_test; it must hold .* holds x_train, y_test, other"
+    with pytest.raises(InputError, match=missing) as error:
         sources.source(file)
+    assert "cannot be read" not in str(error.value)
 
 
 def test_a_missing_file_is_named(file):
@@ -334,6 +334,18 @@ def test_a_cache_write_that_fails_leaves_nothing_behind_and_costs_nothing_else(p
     assert same(prepared.open(), whole)
     assert len(calls) == 3
     assert list(prepared.cache.iterdir()) == []
+
+
+def test_a_cache_write_that_is_interrupted_is_never_opened(prepared, monkeypatch):
+    def interrupted(path, values):
+        pathlib.Path(path).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _ = prepared.open().train
+    assert len(prepared.open().train[1]) == 3
 
 
 def test_a_cache_folder_that_cannot_be_made_costs_time_not_the_run(prepared):

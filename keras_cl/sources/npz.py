@@ -1,4 +1,4 @@
-"""Your own arrays: an .npz file with x_train, y_train, x_test and y_test, checked before anything is trained."""
+"""Your own arrays: an .npz file of x_train, y_train, x_test and y_test, checked before training."""
 
 import functools
 import zipfile

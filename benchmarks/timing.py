@@ -1,0 +1,37 @@
+"""Interleaved timing: every variant once a round, the smallest time of all rounds counts."""
+
+import json
+import os
+import pathlib
+import platform
+import time
+
+
+def interleaved(variants, rounds):
+    """Smallest seconds of each variant.
+
+    Args:
+      variants: `{name: function}`; each is called once before the first round, to compile.
+      rounds: number of rounds.
+    """
+    for run in variants.values():
+        run()
+    best = dict.fromkeys(variants, float("inf"))
+    for _ in range(rounds):
+        for name, run in variants.items():
+            started = time.perf_counter()
+            run()
+            best[name] = min(best[name], time.perf_counter() - started)
+    return best
+
+
+def machine():
+    """What the numbers were measured on."""
+    return {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
+
+
+def save(name, content):
+    """Writes `results/<name>.json`."""
+    path = pathlib.Path(__file__).parents[1] / "results" / f"{name}.json"
+    path.write_text(json.dumps({"machine": machine(), **content}, indent=2) + "\n")
+    print(f"wrote {path}")
