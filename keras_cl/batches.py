@@ -47,8 +47,8 @@ def chunks(x, y, task, *, batch_size, seed, length):
     count = -(-steps // length)
     x, y, task = tf.constant(x), tf.constant(y, tf.int32), tf.constant(task, tf.int32)
 
-    def epoch(draw):
-        order = tf.random.experimental.stateless_shuffle(tf.range(rows), tf.stack([draw, seed]))
+    def epoch(number):
+        order = tf.random.experimental.stateless_shuffle(tf.range(rows), tf.stack([seed, number]))
         order = tf.pad(order, [[0, count * length * batch_size - rows]], constant_values=rows)
         return tf.data.Dataset.from_tensor_slices(tf.reshape(order, [count, length, batch_size]))
 
@@ -59,7 +59,8 @@ def chunks(x, y, task, *, batch_size, seed, length):
         batch = Batch(tf.gather(x, row), tf.gather(y, row), tf.gather(task, row), weight)
         return batch, real
 
-    # One new number for every iteration over the dataset, the same ones in every process.
-    draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
-    data = draws.flat_map(epoch).apply(tf.data.experimental.assert_cardinality(count))
+    with tf.device("CPU:0"):
+        iterations = tf.Variable(0, trainable=False)
+    number = tf.data.Dataset.from_tensors(1).map(iterations.assign_add)
+    data = number.flat_map(epoch).apply(tf.data.experimental.assert_cardinality(count))
     return data.map(gather).prefetch(2)

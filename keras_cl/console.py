@@ -60,8 +60,10 @@ class Display:
 
     def matrix(self, R, title):
         """Shows the accuracy matrix `[T+1, T]` in percent; a row is a moment, a column a task."""
-        table = Table("", title=title, title_justify="left")
-        for j in range(R.shape[1]):
+        tasks = R.shape[1]
+        table = Table(title=title, title_justify="left")
+        table.add_column("", min_width=len(f"after task {tasks}"))
+        for j in range(tasks):
             table.add_column(f"task {j + 1}", justify="right", min_width=len("100.0"))
         for i, row in enumerate(R):
             cells = ["" if np.isnan(a) else f"{100 * a:.1f}" for a in row]
@@ -104,7 +106,7 @@ class Display:
 
 
 class Training(keras.callbacks.Callback):
-    """Keras callback: a bar with task, epoch, loss, accuracy and time left; stops at a loss that is no number.
+    """Keras callback: a bar with task, epoch, loss, accuracy and time left; stops at a loss that is NaN.
 
     It is a context around all tasks, so that the time left is that of the whole run.
 

@@ -1,8 +1,8 @@
 """Moments of per-example gradients, exact and without a loop over examples.
 
 For a dense layer with input a_n and pre-activation gradient Delta_n the gradient of one example is
-a_n Delta_n^T, hence sum_n (grad_n)^2 = (A*A)^T (Delta*Delta): one matrix product a layer gives what would take
-a backward pass for each example. Variables of other layers (convolutions, normalisation) go through a
+a_n Delta_n^T, hence sum_n (grad_n)^2 = (A*A)^T (Delta*Delta): one matrix product a layer gives what would
+take a backward pass for each example. Variables of other layers (convolutions, normalisation) go through a
 vectorised map over single examples. The network is in inference mode throughout.
 """
 

@@ -37,7 +37,7 @@ class Dropout(keras.layers.Layer):
         self.state.assign([seed, step + 1])
         threshold = tf.constant(min(round(self.rate * 2**32), 2**32 - 1), tf.uint32)
         kept = random_bits(seed, step, tf.shape(x)) >= threshold
-        return tf.where(kept, x / (1 - self.rate), tf.zeros_like(x))
+        return tf.where(kept, x * (1 / (1 - self.rate)), tf.zeros_like(x))
 
     def get_config(self):
         return {**super().get_config(), "rate": self.rate}

@@ -5,8 +5,8 @@
     matrix.csv metrics.csv summary.json log.txt *.png
     DONE                   written last
 
-Everything is written aside and renamed. A lock that the operating system drops with the process keeps a second
-process out.
+Everything is written aside and renamed. A lock that the operating system drops with the process keeps a
+second process out.
 """
 
 import contextlib
@@ -21,6 +21,21 @@ import shutil
 import numpy as np
 
 from keras_cl.errors import InputError, require
+
+# All that a run leaves in its directory, in the order in which it is removed.
+LEAVES = (
+    "DONE",
+    "matrix.csv",
+    "matrix_std.csv",
+    "metrics.csv",
+    "summary.json",
+    "log.txt",
+    "matrix.png",
+    "accuracy.png",
+    "checkpoints",
+    "seed_[0-9]*",
+    "config.json",
+)
 
 
 class RunDirectory:
@@ -132,7 +147,7 @@ def open_run(path, settings, about, overwrite=False):
     Args:
       path: the directory; made if missing.
       settings: JSON-able dict of everything that decides the results.
-      about: JSON-able dict of what is worth knowing beside it: versions, commit.
+      about: JSON-able dict of what is worth knowing beside it: versions (of keras_cl at least), commit.
       overwrite: remove an earlier run first.
 
     Raises:
@@ -143,11 +158,12 @@ def open_run(path, settings, about, overwrite=False):
         path.mkdir(parents=True, exist_ok=True)
         with _locked(path):
             run = RunDirectory(path)
-            _check_ours(path)
+            known = _known_settings(path)
             if overwrite:
                 _clear(path)
-            _check_settings(path, settings)
-            if not (path / "config.json").exists():
+            elif known is not None:
+                _check_settings(path, known, settings)
+            if overwrite or known is None:
                 run.write_json("config.json", {"settings": settings, **about})
             yield run
 
@@ -160,8 +176,12 @@ def written_aside(folder):
     for leftover in (aside, old):
         shutil.rmtree(leftover, ignore_errors=True)
     aside.mkdir(parents=True)
-    yield aside
-    _sync(aside)
+    try:
+        yield aside
+        _sync(aside)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
     if folder.exists():
         folder.rename(old)
     aside.rename(folder)
@@ -174,11 +194,10 @@ def plain_file_errors(path):
     try:
         yield
     except OSError as error:
-        raise InputError(
-            f"Writing to {path} failed: {error.strerror or error}"
-            f"{f' ({error.filename})' if error.filename else ''}. Tasks that were finished are kept; the "
-            f"same command goes on from there."
-        ) from error
+        reason, place = error.strerror or error, f" ({error.filename})" if error.filename else ""
+        kept = " Tasks that were finished are kept; the same command goes on from there."
+        begun = os.path.isdir(os.path.join(path, "checkpoints"))
+        raise InputError(f"Writing to {path} failed: {reason}{place}.{kept if begun else ''}") from error
 
 
 @contextlib.contextmanager
@@ -193,24 +212,26 @@ def _locked(path):
         yield
 
 
-def _check_ours(path):
-    """Nothing is written into, let alone removed from, a directory that this program did not make."""
-    strangers = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
-    require(
-        (path / "config.json").exists() or not strangers,
-        f"{path} has files that are no run of this program ({', '.join(strangers[:3])}); give another "
-        f"--run_dir.",
-    )
+def _known_settings(path):
+    """Settings of the run in `path`, None if there is none.
 
-
-def _check_settings(path, settings):
-    config = path / "config.json"
-    if not config.exists():
-        return
+    Nothing is written into, let alone removed from, a directory that this program did not make.
+    """
+    names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
+    if not names:
+        return None
     try:
-        known = json.loads(config.read_text())["settings"]
-    except (ValueError, KeyError):
-        raise InputError(f"{config} is damaged; give --overwrite to start afresh.") from None
+        config = json.loads((path / "config.json").read_text())
+        settings, _ = config["settings"], config["versions"]["keras_cl"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{path} holds files ({', '.join(names[:3])}) without the config.json of a run of this program; "
+            f"give another --run_dir."
+        ) from None
+    return settings
+
+
+def _check_settings(path, known, settings):
     wanted = json.loads(_json(settings))
     differing = [
         f"--{name} was {_shown(known.get(name))}, now {_shown(wanted.get(name))}"
@@ -225,10 +246,10 @@ def _check_settings(path, settings):
 
 
 def _clear(path):
-    for entry in path.iterdir():
-        if entry.name == ".lock":
-            continue
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    """Removes what a run leaves and nothing else; config.json last, as the rest is known by it."""
+    for pattern in LEAVES:
+        for entry in path.glob(pattern):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def _shown(value):

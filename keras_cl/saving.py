@@ -2,11 +2,12 @@
 
 import contextlib
 import pathlib
+import shutil
 
 import tensorflow as tf
 
 from keras_cl import export
-from keras_cl.errors import require
+from keras_cl.errors import InputError, require
 from keras_cl.rundir import written_aside
 
 
@@ -43,16 +44,20 @@ class Exports:
         self.folder, self._config, self._seed = pathlib.Path(folder), config, seed
 
     def claim(self):
-        """Refuses to write beside the models of another run."""
-        if not self.folder.is_dir() or self._config.overwrite:
-            return
-        for version in export.versions(self.folder):
-            owner = export.read_description(version)
-            require(
-                (owner["settings_hash"], owner["seed"]) == (self._config.hash, self._seed),
-                f"{self.folder} holds the models of another run; give --export_dir or another --run_dir, "
-                f"or --overwrite.",
-            )
+        """Refuses to write beside the models of another run; with --overwrite, removes those."""
+        root = self.folder.parent if len(self._config.seeds) > 1 else self.folder
+        for folder in filter(pathlib.Path.is_dir, (root, *root.glob("seed_*"))):
+            for version in export.versions(folder):
+                if _owner(version) == self._config.hash:
+                    continue
+                require(
+                    self._config.overwrite,
+                    f"{folder} holds the models of another run; give --export_dir or another --run_dir, or "
+                    f"--overwrite.",
+                )
+                shutil.rmtree(version)
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
     def has(self, task):
         """Whether the model after `task` is there."""
@@ -71,6 +76,14 @@ class Exports:
         }
         with written_aside(self.folder / str(task.number)) as folder, tensorflow_file_errors(folder):
             export.export(network, task, folder, description)
+
+
+def _owner(version):
+    """Hash of the settings that the exported model in the folder `version` was trained with."""
+    try:
+        return export.read_description(version)["settings_hash"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{version} is no model of this program; give another --export_dir.") from None
 
 
 @contextlib.contextmanager

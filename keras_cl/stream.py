@@ -34,14 +34,14 @@ class Split:
         return len(self.rows)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
 class Task:
     """One task of a stream.
 
     Attributes:
       stream: the stream that it belongs to.
       index: position in the stream, from 0.
-      classes: its original labels, in the order of its output units.
+      classes: its original labels; `stream.labels` tells their output units.
     """
 
     stream: "Stream"
@@ -73,7 +73,7 @@ class Task:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stream(Sequence):
-    """An immutable sequence of tasks; indexing gives a `Task`, slicing a shorter `Stream`.
+    """An immutable sequence of tasks; indexing gives a `Task`, slicing the sequence of some tasks.
 
     Args:
       name: what it is called in results, for example "permuted mnist".
@@ -178,12 +178,18 @@ class Stream(Sequence):
     def _validation_rows(self, y):
         chosen = np.zeros(len(y), bool)
         if self.valid_fraction:
-            rng = np.random.default_rng([self.seed, 1])
+            rng = generator(self.seed, 1)
             for label in self.source.classes:
                 rows = np.flatnonzero(y == label)
                 count = round(self.valid_fraction * len(rows))
                 chosen[rng.choice(rows, count, replace=False)] = True
         return chosen
+
+
+def generator(seed, *purpose):
+    """numpy's random generator for one purpose of a stream's seed."""
+    require(seed >= 0, f"The stream's seed is {seed}; it must not be negative.")
+    return np.random.default_rng([seed, *purpose])
 
 
 class _Part(Sequence):

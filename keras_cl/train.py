@@ -1,4 +1,4 @@
-"""Training: for each task fit, end, evaluate, export, checkpoint. `run(config)` is what `keras_cl.main` does."""
+"""Training: fit, end, evaluate, export, checkpoint each task. `run(config)` is what `keras_cl.main` does."""
 
 import contextlib
 import pathlib
@@ -156,9 +156,10 @@ def _several_seeds(config, stream, directory, display):
 
 def _complete(config, stream, seed, directory, exports, display):
     """The `Results` of one seed, learned now where they are not there yet."""
-    if directory.done:
+    results = Results(directory.finished())
+    if directory.done and results.tasks == len(stream):
         display.say(f"{directory.path} is complete; --overwrite would train it afresh.")
-        return Results(directory.finished())
+        return results
     results = learn(config, stream, seed, directory, exports, display)
     directory.write_results(results)
     directory.write_json("summary.json", results.summary())

@@ -62,7 +62,15 @@ def steps():
                 f"{times['ewc, fit, 5 anchors'] / ours:.2f}",
             ]
         )
-    head = ["network", "limit", "keras_cl", "tf_keras", "to the limit", "faster than tf_keras", "ewc to finetune"]
+    head = [
+        "network",
+        "limit",
+        "keras_cl",
+        "tf_keras",
+        "to the limit",
+        "faster than tf_keras",
+        "ewc to finetune",
+    ]
     return _table(head, rows)
 
 

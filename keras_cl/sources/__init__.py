@@ -36,6 +36,7 @@ def source(name, *, data_dir="", cache_dir=""):
     """
     if isinstance(name, Source):
         return name
+    name = str(name)
     if name == "digits":
         return digits.digits()
     if name.endswith(".npz"):

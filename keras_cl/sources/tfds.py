@@ -57,8 +57,12 @@ def _load(name, data_dir, cache_dir):
 
 def _prepared(folder, name):
     """dataset_info.json of the newest prepared version of `name` under `folder`, or None."""
-    found = sorted((folder / name).glob("*.*.*/dataset_info.json"), key=lambda path: path.parent.name)
-    return found[-1] if found else None
+    found = [
+        file
+        for file in (folder / name).glob("*.*.*/dataset_info.json")
+        if all(part.isdigit() for part in file.parent.name.split("."))
+    ]
+    return max(found, key=lambda file: [*map(int, file.parent.name.split("."))], default=None)
 
 
 def _download(name, folder):

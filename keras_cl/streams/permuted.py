@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_cl.errors import require
 from keras_cl.sources import source
-from keras_cl.stream import Scenario, Stream
+from keras_cl.stream import Scenario, Stream, generator
 
 
 def permuted(
@@ -48,7 +48,7 @@ def permuted(
     *sides, channels = data.input_shape
     sides = [side + 2 * pad for side in sides]
     pixels = int(np.prod(sides)) if sides else channels
-    orders = [np.random.default_rng([seed, 0, t]).permutation(pixels) for t in range(tasks)]
+    orders = [generator(seed, 0, t).permutation(pixels) for t in range(tasks)]
     if first_identity:
         orders[0] = None
     return Stream(

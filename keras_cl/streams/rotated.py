@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_cl.errors import pick, require
 from keras_cl.sources import source
-from keras_cl.stream import Scenario, Stream
+from keras_cl.stream import Scenario, Stream, generator
 
 Angles = Literal["even", "bins", "uniform"]
 Interpolation = Literal["nearest", "bilinear"]
@@ -54,6 +54,7 @@ def rotated(
         f"Only images can be rotated; the rows of {data.name} are not images.",
     )
     pick("interpolation", interpolation, get_args(Interpolation))
+    pick("rule", rule, get_args(Angles))
     angles = tuple(angles) or _angles(rule, tasks, max_angle, seed)
     require(len(angles) == tasks, f"{len(angles)} angles are given for {tasks} tasks.")
     height, width, _ = data.input_shape
@@ -74,8 +75,7 @@ def rotated(
 
 
 def _angles(rule, tasks, max_angle, seed):
-    pick("rule", rule, get_args(Angles))
-    rng, step = np.random.default_rng([seed, 0]), max_angle / tasks
+    rng, step = generator(seed, 0), max_angle / tasks
     if rule == "even":
         return tuple(step * t for t in range(tasks))
     if rule == "bins":

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_cl.errors import InputError, did_you_mean, require
 from keras_cl.sources import source
-from keras_cl.stream import Scenario, Stream
+from keras_cl.stream import Scenario, Stream, generator
 
 
 def split(
@@ -75,7 +75,7 @@ def _order(class_order, data, seed):
     if class_order == "natural":
         return list(data.classes)
     if class_order == "seeded":
-        return np.random.default_rng([seed, 0]).permutation(data.classes).tolist()
+        return generator(seed, 0).permutation(data.classes).tolist()
     labels = class_order.split(",") if isinstance(class_order, str) else class_order
     try:
         order = [int(label) for label in labels]

@@ -1,0 +1,284 @@
+"""The contract of methods: laws that every method file must keep, without a test of its own.
+
+Methods are found by file name, built from their defaults and trained on two tiny tasks of different length
+(one chunk of batches and two), with dropout in the network.
+"""
+
+import dataclasses
+import functools
+import shutil
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import assert_same, blobs, learn, saved_variables, silent
+
+from keras_cl import catalog, export, train
+from keras_cl.config import SCENARIOS, Config, make_model, make_stream
+from keras_cl.errors import InputError
+
+METHODS = catalog.names("method")
+REGULARISERS = [
+    name for name in METHODS if any(o.name == "strength" for o in catalog.choice("method", name).options)
+]
+ROWS = (30, 31, 200, 250)  # of the four classes
+BATCH = 3
+
+
+def claimed(method):
+    """The scenarios that a method claims to make sense in."""
+    return catalog.choice("method", method).constants.get("scenarios", SCENARIOS)
+
+
+every_method = pytest.mark.parametrize("method", METHODS)
+every_regulariser = pytest.mark.parametrize("method", REGULARISERS)
+everywhere = pytest.mark.parametrize(
+    ("method", "scenario"), [(method, scenario) for method in METHODS for scenario in claimed(method)]
+)
+
+
+def settings(method, scenario, dataset, **given):
+    """A run over two tasks; options of the method by their names."""
+    fields = {field.name for field in dataclasses.fields(Config)}
+    options = {f"method.{name}": given.pop(name) for name in given.keys() - fields}
+    return Config(
+        method=method,
+        scenario=scenario,
+        stream="permuted" if scenario == "domain" else "split",
+        dataset=dataset,
+        tasks=2,
+        epochs=1,
+        batch_size=BATCH,
+        options={"network.hidden": (8,), "network.dropout": 0.25, **options},
+        **given,
+    )
+
+
+class Learned(NamedTuple):
+    """What is known about a model that learned its stream; lists have one entry a task."""
+
+    model: Any
+    stream: Any
+    weights: list
+    losses: list
+    before_end: list  # logits of the task's test images before end_task, and after it
+    after_end: list
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "blobs.npz"
+    np.savez(path, **blobs(ROWS))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def learned(dataset):
+    """Function of a method and a scenario that gives a `Learned`, trained once for the same arguments."""
+
+    @functools.cache
+    def trained(method, scenario, *, jit="off", eagerly=False, attempt=1, **options):
+        config = settings(method, scenario, dataset, jit=jit, **options)
+        stream = make_stream(config)
+        model = make_model(config, stream, seed=0)
+        model.run_eagerly = eagerly
+        result = Learned(model, stream, [], [], [], [])
+        for task in stream:
+            x, _ = task.test.open()
+            model.begin_task(task)
+            fitted = model.fit(model.batches(task, BATCH), verbose=0)
+            result.before_end.append(model.predict_logits(x))
+            model.end_task(task)
+            result.after_end.append(model.predict_logits(x))
+            result.weights.append(model.network.get_weights())
+            result.losses += fitted.history["loss"]
+        return result
+
+    return trained
+
+
+@pytest.fixture(scope="module")
+def exported(learned, tmp_path_factory):
+    """Function of a method and a scenario that gives the folder of a SavedModel, made after the last task."""
+
+    @functools.cache
+    def made(method, scenario):
+        model, stream, *_ = learned(method, scenario)
+        folder = tmp_path_factory.mktemp(f"{method}-{scenario}") / "model"
+        export.export(model.network, stream[-1], folder, {})
+        return folder
+
+    return made
+
+
+# ---- training --------------------------------------------------------------------------------------------
+
+
+@everywhere
+def test_every_task_is_learned_with_a_finite_loss(method, scenario, learned):
+    result = learned(method, scenario)
+    assert len(result.losses) == 2
+    assert np.isfinite(result.losses).all()
+    assert all(np.isfinite(values).all() for weights in result.weights for values in weights)
+    assert any((one != other).any() for one, other in zip(*result.weights, strict=True))
+
+
+@everywhere
+def test_the_step_is_traced_once_for_tasks_of_any_length(method, scenario, learned):
+    result = learned(method, scenario)
+    assert result.model.train_function.steps.experimental_get_tracing_count() == 1
+
+
+@everywhere
+def test_the_end_of_a_task_does_not_change_predictions(method, scenario, learned):
+    result = learned(method, scenario)
+    assert_same(result.before_end, result.after_end)
+
+
+@every_method
+@pytest.mark.parametrize("other", [{"jit": "on"}, {"eagerly": True}], ids=["xla", "eager"])
+def test_compiled_and_eager_steps_are_the_same_steps(method, other, learned):
+    scenario = claimed(method)[-1]
+    graph, result = learned(method, scenario), learned(method, scenario, **other)
+    for weights, expected in zip(result.weights, graph.weights, strict=True):
+        for value, wanted in zip(weights, expected, strict=True):
+            np.testing.assert_allclose(value, wanted, rtol=0, atol=1e-5)
+
+
+# ---- repeating -------------------------------------------------------------------------------------------
+
+
+@every_method
+def test_a_rerun_is_bit_identical(method, learned):
+    scenario = claimed(method)[-1]
+    first, again = learned(method, scenario), learned(method, scenario, attempt=2)
+    for weights, expected in zip(again.weights, first.weights, strict=True):
+        assert_same(weights, expected)
+    assert again.losses == first.losses
+    assert_same(again.model.get_weights(), first.model.get_weights())
+
+
+@every_method
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
+    method, dataset, learned, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(train.report, "draw", lambda path: None)  # figures take time and are not in question
+    scenario = claimed(method)[-1]
+
+    def run(folder):
+        places = {"run_dir": str(folder / "run"), "export_dir": str(folder / "models")}
+        train.run(settings(method, scenario, dataset, jit="off", **places), display=silent())
+
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    run(whole)
+    shutil.copytree(whole, stopped)
+    for later in ("run/checkpoints/task_002", "models/run/2"):
+        shutil.rmtree(stopped / later)
+    for later in ("DONE", "matrix.csv", "metrics.csv", "summary.json"):
+        (stopped / "run" / later).unlink()
+    run(stopped)
+
+    def state(folder):
+        return saved_variables(folder / "run/checkpoints/task_002/variables")
+
+    def text(folder, name):
+        return (folder / "run" / name).read_text()
+
+    assert text(stopped, "checkpoints/task_001/DONE") == text(whole, "checkpoints/task_001/DONE")
+    assert state(stopped).keys() == state(whole).keys()
+    assert_same(state(stopped).values(), [state(whole)[key] for key in state(stopped)])
+    assert text(stopped, "matrix.csv") == text(whole, "matrix.csv")
+    assert (stopped / "run/DONE").exists()
+    # The command is the loop and nothing more.
+    assert_same(network_variables(state(whole)), sorted_by_bytes(learned(method, scenario).weights[-1]))
+
+
+def network_variables(state):
+    return sorted_by_bytes(value for key, value in state.items() if key.startswith("model/network/"))
+
+
+def sorted_by_bytes(arrays):
+    return sorted(map(np.asarray, arrays), key=lambda array: (array.shape, array.tobytes()))
+
+
+# ---- what is exported ------------------------------------------------------------------------------------
+
+
+@everywhere
+def test_the_exported_model_answers_like_the_model(method, scenario, exported, learned):
+    model, stream, *_ = learned(method, scenario)
+    signatures = tf.saved_model.load(str(exported(method, scenario))).signatures
+    for task in stream:
+        x, _ = task.test.open()
+        answer = signatures["serving_default"](images=tf.constant(x, tf.float32))
+        np.testing.assert_allclose(answer["logits"], model.predict_logits(x), rtol=0, atol=1e-5)
+        seen = stream.class_mask.any(axis=0)
+        np.testing.assert_array_equal(
+            answer["class"], stream.labels.max(axis=0)[model.predict_units(x, seen)]
+        )
+        if scenario == "task":
+            own = signatures["with_task"](
+                images=tf.constant(x, tf.float32), task=tf.fill([len(x)], task.index)
+            )
+            units = model.predict_units(x, stream.class_mask[task.index])
+            np.testing.assert_array_equal(own["class"], stream.labels[task.index][units])
+
+
+@everywhere
+def test_the_exported_model_holds_the_networks_variables_and_nothing_else(
+    method, scenario, exported, learned
+):
+    saved = saved_variables(exported(method, scenario) / "variables" / "variables")
+    assert all(key.startswith("network/") for key in saved)
+    assert_same(
+        sorted_by_bytes(saved.values()), sorted_by_bytes(learned(method, scenario).model.network.variables)
+    )
+
+
+# ---- ties to fine-tuning ---------------------------------------------------------------------------------
+
+
+@every_regulariser
+def test_strength_0_is_fine_tuning_bit_for_bit(method, learned):
+    for scenario in claimed(method)[-1:]:
+        plain = learned("finetune", scenario, jit="on")
+        off = learned(method, scenario, jit="on", strength=0.0)
+        for weights, expected in zip(off.weights, plain.weights, strict=True):
+            assert_same(weights, expected)
+
+
+@every_regulariser
+def test_the_first_task_is_fine_tuning_bit_for_bit_and_the_second_is_not(method, learned):
+    scenario = claimed(method)[-1]
+    result, plain = (learned(name, scenario, jit="on") for name in (method, "finetune"))
+    assert_same(result.weights[0], plain.weights[0])
+    assert any((one != other).any() for one, other in zip(result.weights[1], plain.weights[1], strict=True))
+
+
+# ---- scenarios -------------------------------------------------------------------------------------------
+
+
+@every_method
+def test_a_scenario_that_is_not_claimed_is_refused_before_data_is_read(method):
+    for scenario in SCENARIOS:
+        if scenario in claimed(method):
+            settings(method, scenario, "no/such/file.npz")
+        else:
+            with pytest.raises(InputError, match=f"makes no sense in the {scenario}-incremental scenario"):
+                settings(method, scenario, "no/such/file.npz")
+
+
+def test_the_refusal_names_what_is_possible(tmp_path, monkeypatch):
+    (tmp_path / "picky.py").write_text('class Picky:\n    """."""\n\n    scenarios = ("task", "class")\n')
+    monkeypatch.setitem(catalog.AXES, "method", str(tmp_path))
+    settings("picky", "class", "no/such/file.npz")
+    with pytest.raises(InputError, match="picky makes no sense in the domain-inc.* possible: task, class"):
+        settings("picky", "domain", "no/such/file.npz")
+
+
+@every_method
+def test_what_the_source_says_is_what_the_class_has(method):
+    read, loaded = catalog.choice("method", method).constants, catalog.load("method", method)
+    assert tuple(read.get("scenarios", SCENARIOS)) == loaded.scenarios
+    assert read.get("expectations", {}) == loaded.expectations
