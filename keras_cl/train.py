@@ -93,8 +93,8 @@ def _fit(model, task, config, progress, directory):
     try:
         model.fit(batches, epochs=config.epochs, verbose=0, callbacks=follow)
     except Diverged as error:
-        kept = f"Tasks 1 to {task.index} are kept in {directory.path}. " if task.index else ""
-        raise Diverged(f"{error}. {kept}A smaller --learning_rate may help.") from None
+        kept = f"What was finished, up to task {task.index}, is kept in {directory.path}. "
+        raise Diverged(f"{error}. {kept if task.index else ''}A smaller --learning_rate may help.") from None
 
 
 class _EpochAccuracies(keras.callbacks.Callback):
