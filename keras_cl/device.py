@@ -27,6 +27,8 @@ def prepare(device, quiet=True):
 
         gpus = tf.config.list_physical_devices("GPU") if device != "cpu" else []
         require(gpus or device != "gpu", "--device=gpu, but TensorFlow finds no GPU; possible: cpu, auto.")
+        if quiet:
+            tf.get_logger().setLevel("ERROR")
         if device == "cpu":
             tf.config.set_visible_devices([], "GPU")
         for gpu in gpus:

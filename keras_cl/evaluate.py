@@ -30,14 +30,13 @@ def accuracy_matrix(folder, data_dir="", cache_dir=""):
     import tensorflow as tf
 
     from keras_cl import export
-    from keras_cl.config import Config, make_stream
+    from keras_cl.config import make_stream
 
     folder = pathlib.Path(folder)
     require(folder.is_dir(), f"There is no folder {folder}.")
     versions = export.versions(folder)
     require(versions, f"{folder} holds no exported model: no folder 1, 2, ... is in it.")
-    config = Config.from_settings(export.read_description(versions[0])["settings"], data_dir, cache_dir)
-    stream = make_stream(config)
+    stream = make_stream(_config(versions[0], data_dir, cache_dir))
     expected = [str(task.number) for task in stream]
     missing = [name for name in expected if name not in {version.name for version in versions}]
     require(not missing, f"{folder} lacks the models of the tasks {', '.join(missing)} of {len(stream)}.")
@@ -45,13 +44,27 @@ def accuracy_matrix(folder, data_dir="", cache_dir=""):
     for after in range(1, len(stream) + 1):
         try:
             signatures = tf.saved_model.load(str(folder / str(after))).signatures
-        except (OSError, tf.errors.OpError) as error:
-            reason = str(error).splitlines()[0]
+        except Exception as error:  # damage surfaces as many kinds of error
+            reason = str(error).partition("\n")[0]
             raise InputError(f"The model {folder / str(after)} cannot be loaded: {reason}") from error
         for task in stream:
             if stream.scenario != "class" or task.index < after:
                 R[after, task.index] = _accuracy(signatures, task, export)
     return R
+
+
+def _config(version, data_dir, cache_dir):
+    """The configuration of the run that an exported model belongs to, as its task.json tells."""
+    from keras_cl import export
+    from keras_cl.config import Config
+
+    try:
+        return Config.from_settings(export.read_description(version)["settings"], data_dir, cache_dir)
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError):
+        path = version / export.DESCRIPTION
+        raise InputError(f"{path} is missing, damaged or of another version of this program.") from None
 
 
 def _accuracy(signatures, task, export):

@@ -40,7 +40,8 @@ class ContinualModel(keras.Model):
         self.task = tf.Variable(0, trainable=False, name="task")
         self._loss = keras.metrics.Mean("loss")
         self._accuracy = keras.metrics.Mean("accuracy")
-        self._forward = tf.function(lambda x: network(x, training=False), reduce_retracing=True)
+        images = tf.TensorSpec([None, *network.input_shape[1:]], tf.float32)
+        self._forward = tf.function(lambda x: network(x, training=False), input_signature=[images])
         self._class_mask = self._scenario = None
 
     def compile(self, optimizer="adam", *, jit=None, run_eagerly=False):
@@ -149,7 +150,7 @@ class ContinualModel(keras.Model):
     def predict_logits(self, x):
         """Unmasked logits `[n, C]` of raw images, in inference mode."""
         blocks = [x[start : start + EVALUATION_ROWS] for start in range(0, len(x), EVALUATION_ROWS)]
-        return np.concatenate([self._forward(tf.constant(block)).numpy() for block in blocks])
+        return np.concatenate([self._forward(block.astype(np.float32)).numpy() for block in blocks])
 
     def predict_units(self, x, mask):
         """Most likely output unit `[n]` of raw images among those where `mask` `[C]` is true."""
@@ -159,7 +160,7 @@ class ContinualModel(keras.Model):
         """Accuracy on every task: one row of the accuracy matrix.
 
         Args:
-          stream: a `Stream`.
+          stream: a `Stream`, or a part of one.
           after: number of tasks learned so far, 0 for an untrained network; by default those begun.
           part: "test" or "valid".
 
@@ -168,11 +169,11 @@ class ContinualModel(keras.Model):
         """
         after = (int(self.task.numpy()) + 1 if self._scenario else 0) if after is None else after
         row = np.full(len(stream), np.nan)
-        for task in stream:
-            mask = answering(stream, task.index, after)
+        for place, task in enumerate(stream):
+            mask = answering(task.stream, task.index, after)
             if mask is not None:
-                x, y = stream.split(task.index, part).open()
-                row[task.index] = np.mean(self.predict_units(x, mask) == y)
+                x, y = task.stream.split(task.index, part).open()
+                row[place] = np.mean(self.predict_units(x, mask) == y)
         return row
 
     @property

@@ -9,6 +9,9 @@ import json
 import pathlib
 import re
 
+from keras_cl import catalog, flags
+from keras_cl.config import SCENARIOS
+
 HERE = pathlib.Path(__file__).parent
 README = HERE.parent / "README.md"
 
@@ -74,7 +77,33 @@ def steps():
     return _table(head, rows)
 
 
+def methods():
+    """Every method file, in its own words."""
+    rows = []
+    for name in catalog.names("method"):
+        found = catalog.choice("method", name)
+        able = ", ".join(found.constants.get("scenarios", SCENARIOS))
+        rows.append([f"[`{name}`](keras_cl/methods/{name}.py)", found.title, able, _options(found)])
+    return _table(["method", "in a sentence", "scenarios", "options"], rows)
+
+
+def streams():
+    """Every stream file, in its own words."""
+    rows = []
+    for name in catalog.names("stream"):
+        found = catalog.choice("stream", name)
+        rows.append([f"[`{name}`](keras_cl/streams/{name}.py)", found.title, _options(found)])
+    return _table(["stream", "in a sentence", "options"], rows)
+
+
+def _options(found):
+    shared = {option.name for option in flags.main_options()}
+    return ", ".join(f"`{option.name}`" for option in found.options if option.name not in shared)
+
+
 TABLES = {
+    "methods": methods,
+    "streams": streams,
     "digits": digits,
     "split_mnist": split_mnist,
     "permuted_mnist": permuted_mnist,

@@ -56,7 +56,7 @@ def said(*given):
     output, errors = io.StringIO(), io.StringIO()
     with (
         mock.patch.object(device, "prepare", return_value="cpu"),
-        mock.patch.object(os, "_exit", side_effect=SystemExit),
+        mock.patch.object(os, "_exit", side_effect=sys.exit),
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(errors),
     ):
@@ -76,5 +76,5 @@ def refusal(*given):
 
 def sentence(errors):
     """What follows "Error: " in a standard error that holds nothing else."""
-    assert errors.startswith("Error: ") and errors.endswith(".\n") and errors.count("\n") == 1, errors
+    assert errors.startswith("Error: ") and errors[-2:] in (".\n", "?\n") and errors.count("\n") == 1, errors
     return errors.removeprefix("Error: ").strip()

@@ -1,5 +1,6 @@
-"""What a run shows: the headline, the matrix, the numbers with their meaning, and a loss that is no number."""
+"""What a run shows: headline, matrix, numbers with their meaning, and when the loss is no number."""
 
+import functools
 import io
 import re
 
@@ -8,7 +9,7 @@ import pytest
 from processes import small
 from rich.console import Console
 
-from keras_cl import metrics
+from keras_cl import console, metrics
 from keras_cl.config import Config, make_stream
 from keras_cl.console import MEANING, SHOWN, Display, Diverged
 
@@ -72,7 +73,10 @@ def test_the_matrix_shows_percent_with_a_row_a_moment_and_a_column_a_task(displa
 @pytest.mark.parametrize("terminal", [True, False])
 def test_no_number_is_lost_where_many_tasks_do_not_fit(monkeypatch, capsys, terminal):
     monkeypatch.setenv("COLUMNS", "60")
-    display = Display(Console(width=60, force_terminal=True, color_system=None)) if terminal else Display()
+    if terminal:
+        monkeypatch.setattr(console, "Console", functools.partial(Console, force_terminal=True))
+        monkeypatch.setenv("NO_COLOR", "1")
+    display = Display()
     display.matrix(np.full((21, 20), 0.987), "Accuracy")
     text = capsys.readouterr().out
     assert text.count("98.7") == 20 * 21 and "after task 20" in text and "…" not in text

@@ -289,16 +289,37 @@ def test_a_mistake_in_a_flagfile_is_named_like_any_other(tmp_path):
         ("--metod=ewc", "There is no flag --metod. Did you mean --method?"),
         ("--batchsize=3", "There is no flag --batchsize. Did you mean --batch_size?"),
         ("--nooverwite", "There is no flag --nooverwite. Did you mean --overwrite?"),
-        ("--method.strenght=4", "The method ewc has no option --method.strenght. Did you mean --method.stren"),
-        ("--network.hiden=4", "The network mlp has no option --network.hiden. Did you mean --network.hidden?"),
+        (
+            "--method.strenght=4",
+            "The method ewc has no option --method.strenght. Did you mean --method.stren",
+        ),
+        (
+            "--network.hiden=4",
+            "The network mlp has no option --network.hiden. Did you mean --network.hidden?",
+        ),
         ("--stream.padd=4", "The stream permuted has no option --stream.padd. Did you mean --stream.pad?"),
-        ("--method=ewx", "method 'ewx' is not known; possible: cumulative, ewc, finetune, joint. Did you mean"),
-        ("--stream=splt", "stream 'splt' is not known; possible: permuted, rotated, split. Did you mean split"),
+        (
+            "--method=ewx",
+            "method 'ewx' is not known; possible: cumulative, ewc, finetune, joint. Did you mean",
+        ),
+        (
+            "--stream=splt",
+            "stream 'splt' is not known; possible: permuted, rotated, split. Did you mean split",
+        ),
         ("--network=mpl", "network 'mpl' is not known; possible: mlp. Did you mean mlp?"),
-        ("--optimizer=adm", "--optimizer: 'adm' is not known; possible: adam, adamw, sgd, rmsprop, adagrad. D"),
-        ("--scenario=tsk", "--scenario: 'tsk' is not known; possible: task, domain, class. Did you mean task?"),
+        (
+            "--optimizer=adm",
+            "--optimizer: 'adm' is not known; possible: adam, adamw, sgd, rmsprop, adagrad. D",
+        ),
+        (
+            "--scenario=tsk",
+            "--scenario: 'tsk' is not known; possible: task, domain, class. Did you mean task?",
+        ),
         ("--method.fisher=exat", "--method.fisher: 'exat' is not known; possible: exact, sample, empirical,"),
-        ("--precision=float16", "--precision: 'float16' is not known; possible: float32, mixed_bfloat16, mix"),
+        (
+            "--precision=float16",
+            "--precision: 'float16' is not known; possible: float32, mixed_bfloat16, mix",
+        ),
         ("--method=", "method '' is not known; possible: cumulative, ewc, finetune, joint."),
     ],
 )
@@ -313,7 +334,10 @@ def test_a_misspelt_flag_or_value_is_refused_with_the_nearest_right_one(argument
         ("--tasks=1.5", "--tasks: '1.5' is not a whole number."),
         ("--learning_rate=fast", "--learning_rate: 'fast' is not a number."),
         ("--seeds=1,x", "--seeds: '1,x' is not a whole number or several, separated by commas."),
-        ("--network.hidden=4;5", "--network.hidden: '4;5' is not a whole number or several, separated by comm"),
+        (
+            "--network.hidden=4;5",
+            "--network.hidden: '4;5' is not a whole number or several, separated by comm",
+        ),
         ("--overwrite=maybe", "--overwrite: 'maybe' is neither true nor false."),
         ("--nooverwrite=1", "--nooverwrite=1 does not take an argument."),
         ("--tasks", "Missing value for flag --tasks."),
@@ -358,12 +382,18 @@ def test_the_command_shows_the_refusal_as_one_line():
         ({"seeds": ()}, "--seeds is empty; give whole numbers from 0 on."),
         ({"seeds": (-1,)}, "--seeds is -1; give whole numbers from 0 on."),
         ({"seeds": (2, 1, 2)}, "--seeds names a seed twice: 2,1,2."),
-        ({"scenario": "tsk"}, "--scenario 'tsk' is not known; possible: task, domain, class. Did you mean task?"),
+        (
+            {"scenario": "tsk"},
+            "--scenario 'tsk' is not known; possible: task, domain, class. Did you mean task?",
+        ),
         ({"eval_every": "step"}, "--eval_every 'step' is not known; possible: task, epoch."),
         ({"jit": "yes"}, "--jit 'yes' is not known; possible: auto, on, off."),
         ({"optimizer": "adm"}, "--optimizer 'adm' is not known; possible: adam, adamw, sgd, rmsprop, adagr"),
         ({"method": "emc"}, "method 'emc' is not known; possible: cumulative, ewc, finetune, joint. Did you"),
-        ({"options": {"method.strenth": 1.0}}, "There is no option --method.strenth here. Did you mean --meth"),
+        (
+            {"options": {"method.strenth": 1.0}},
+            "There is no option --method.strenth here. Did you mean --meth",
+        ),
         ({"options": {"method.fisher": "exat"}}, "--method.fisher 'exat' is not known; possible: exact, sam"),
         ({"method": "finetune", "options": {"method.gamma": 1.0}}, "There is no option --method.gamma here."),
     ],
@@ -383,7 +413,9 @@ def test_a_method_that_cannot_do_a_scenario_refuses_it(monkeypatch):
 
     monkeypatch.setattr(catalog, "choice", only_task)
     assert Config(scenario="task").scenario == "task"
-    with pytest.raises(InputError, match="ewc makes no sense in the class-incremental scenario; possible: task"):
+    with pytest.raises(
+        InputError, match="ewc makes no sense in the class-incremental scenario; possible: task"
+    ):
         Config(scenario="class")
 
 
@@ -439,7 +471,9 @@ def test_every_option_changes_the_hash(axis):
 
 
 def test_the_hash_is_the_same_in_another_process():
-    output, _ = start("-c", "from keras_cl.config import Config; print(Config().hash)").communicate(timeout=60)
+    output, _ = start("-c", "from keras_cl.config import Config; print(Config().hash)").communicate(
+        timeout=60
+    )
     assert output.strip() == Config().hash
 
 

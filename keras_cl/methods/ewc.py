@@ -35,7 +35,8 @@ class EWC(ContinualModel):
       fisher: exact, expectation over all labels; sample, one label drawn from the network's answer; empirical,
         the true label; argmax, the likeliest label; batched, squared mean gradient of a batch (for comparison
         only: its scale depends on the batch size).
-      n_samples: rows that the Fisher is estimated on, 0 for all.
+      n_samples: rows that the Fisher is estimated on; 0 for all, or for 500 where the network has layers other
+        than dense ones, whose gradients cost more.
       fisher_batch: rows of a batch of the batched kind.
       normalise: none; max, divided by the largest entry; minmax, to [0, 1] over all weights; mean1, to mean 1.
       half_penalty: whether the penalty has the factor 1/2.
@@ -50,7 +51,7 @@ class EWC(ContinualModel):
         self,
         network,
         *,
-        strength: float = 1000.0,
+        strength: float = 3000.0,
         online: bool = False,
         gamma: float = 1.0,
         fisher: Kind = "exact",

@@ -1,0 +1,97 @@
+"""What the documentation says is run, or compared with the files that it comes from."""
+
+import json
+import pathlib
+import re
+import shlex
+
+import numpy as np
+import pytest
+
+from keras_cl import catalog, flags
+
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+CODE = re.findall(r"```python\n(.*?)```", README, re.S)
+COMMANDS = re.findall(r"^(?:python|saved_model_cli) [^`]*?(?<!\\)$", README.replace("\\\n", " "), re.M)
+
+
+def test_the_two_commands_stand_in_continuous_integration_as_they_stand_in_the_readme():
+    (train,) = re.findall(r"^python3 -m venv .*keras_cl.main.*$", README, re.M)
+    (tests,) = re.findall(r"^python3 -m venv .*pytest$", README, re.M)
+    run = (ROOT / ".ci/run").read_text()
+    assert tests in run.splitlines()
+    assert train.split(" && ")[-1] in run
+
+
+def test_the_tables_equal_the_result_files(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    from results import tables
+
+    assert tables.filled(README) == README
+
+
+def test_every_result_has_the_flagfile_that_made_it():
+    numbers = {file.with_suffix("") for file in ROOT.glob("results/*/*.json")}
+    assert numbers == {file.with_suffix("") for file in ROOT.glob("results/*/*.flags")}
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("results/*/*.flags")), ids=lambda file: file.stem)
+def test_every_flagfile_is_understood(file):
+    assert flags.parse(["main", f"--flagfile={file}"]).seeds
+
+
+def test_the_ten_line_loop_runs_as_printed():
+    loop = next(block for block in CODE if "begin_task" in block).replace("epochs=10", "epochs=1")
+    names = {}
+    exec(loop, names)
+    R = np.array(names["rows"])
+    assert R.shape == (6, 5)
+    assert R.diagonal(-1).mean() > 0.5
+
+
+def test_the_example_of_a_new_method_trains():
+    import keras_cl
+
+    names = {}
+    exec(next(block for block in CODE if "class L2" in block), names)
+    stream = keras_cl.streams.permuted(tasks=2)
+    model = names["L2"](keras_cl.networks.mlp(stream, hidden=(16,)), strength=1e6)
+    model.compile("sgd")
+    for task in stream:
+        model.begin_task(task)
+        before = model.network.get_weights()
+        model.fit(model.batches(task, 32), epochs=1, verbose=0)
+        model.end_task(task)
+    assert all(np.isfinite(w).all() for w in before)
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if "keras_cl.main" in c and "--help" not in c])
+def test_every_command_of_the_readme_is_understood(command):
+    assert flags.parse(["main", *shlex.split(command)[3:]]).tasks
+
+
+@pytest.mark.parametrize("axis", catalog.AXES)
+def test_the_readme_names_everything_there_is_to_choose(axis):
+    assert all(f"`{name}`" in README or f"networks.{name}" in README for name in catalog.names(axis))
+
+
+def test_every_option_has_help():
+    for axis in catalog.AXES:
+        for name in catalog.names(axis):
+            assert all(option.help for option in catalog.choice(axis, name).options)
+    assert all(option.help for option in flags.main_options())
+
+
+def test_links_of_the_documentation_lead_somewhere():
+    for page in (ROOT / "README.md", ROOT / "docs/architecture.md"):
+        for link in re.findall(r"\]\(([^)#:]+)\)", re.sub(r"```.*?```", "", page.read_text(), flags=re.S)):
+            assert (page.parent / link).exists(), link
+
+
+def test_the_default_strength_is_the_one_that_was_chosen_on_validation_data():
+    chosen = json.loads((ROOT / "results/strength.json").read_text())
+    default = {option.name: option.default for option in catalog.choice("method", "ewc").options}
+    assert default["strength"] == chosen["chosen"]
+    best = max(chosen["validation_accuracy"], key=chosen["validation_accuracy"].get)
+    assert float(best) == chosen["chosen"]

@@ -1,0 +1,387 @@
+"""A run from settings to files: what it leaves, how it goes on, and what it keeps when it has to stop."""
+
+import csv
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+from helpers import assert_same, blobs, saved_variables
+from processes import small
+
+from keras_cl import metrics, train
+from keras_cl.config import make_model, make_stream
+from keras_cl.console import Diverged
+from keras_cl.errors import InputError
+from keras_cl.rundir import RunDirectory, read_matrix
+from keras_cl.saving import Checkpoints
+
+CHECKPOINT = {"DONE", "results.json", "variables.data-00000-of-00001", "variables.index"}
+
+
+def names_in(folder):
+    """Names below `folder` but for what begins with a dot."""
+    return {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
+
+
+def rows_of(file):
+    with open(file, newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def variables_of(config, number):
+    """All variables of the checkpoint after `number` tasks."""
+    return saved_variables(RunDirectory(config.directory).task_folder(number) / "variables")
+
+
+def no_training(monkeypatch):
+    """Makes every attempt to train fail."""
+
+    def fails(*_):
+        raise AssertionError("something was trained")
+
+    monkeypatch.setattr(train, "_fit", fails)
+
+
+# ---- what a run leaves -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The settings of a small run that was trained, and its summary."""
+    config = small(tmp_path_factory.mktemp("finished"))
+    return config, train.run(config)
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """Settings of a copy of that run, to be spoiled."""
+    shutil.copytree(finished[0].directory.parent, tmp_path, dirs_exist_ok=True)
+    return small(tmp_path)
+
+
+def test_a_run_leaves_every_file(finished):
+    config, _ = finished
+    assert names_in(config.directory) == {
+        "config.json", "checkpoints", "matrix.csv", "metrics.csv", "summary.json", "log.txt", "matrix.png",
+        "accuracy.png", "DONE",
+    }  # fmt: skip
+    assert names_in(config.directory / "checkpoints") == {"task_000", "task_001", "task_002"}
+    for number in range(3):
+        assert names_in(config.directory / "checkpoints" / f"task_00{number}") == CHECKPOINT
+    assert names_in(config.directory.parent / "models" / "run") == {"1", "2"}
+    for figure in ("matrix.png", "accuracy.png"):
+        assert (config.directory / figure).read_bytes().startswith(b"\x89PNG")
+
+
+def test_nothing_is_left_aside(finished):
+    config, _ = finished
+    hidden = {path.name for path in config.directory.parent.rglob(".*")}
+    assert hidden == {".lock"}
+
+
+def test_config_holds_every_setting_and_the_versions(finished):
+    config, _ = finished
+    written = json.loads((config.directory / "config.json").read_text())
+    assert written["settings"] == json.loads(json.dumps(config.settings))
+    assert set(written["versions"]) == {"keras_cl", "python", "tensorflow", "tf_keras", "numpy"}
+    assert written["commit"] is None or len(written["commit"]) == 40
+
+
+def test_matrix_metrics_and_summary_agree(finished):
+    config, summary = finished
+    exact = np.array([r["accuracies"] for r in RunDirectory(config.directory).finished()])
+    np.testing.assert_allclose(read_matrix(config.directory / "matrix.csv"), exact, atol=5e-7)
+    assert json.loads((config.directory / "summary.json").read_text()) == summary
+    assert {name: summary[name] for name in metrics.DESCRIPTIONS} == metrics.summary(exact)
+    rows = rows_of(config.directory / "metrics.csv")
+    assert [(row["task"], row["epoch"]) for row in rows] == [("1", "1"), ("2", "1")]
+    assert [[float(row[f"task_{j}"]) for j in (1, 2)] for row in rows] == exact[1:].tolist()
+
+
+def test_the_summary_tells_what_the_run_cost(finished):
+    _, summary = finished
+    parameters = 64 * 16 + 16 + 16 * 10 + 10
+    assert (summary["parameters"], summary["network_bytes"]) == (parameters, 4 * parameters)
+    assert len(summary["seconds"]) == len(summary["method_bytes"]) == 2
+
+
+def test_the_log_tells_the_story(finished):
+    log = (finished[0].directory / "log.txt").read_text()
+    for part in ("finetune on permuted digits", "task 1/2  epoch 1/1", "task 2/2 learned in", "after task 2"):
+        assert part in log
+    assert "average accuracy" in log and "results  " in log
+
+
+def test_the_models_say_whose_they_are(finished):
+    config, _ = finished
+    matrix = read_matrix(config.directory / "matrix.csv")
+    for number in (1, 2):
+        description = json.loads((config.directory.parent / f"models/run/{number}/task.json").read_text())
+        assert (description["run"], description["task"], description["seed"]) == ("run", number, 0)
+        assert description["settings_hash"] == config.hash
+        np.testing.assert_allclose(description["metrics"]["accuracies"], matrix[number], atol=5e-7)
+
+
+def test_the_accuracies_are_those_of_the_models_in_the_checkpoints(finished):
+    config, _ = finished
+    stream = make_stream(config)
+    model = make_model(config, stream, 0)
+    for number, record in enumerate(RunDirectory(config.directory).finished()):
+        Checkpoints(model).read(config.directory / "checkpoints" / f"task_00{number}")
+        assert model.accuracies(stream, after=number).tolist() == record["accuracies"]
+
+
+# ---- the same command again ------------------------------------------------------------------------------
+
+
+def test_a_rerun_with_the_same_seed_is_the_same_bit_for_bit(finished, tmp_path):
+    config, again = finished[0], small(tmp_path)
+    train.run(again)
+    assert (again.directory / "matrix.csv").read_bytes() == (config.directory / "matrix.csv").read_bytes()
+    for number in range(3):
+        one, other = variables_of(config, number), variables_of(again, number)
+        assert one.keys() == other.keys()
+        assert_same(one.values(), other.values())
+
+
+def test_another_seed_is_another_run(finished, tmp_path):
+    other = small(tmp_path, seeds=(1,))
+    train.run(other)
+    matrix = read_matrix(finished[0].directory / "matrix.csv")
+    assert not np.array_equal(read_matrix(other.directory / "matrix.csv"), matrix)
+
+
+def test_the_same_command_shows_a_finished_run_and_trains_nothing(finished, copy, monkeypatch, capsys):
+    no_training(monkeypatch)
+    before = (copy.directory / "summary.json").read_bytes()
+    assert train.run(copy) == finished[1]
+    shown = capsys.readouterr().out
+    assert f"{copy.directory} is complete; --overwrite would train it afresh." in shown
+    assert "after task 2" in shown and "average accuracy" in shown
+    assert (copy.directory / "summary.json").read_bytes() == before
+
+
+def test_a_run_goes_on_after_the_last_finished_task(finished, copy, capsys):
+    for name in ("DONE", "summary.json", "checkpoints/task_002/DONE"):
+        (copy.directory / name).unlink()
+    shutil.rmtree(copy.directory / "checkpoints" / "task_002")
+    summary = train.run(copy)
+    shown = capsys.readouterr().out
+    assert "going on after task 1" in shown and "task 1/2 learned" not in shown
+    assert {**summary, "seconds": 0} == {**finished[1], "seconds": 0}
+    assert_same(variables_of(copy, 2).values(), variables_of(finished[0], 2).values())
+    assert (copy.directory / "DONE").exists()
+
+
+def test_a_removed_model_is_exported_again_when_a_run_goes_on(finished, copy):
+    (copy.directory / "DONE").unlink()
+    models = copy.directory.parent / "models" / "run"
+    before = saved_variables(models / "1" / "variables" / "variables")
+    shutil.rmtree(models / "1")
+    train.run(copy)
+    assert_same(saved_variables(models / "1" / "variables" / "variables").values(), before.values())
+    assert json.loads((models / "1" / "task.json").read_text())["task"] == 1
+
+
+def test_a_damaged_checkpoint_of_a_finished_run_can_be_mended_as_the_message_says(finished, copy):
+    damaged = copy.directory / "checkpoints" / "task_002"
+    (damaged / "variables.index").write_bytes(b"")
+    with pytest.raises(InputError, match=f"The checkpoint {damaged} is damaged or incomplete; remove that"):
+        train.run(copy)
+    shutil.rmtree(damaged)
+    summary = train.run(copy)
+    assert {**summary, "seconds": 0} == {**finished[1], "seconds": 0}
+
+
+def test_overwrite_trains_afresh(copy, capsys):
+    changed = dataclasses.replace(copy, epochs=2)
+    with pytest.raises(InputError, match="--epochs was 1, now 2"):
+        train.run(changed)
+    train.run(dataclasses.replace(changed, overwrite=True))
+    assert "task 1/2 learned" in capsys.readouterr().out
+    assert len(rows_of(copy.directory / "metrics.csv")) == 4
+
+
+# ---- models of another run -------------------------------------------------------------------------------
+
+
+def test_the_models_of_another_run_are_refused_and_kept(copy):
+    shutil.rmtree(copy.directory)
+    models = copy.directory.parent / "models" / "run"
+    with pytest.raises(InputError) as error:
+        train.run(dataclasses.replace(copy, epochs=2))
+    assert str(error.value) == (
+        f"{models} holds the models of another run; give --export_dir or another --run_dir, or --overwrite."
+    )
+    assert names_in(models) == {"1", "2"}
+
+
+def test_overwrite_leaves_no_model_of_the_run_before(copy):
+    models = copy.directory.parent / "models" / "run"
+    train.run(dataclasses.replace(copy, tasks=1, overwrite=True))
+    assert names_in(models) == {"1"}
+    assert json.loads((models / "1" / "task.json").read_text())["settings"]["tasks"] == 1
+
+
+def test_a_model_of_another_program_is_never_removed(copy):
+    models = copy.directory.parent / "models" / "run"
+    (models / "2" / "task.json").unlink()
+    with pytest.raises(InputError) as error:
+        train.run(dataclasses.replace(copy, overwrite=True))
+    assert str(error.value) == f"{models / '2'} is no model of this program; give another --export_dir."
+    assert names_in(models) == {"1", "2"}
+
+
+# ---- epochs ----------------------------------------------------------------------------------------------
+
+
+def test_accuracies_are_measured_after_each_epoch_where_that_is_asked_for(tmp_path):
+    config = small(tmp_path, epochs=2, eval_every="epoch")
+    train.run(config)
+    rows = rows_of(config.directory / "metrics.csv")
+    assert [(row["task"], row["epoch"]) for row in rows] == [("1", "1"), ("1", "2"), ("2", "1"), ("2", "2")]
+    assert all(0 <= float(row["task_1"]) <= 1 for row in rows)
+    assert [row["task_2"] == "" for row in rows] == [True, False, False, False]
+    matrix = read_matrix(config.directory / "matrix.csv")
+    ends = [[float(row[f"task_{j}"]) for j in (1, 2)] for row in rows[1::2]]
+    np.testing.assert_allclose(ends, matrix[1:], atol=5e-7)
+
+
+def test_measuring_each_epoch_does_not_change_the_result(finished, tmp_path):
+    config = small(tmp_path, eval_every="epoch")
+    train.run(config)
+    assert_same(variables_of(config, 2).values(), variables_of(finished[0], 2).values())
+
+
+def test_what_cannot_be_measured_is_empty(tmp_path):
+    config = small(tmp_path, stream="split", scenario="class", eval_every="epoch", epochs=2)
+    summary = train.run(config)
+    lines = (config.directory / "matrix.csv").read_text().splitlines()
+    assert lines[1] == "0,," and lines[2].endswith(",") and not lines[3].endswith(",")
+    assert np.isnan(read_matrix(config.directory / "matrix.csv")[:2]).tolist() == [
+        [True, True],
+        [False, True],
+    ]
+    assert [row["task_2"] == "" for row in rows_of(config.directory / "metrics.csv")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert summary["forward_transfer"] is None
+    assert json.loads((config.directory / "summary.json").read_text())["forward_transfer"] is None
+
+
+# ---- several seeds ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory):
+    config = small(tmp_path_factory.mktemp("seeds"), seeds=(0, 3))
+    return config, train.run(config)
+
+
+def test_every_seed_is_a_run_of_its_own_equal_to_that_seed_alone(seeds, finished):
+    config, _ = seeds
+    assert names_in(config.directory) == {
+        "config.json", "seed_0", "seed_3", "matrix.csv", "matrix_std.csv", "summary.json", "log.txt",
+        "matrix.png", "accuracy.png", "DONE",
+    }  # fmt: skip
+    alone = (finished[0].directory / "matrix.csv").read_bytes()
+    assert (config.directory / "seed_0" / "matrix.csv").read_bytes() == alone
+    assert (config.directory / "seed_3" / "matrix.csv").read_bytes() != alone
+    models = config.directory.parent / "models" / "run"
+    assert {name: names_in(models / name) for name in names_in(models)} == {
+        "seed_0": {"1", "2"},
+        "seed_3": {"1", "2"},
+    }
+
+
+def test_several_seeds_end_in_mean_and_deviation(seeds):
+    config, summary = seeds
+    matrices = np.array([read_matrix(config.directory / f"seed_{seed}" / "matrix.csv") for seed in (0, 3)])
+    np.testing.assert_allclose(read_matrix(config.directory / "matrix.csv"), matrices.mean(0), atol=2e-6)
+    spread = np.abs(matrices[0] - matrices[1]) / 2**0.5
+    np.testing.assert_allclose(read_matrix(config.directory / "matrix_std.csv"), spread, atol=2e-6)
+    each = [metrics.average_accuracy(R) for R in matrices]
+    mean = summary["average_accuracy"]
+    assert mean["n"] == 2 and mean["mean"] == pytest.approx(np.mean(each), abs=2e-6)
+    assert mean["std"] == pytest.approx(np.std(each, ddof=1), abs=2e-6)
+    assert json.loads((config.directory / "summary.json").read_text()) == {"seeds": [0, 3], **summary}
+
+
+def test_several_seeds_that_are_finished_are_shown_and_not_trained(seeds, monkeypatch, capsys):
+    config, summary = seeds
+    no_training(monkeypatch)
+    assert train.run(config) == summary
+    shown = capsys.readouterr().out
+    assert shown.count("is complete") == 2 and "Mean accuracy (percent) over 2 seeds" in shown
+    assert "(sd " in shown
+
+
+def test_one_seed_in_place_of_several_leaves_no_model_of_theirs(seeds, tmp_path):
+    shutil.copytree(seeds[0].directory.parent, tmp_path, dirs_exist_ok=True)
+    train.run(small(tmp_path, tasks=1, overwrite=True))
+    assert names_in(tmp_path / "models" / "run") == {"1"}
+    assert "seed_0" not in names_in(tmp_path / "run")
+    train.run(small(tmp_path, tasks=1, seeds=(0, 3), overwrite=True))
+    assert names_in(tmp_path / "models" / "run") == {"seed_0", "seed_3"}
+
+
+# ---- a loss that is no number ----------------------------------------------------------------------------
+
+
+def too_bright(folder):
+    """An .npz file of four classes; the images of the last two are too bright for float32 to multiply."""
+    arrays = blobs([64] * 4, dtype=np.float32)
+    for part in ("train", "test"):
+        arrays[f"x_{part}"][arrays[f"y_{part}"] >= 2] *= 1e38
+    np.savez(folder / "bright.npz", **arrays)
+    return str(folder / "bright.npz")
+
+
+def test_a_loss_that_becomes_nan_keeps_the_tasks_that_were_finished_and_says_so(tmp_path):
+    config = small(tmp_path, stream="split", dataset=too_bright(tmp_path))
+    with pytest.raises(Diverged) as error:
+        train.run(config)
+    assert str(error.value) == (
+        f"The loss became nan in task 2/2  epoch 1/1. What was finished, up to task 1, is kept in "
+        f"{config.directory}. A smaller --learning_rate may help."
+    )
+    assert names_in(config.directory / "checkpoints") == {"task_000", "task_001"}
+    assert names_in(config.directory.parent / "models" / "run") == {"1"}
+    assert len(read_matrix(config.directory / "matrix.csv")) == 2
+    assert not (config.directory / "DONE").exists()
+    assert len(RunDirectory(config.directory).finished()) == 2
+
+
+def test_a_loss_that_becomes_nan_in_the_first_task_keeps_nothing_and_claims_nothing(tmp_path):
+    config = small(tmp_path, optimizer="sgd", learning_rate=1e30, epochs=3)
+    with pytest.raises(Diverged, match=r"The loss became (nan|inf) in task 1/2  epoch \d/3\. A smaller"):
+        train.run(config)
+    assert names_in(config.directory / "checkpoints") == {"task_000"}
+
+
+# ---- real data -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def decoded(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("decoded"))
+
+
+@pytest.mark.parametrize("scenario", ["task", "domain", "class"])
+def test_real_mnist_is_learned_in_every_scenario(tfds_dir, decoded, tmp_path, scenario):
+    places = {"data_dir": str(tfds_dir), "cache_dir": decoded}
+    options = {"network.hidden": (32,)}
+    config = small(
+        tmp_path, options, stream="split", dataset="mnist", scenario=scenario, batch_size=250, **places
+    )
+    summary = train.run(config)
+    matrix = read_matrix(config.directory / "matrix.csv")
+    assert matrix[1, 0] > 0.85 and matrix[2, 1] > 0.8
+    forgets = {"task": False, "domain": True, "class": True}[scenario]
+    assert (matrix[2, 0] < 0.6) == forgets, matrix
+    assert summary["average_accuracy"] == pytest.approx(matrix[2].mean(), abs=1e-6)
