@@ -2,7 +2,7 @@
 
     TFDS_DATA_DIR=... python -m benchmarks.job [--rounds=2] [--save]
 
-The job is a process of its own: imports, data, compilation, training, evaluation, figures and exports included.
+The job is a process of its own: imports, data, compilation, training, evaluation, figures and exports count.
 """
 
 import resource

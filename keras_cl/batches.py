@@ -69,7 +69,7 @@ def chunks(x, y, task, *, batch_size, seed, length):
 
 
 def _plain_options():
-    """No tuning at run time: there is nothing to tune, and starting and stopping it costs up to 0.3 s an epoch."""
+    """No tuning at run time: there is nothing to tune, and stopping it can cost more than an epoch."""
     options = tf.data.Options()
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False

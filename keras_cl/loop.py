@@ -1,7 +1,7 @@
 """The compiled training loop: many `train_step`s for one call from Python.
 
 A step of the published regimes costs less than its launch, so `ContinualModel.fit` hands a chunk of batches
-to one compiled loop. With XLA the loop is one program; without, it is a graph that runs the same `train_step`.
+to one compiled loop. With XLA the loop is one program; without, a graph that runs the same `train_step`.
 """
 
 import tensorflow as tf
@@ -14,8 +14,8 @@ from keras_cl.errors import require
 def prefers_xla(network):
     """Whether the XLA loop is the faster one for `network` on the device at hand.
 
-    Measured: dense networks gain 1.2 to 1.8 times on a CPU over the same loop without XLA; convolutions lose
-    several times there, because XLA does not call the CPU's convolution library. Accelerators gain throughout.
+    On a CPU dense networks gain and convolutions lose several times (`benchmarks/choices.py` measures both),
+    because XLA does not call the CPU's convolution library. On an accelerator everything is compiled.
     """
     convolves = any(isinstance(layer, keras.layers.Conv1D.__base__) for layer in network.submodules)
     return not convolves or bool(tf.config.list_logical_devices("GPU"))

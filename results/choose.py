@@ -2,8 +2,8 @@
 
     python -m results.choose
 
-Three tasks of permuted digits, whose permutations (stream seed 1) are not those of the default stream, with a fifth
-of the training images kept for validation; test images are never read.
+Three tasks of permuted digits, whose permutations (stream seed 1) are not those of the default stream, with a
+fifth of the training images kept for validation; test images are never read.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Writes the tables of README.md from the result files; a test asserts that they agree.
+"""Writes the tables of the documentation from the result files; a test asserts that they agree.
 
     python -m results.tables
 
@@ -13,11 +13,12 @@ from keras_cl import catalog, flags
 from keras_cl.config import SCENARIOS
 
 HERE = pathlib.Path(__file__).parent
-README = HERE.parent / "README.md"
+PAGES = [HERE.parent / "README.md", HERE.parent / "docs" / "architecture.md"]
 
 
 def main():
-    README.write_text(filled(README.read_text()))
+    for page in PAGES:
+        page.write_text(filled(page.read_text()))
 
 
 def filled(text):
@@ -77,6 +78,35 @@ def steps():
     return _table(head, rows)
 
 
+def choices():
+    """What the design's choices cost and gain."""
+    measured = _read("choices")
+    rows = [
+        [name, f"{value:.1f}", unit.replace("_", " ")]
+        for unit in (
+            "nanoseconds_a_random_number",
+            "microseconds_to_permute_128_images",
+            "microseconds_a_step",
+        )
+        for name, value in measured[unit].items()
+    ]
+    return _table(["", "measured", "unit"], rows)
+
+
+def fisher():
+    """Seconds of a Fisher pass, and in epochs."""
+    seconds = _read("fisher")["seconds"]
+    rows = [[name, f"{value:.2f}", f"{value / seconds['epoch']:.2f}"] for name, value in seconds.items()]
+    return _table(["pass", "seconds", "epochs"], rows)
+
+
+def job():
+    """The whole job beside its steps at the limit."""
+    measured = _read("job")
+    rows = [[name.replace("_", " "), str(value)] for name, value in measured.items() if name != "machine"]
+    return _table(["", ""], rows)
+
+
 def methods():
     """Every method file, in its own words."""
     rows = []
@@ -108,6 +138,9 @@ TABLES = {
     "split_mnist": split_mnist,
     "permuted_mnist": permuted_mnist,
     "steps": steps,
+    "job": job,
+    "choices": choices,
+    "fisher": fisher,
 }
 
 

@@ -21,8 +21,8 @@ Normalise = Literal["none", "max", "minmax", "mean1"]
 class EWC(ContinualModel):
     """L = CE_t + strength/2 * sum_{k<t} sum_i F_{k,i} (theta_i - theta*_{k,i})^2   (eq. 3 of the paper)
 
-    F_k is the diagonal of the Fisher information of task k at its end, theta*_k the weights there. The sum over
-    earlier tasks is kept as one quadratic, so time and memory do not grow with the number of tasks.
+    F_k is the diagonal of the Fisher information of task k at its end, theta*_k the weights there. The sum
+    over earlier tasks is kept as one quadratic, so time and memory do not grow with the number of tasks.
 
     In the class-incremental scenario EWC alone is expected to forget nearly everything: no row shows an old
     class beside a new one.
@@ -32,13 +32,14 @@ class EWC(ContinualModel):
       strength: lambda, weight of the penalty.
       online: one running Fisher and the last anchor only (Schwarz et al.) in place of all anchors.
       gamma: decay of the running Fisher of the online form, in (0, 1].
-      fisher: exact, expectation over all labels; sample, one label drawn from the network's answer; empirical,
-        the true label; argmax, the likeliest label; batched, squared mean gradient of a batch (for comparison
-        only: its scale depends on the batch size).
-      n_samples: rows that the Fisher is estimated on; 0 for all, or for 500 where the network has layers other
-        than dense ones, whose gradients cost more.
+      fisher: exact, expectation over all labels; sample, one label drawn from the network's answer;
+        empirical, the true label; argmax, the likeliest label; batched, squared mean gradient of a batch (for
+        comparison only: its scale depends on the batch size).
+      n_samples: rows that the Fisher is estimated on; 0 for all, or for 500 where the network has layers
+        other than dense ones, whose gradients cost more.
       fisher_batch: rows of a batch of the batched kind.
-      normalise: none; max, divided by the largest entry; minmax, to [0, 1] over all weights; mean1, to mean 1.
+      normalise: none; max, divided by the largest entry; minmax, to [0, 1] over all weights; mean1, to
+        mean 1.
       half_penalty: whether the penalty has the factor 1/2.
     """
 

@@ -4,8 +4,6 @@ Zenke et al. 2017 (arXiv:1703.04200). In the domain-incremental scenario the out
 within its task: "the first or the second of an unknown pair".
 """
 
-import numpy as np
-
 from keras_cl.errors import InputError, did_you_mean, require
 from keras_cl.sources import source
 from keras_cl.stream import Scenario, Stream, generator
