@@ -61,11 +61,14 @@ def test_every_option_has_help_from_the_docstring(axis, name):
         assert option.help and f"{option.name}: {option.help}" in words
 
 
+STRENGTH = catalog.choice("method", "ewc").options[0].default
+
+
 def test_the_options_of_ewc_are_those_of_its_constructor():
     found = {o.name: (o.kind, o.default, o.choices) for o in catalog.choice("method", "ewc").options}
     kinds = ("exact", "sample", "empirical", "argmax", "batched")
     assert found == {
-        "strength": (float, 1000.0, ()),
+        "strength": (float, STRENGTH, ()),
         "online": (bool, False, ()),
         "gamma": (float, 1.0, ()),
         "fisher": (str, "exact", kinds),
@@ -124,7 +127,7 @@ def test_help_of_ewc_shows_its_options_with_defaults_and_nothing_else_of_methods
     own = [flag for flag in flags_in(text) if flag.startswith("--method.")]
     assert own == [f"--method.{option.name}" for option in catalog.choice("method", "ewc").options]
     text = " ".join(text.split())
-    assert "--method.strength lambda, weight of the penalty. (default 1000.0)" in text
+    assert f"--method.strength lambda, weight of the penalty. (default {STRENGTH})" in text
     assert "--method.half_penalty whether the penalty has the factor 1/2. (default true)" in text
     assert "one of none, max, minmax, mean1; default none" in text
 
@@ -229,8 +232,9 @@ def test_the_last_of_several_values_counts():
 
 
 def test_only_options_that_were_given_are_kept():
-    assert parsed("--method.strength=1000").options == {"method.strength": 1000.0}
-    assert parsed("--method.strength=1000").settings == Config().settings
+    config = parsed(f"--method.strength={STRENGTH}")
+    assert config.options == {"method.strength": STRENGTH}
+    assert config.settings == Config().settings
 
 
 # ---- flag files ------------------------------------------------------------------------------------------
@@ -479,7 +483,7 @@ def test_the_hash_is_the_same_in_another_process():
 
 def test_settings_hold_every_option_with_its_default():
     settings = Config(options={"network.hidden": (9,)}).settings
-    assert settings["method.strength"] == 1000.0 and settings["network.hidden"] == (9,)
+    assert settings["method.strength"] == STRENGTH and settings["network.hidden"] == (9,)
     assert not set(PLACES) & set(settings) and "options" not in settings
 
 

@@ -285,6 +285,19 @@ def test_nothing_but_the_weights_comes_over_from_earlier_tasks(name):
     assert_same(weights_of(old), weights_of(new))
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_fresh_optimizer_is_as_keras_makes_it(name):
+    stream = stream_of()
+    model = model_of(stream, optimizer=OPTIMIZERS[name]())
+    made = [variable.numpy() for variable in model.optimizer.variables]
+    list(learn(model, stream[:1]))
+    assert any(
+        (one.numpy() != other).any() for one, other in zip(model.optimizer.variables, made, strict=True)
+    )
+    model.begin_task(stream[1])
+    assert_same([variable.numpy() for variable in model.optimizer.variables], made)
+
+
 def test_the_optimizers_state_can_be_kept():
     stream = stream_of()
     model = model_of(stream, optimizer=keras.optimizers.Adam(0.01), reset_optimizer=False)

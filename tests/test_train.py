@@ -321,6 +321,19 @@ def test_several_seeds_that_are_finished_are_shown_and_not_trained(seeds, monkey
     assert "(sd " in shown
 
 
+def test_several_seeds_go_on_where_they_were(seeds, tmp_path, capsys):
+    shutil.copytree(seeds[0].directory.parent, tmp_path, dirs_exist_ok=True)
+    config = small(tmp_path, seeds=(0, 3))
+    for name in ("DONE", "seed_3/DONE", "matrix.csv"):
+        (config.directory / name).unlink()
+    shutil.rmtree(config.directory / "seed_3" / "checkpoints" / "task_002")
+    assert train.run(config) == seeds[1]
+    shown = capsys.readouterr().out
+    assert "seed_0 is complete" in shown and "going on after task 1" in shown
+    matrices = [(folder.directory / "matrix.csv").read_bytes() for folder in (config, seeds[0])]
+    assert matrices[0] == matrices[1] and (config.directory / "DONE").exists()
+
+
 def test_one_seed_in_place_of_several_leaves_no_model_of_theirs(seeds, tmp_path):
     shutil.copytree(seeds[0].directory.parent, tmp_path, dirs_exist_ok=True)
     train.run(small(tmp_path, tasks=1, overwrite=True))
