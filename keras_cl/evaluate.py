@@ -47,6 +47,7 @@ def accuracy_matrix(folder, data_dir="", cache_dir=""):
         except Exception as error:  # damage surfaces as many kinds of error
             reason = str(error).partition("\n")[0]
             raise InputError(f"The model {folder / str(after)} cannot be loaded: {reason}") from error
+        require("serving_default" in signatures, f"{folder / str(after)} is no model of this program.")
         for task in stream:
             if stream.scenario != "class" or task.index < after:
                 R[after, task.index] = _accuracy(signatures, task, export)

@@ -12,7 +12,7 @@ import tf_keras as keras
 
 from keras_cl import batches, loop
 from keras_cl.bits import seed_of
-from keras_cl.errors import InputError, require
+from keras_cl.errors import InputError, pick, require
 
 MASKED = -1e9  # logit of a class that may not answer; finite, because -inf * 0 is NaN
 EVALUATION_ROWS = 2000  # rows of a forward pass outside of training
@@ -58,7 +58,7 @@ class ContinualModel(keras.Model):
         super().compile(optimizer=optimizer, run_eagerly=run_eagerly)
         self.jit = loop.prefers_xla(self.network) if jit is None else jit
         self.optimizer.build(self.network.trainable_variables)
-        self._fresh_optimizer = [_constant(v) for v in self._optimizer_state()]
+        self._fresh_optimizer = [_constant(v) for v in self.optimizer.variables]
 
     # ---- hooks: a method overrides these -----------------------------------------------------------------
 
@@ -70,7 +70,7 @@ class ContinualModel(keras.Model):
             if hasattr(layer, "reseed"):
                 layer.reseed(seed_of(self.seed, task.index, 1, place))
         if self.reset_optimizer:
-            for variable, value in zip(self._optimizer_state(), self._fresh_optimizer, strict=True):
+            for variable, value in zip(self.optimizer.variables, self._fresh_optimizer, strict=True):
                 variable.assign(tf.fill(variable.shape, value))
 
     def train_step(self, batch):
@@ -162,17 +162,20 @@ class ContinualModel(keras.Model):
         Args:
           stream: a `Stream`, or a part of one.
           after: number of tasks learned so far, 0 for an untrained network; by default those begun.
-          part: "test" or "valid".
+          part: "test", "valid" or "train".
 
         Returns:
           float array `[T]`; NaN for tasks whose classes may not answer yet (class-incremental).
         """
+        pick("part", part, ["test", "valid", "train"])
         after = (int(self.task.numpy()) + 1 if self._scenario else 0) if after is None else after
         row = np.full(len(stream), np.nan)
         for place, task in enumerate(stream):
             mask = answering(task.stream, task.index, after)
             if mask is not None:
-                x, y = task.stream.split(task.index, part).open()
+                split = task.stream.split(task.index, part)
+                require(len(split), f"Task {task.number} has no {part} rows; give the stream a valid_fraction.")
+                x, y = split.open()
                 row[place] = np.mean(self.predict_units(x, mask) == y)
         return row
 
@@ -225,10 +228,6 @@ class ContinualModel(keras.Model):
         # A row of the past keeps its own task's mask where the task is known; else all classes seen answer.
         mask = tf.gather(self._class_mask, task if self._scenario == "task" else self.task)
         return tf.where(mask, logits, MASKED)
-
-    def _optimizer_state(self):
-        rate = getattr(self.optimizer, "inner_optimizer", self.optimizer)._learning_rate
-        return [variable for variable in self.optimizer.variables if variable is not rate]
 
 
 def answering(stream, index, after):

@@ -52,7 +52,7 @@ class EWC(ContinualModel):
         self,
         network,
         *,
-        strength: float = 3000.0,
+        strength: float = 300.0,
         online: bool = False,
         gamma: float = 1.0,
         fisher: Kind = "exact",

@@ -11,7 +11,7 @@ class Joint(Cumulative):
     """
 
     def __init__(self, network, **base):
-        super().__init__(network, **base)
+        super().__init__(network, **{**base, "reset_optimizer": True})  # starting again starts all of it
         self._initial_weights = network.get_weights()
 
     def begin_task(self, task):
