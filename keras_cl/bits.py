@@ -1,7 +1,7 @@
 """Random bits inside a compiled step: a counter-based hash of (seed, step, element).
 
 On a CPU XLA's own generator makes dropout dearer than the network it serves; this hash fuses into what uses
-it and costs next to nothing (`benchmarks/choices.py` measures both). The mixing function is Wellons' lowbias32
+it and costs next to nothing (`benchmarks/choices.py` measures both). Wellons' lowbias32 does the mixing
 (https://github.com/skeeto/hash-prospector). The same bits come out with and without XLA.
 """
 

@@ -29,7 +29,7 @@ class Config:
       scenario: task, domain or class incremental; by default what is usual for the stream.
       epochs: passes over the training rows of each task.
       batch_size: rows of a step.
-      optimizer: adam, adamw, sgd, rmsprop or adagrad.
+      optimizer: how weights follow the gradient.
       learning_rate: of the optimizer.
       reset_optimizer: whether each task begins with a fresh optimizer state.
       seeds: of the model (weights, order of rows, dropout), one run each; the stream has --stream.seed.

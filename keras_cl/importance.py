@@ -16,11 +16,10 @@ import tf_keras as keras
 
 from keras_cl.errors import require
 
-DENSE_ROWS = 512  # rows of a pass through dense layers
+DENSE_ROWS = 1024  # rows of a pass through dense layers
 MAPPED_ROWS = 16  # rows of a vectorised map, which holds one gradient a row
-MAPPED_SAMPLES = (
-    500  # rows that do where gradients are mapped: van de Ven 2025 found them nearly as good as all
-)
+# Rows that do where gradients are mapped; van de Ven 2025 found them nearly as good as all.
+MAPPED_SAMPLES = 500
 
 
 class Signals(NamedTuple):
@@ -127,7 +126,8 @@ def normalised(importance, rule):
 
     Args:
       importance: list of non-negative arrays.
-      rule: "none"; "max", divided by the largest entry; "minmax", to [0, 1]; "mean1", to mean 1.
+      rule: "none"; "max", divided by the largest entry; "minmax", to [0, 1]; "mean1", to mean 1. Importances
+        that are all equal have no range and stay as they are under "minmax".
     """
     if rule == "none":
         return importance
@@ -251,7 +251,7 @@ def _mapped_step(network, variables, signals, power):
 
 
 class _Pass:
-    """Sums of `step` over all rows, in blocks of one size; the last is filled with rows of weight 0."""
+    """Sums of `step` over all rows, in blocks of one size; the last repeats a row with weight 0."""
 
     def __init__(self, step, variables, rows, jit):
         self.variables, self._rows = variables, rows
@@ -267,17 +267,12 @@ class _Pass:
         for total in self._totals:
             total.assign(tf.zeros_like(total))
         for start in range(0, len(x), self._rows):
-            real = np.ones(min(self._rows, len(x) - start), np.float32)
-            rows = (part[start : start + self._rows] for part in (x, *of_rows))
-            x_block, real, *others = (_filled(part, self._rows) for part in (next(rows), real, *rows))
+            row = np.arange(start, start + self._rows)
+            real = (row < len(x)).astype(np.float32)
+            row = np.minimum(row, len(x) - 1)  # a true row, because a row of zeros may have no gradient
+            x_block, *others = (part[row] for part in (x, *of_rows))
             self._accumulate(*map(tf.constant, (x_block, real, *others, *of_task)))
         return [total.numpy() for total in self._totals]
-
-
-def _filled(rows, length):
-    """`rows` with as many zero rows behind them as `length` takes."""
-    missing = length - len(rows)
-    return np.concatenate([rows, np.zeros((missing, *rows.shape[1:]), rows.dtype)]) if missing else rows
 
 
 class _Batched:

@@ -174,7 +174,9 @@ class ContinualModel(keras.Model):
             mask = answering(task.stream, task.index, after)
             if mask is not None:
                 split = task.stream.split(task.index, part)
-                require(len(split), f"Task {task.number} has no {part} rows; give the stream a valid_fraction.")
+                require(
+                    len(split), f"Task {task.number} has no {part} rows; give the stream a valid_fraction."
+                )
                 x, y = split.open()
                 row[place] = np.mean(self.predict_units(x, mask) == y)
         return row

@@ -92,6 +92,9 @@ def _fit(model, task, config, progress, directory):
         follow.append(_EpochAccuracies(model, task, progress))
     try:
         model.fit(batches, epochs=config.epochs, verbose=0, callbacks=follow)
+        # The loss of a step is that before it: only the weights tell whether the last step went well.
+        if not all(np.isfinite(weight).all() for weight in model.network.get_weights()):
+            raise Diverged(f"The weights are no longer finite after {progress.title}")
     except Diverged as error:
         kept = f"What was finished, up to task {task.index}, is kept in {directory.path}. "
         raise Diverged(f"{error}. {kept if task.index else ''}A smaller --learning_rate may help.") from None

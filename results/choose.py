@@ -2,8 +2,8 @@
 
     python -m results.choose
 
-Five tasks of permuted digits whose permutations (stream seed 1) are not those of the default stream. A fifth of
-the training images is kept for validation; test images are never read.
+Five tasks of permuted digits whose permutations (stream seed 1) are not those of the default stream. A fifth
+of the training images is kept for validation; test images are never read.
 """
 
 import json

@@ -215,7 +215,7 @@ def test_importances_are_brought_to_the_scale_asked_for_before_they_are_added():
         ({"fisher": "exat"}, "Did you mean exact?"),
         ({"fisher": "exat"}, "possible: exact, sample, empirical, argmax, batched."),
         ({"normalise": "mean"}, "Did you mean mean1?"),
-        ({"n_samples": -1}, "n_samples is -1; it must not be negative (0 means all rows)."),
+        ({"n_samples": -1}, "n_samples is -1; it must not be negative."),
         ({"fisher_batch": 0}, "fisher_batch is 0; it must be at least 1."),
     ],
 )

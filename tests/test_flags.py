@@ -465,6 +465,10 @@ def test_what_decides_a_result_changes_the_hash_and_places_do_not(field):
     assert (changed.settings == Config().settings) == (field in PLACES)
 
 
+def test_only_these_settings_are_places():
+    assert set(PLACES) == {"run_dir", "export_dir", "data_dir", "cache_dir", "overwrite", "verbosity"}
+
+
 @pytest.mark.parametrize("axis", list(catalog.AXES))
 def test_every_option_changes_the_hash(axis):
     for option in own_options(axis, getattr(Config(), axis)):

@@ -315,6 +315,15 @@ def test_n_samples_is_the_number_of_different_rows_used(kind, n_samples, used):
     assert any(not np.array_equal(first, other) for other in others) == (used < 8)
 
 
+@pytest.mark.parametrize("kind, n_samples, used", [("exact", 0, 3), ("exact", 100, 8), ("batched", 0, 8)])
+def test_without_a_number_some_rows_do_where_gradients_are_mapped(monkeypatch, kind, n_samples, used):
+    monkeypatch.setattr(importance, "MAPPED_SAMPLES", 3)
+    network = chain((8,), keras.layers.Dense(4, activation="sigmoid"))
+    fisher = Fisher(network, kind, n_samples=n_samples, batch_size=1)
+    F, _ = fisher(np.eye(8, dtype=np.float32), np.zeros(8, np.int32), np.array(ALL))
+    assert np.count_nonzero(F[:, 0]) == used
+
+
 # ---- where nothing has an influence ----------------------------------------------------------------------
 
 

@@ -178,11 +178,12 @@ def test_a_run_goes_on_after_the_last_finished_task(finished, copy, capsys):
 def test_a_removed_model_is_exported_again_when_a_run_goes_on(finished, copy):
     (copy.directory / "DONE").unlink()
     models = copy.directory.parent / "models" / "run"
-    before = saved_variables(models / "1" / "variables" / "variables")
+    variables, described = models / "1" / "variables" / "variables", models / "1" / "task.json"
+    before = saved_variables(variables), described.read_text()
     shutil.rmtree(models / "1")
     train.run(copy)
-    assert_same(saved_variables(models / "1" / "variables" / "variables").values(), before.values())
-    assert json.loads((models / "1" / "task.json").read_text())["task"] == 1
+    assert_same(saved_variables(variables).values(), before[0].values())
+    assert described.read_text() == before[1]
 
 
 def test_a_damaged_checkpoint_of_a_finished_run_can_be_mended_as_the_message_says(finished, copy):

@@ -68,14 +68,26 @@ class EWC(ContinualModel):
             online or gamma == 1,
             f"gamma is {gamma}, but only the online form decays: give online too.",
         )
-        require(n_samples >= 0, f"n_samples is {n_samples}; it must not be negative (0 means all rows).")
+        require(n_samples >= 0, f"n_samples is {n_samples}; it must not be negative.")
         require(fisher_batch >= 1, f"fisher_batch is {fisher_batch}; it must be at least 1.")
+        require(
+            fisher != "batched" or not n_samples or n_samples >= fisher_batch,
+            f"n_samples is {n_samples}, fewer than the {fisher_batch} rows of one fisher_batch.",
+        )
         super().__init__(network, **base)
         self.online, self.gamma = online, gamma
         self.normalise = pick("normalise", normalise, get_args(Normalise))
         pick("fisher", fisher, get_args(Kind))
+        self._rows_needed = fisher_batch if fisher == "batched" else 1
         self._fisher = importance.Fisher(network, fisher, n_samples=n_samples, batch_size=fisher_batch)
         self.penalty = QuadraticPenalty(network.trainable_variables, strength, half_penalty)
+
+    def begin_task(self, task):
+        super().begin_task(task)
+        require(
+            self._rows_needed <= len(task.train),
+            f"fisher_batch is {self._rows_needed} and task {task.number} has only {len(task.train)} rows.",
+        )
 
     def train_step(self, batch):
         with tf.GradientTape() as tape:
