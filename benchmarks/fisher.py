@@ -16,7 +16,7 @@ def main(argv):
     import functools
 
     import keras_cl
-    from benchmarks.steps import method_epoch, random_stream
+    from benchmarks.steps import method_epochs, random_stream
     from benchmarks.timing import interleaved, save
     from keras_cl.importance import Fisher
     from keras_cl.methods import Finetune
@@ -24,7 +24,7 @@ def main(argv):
     stream = random_stream()
     network = keras_cl.networks.mlp(stream, hidden=HIDDEN)
     x, y = stream[0].train.open()
-    variants = {"epoch": method_epoch(Finetune, stream, HIDDEN, BATCH, "adam")}
+    variants = {"epoch": method_epochs(Finetune, stream, HIDDEN, BATCH, "adam", epochs=1)}
     for kind in ("exact", "sample", "empirical", "argmax", "batched"):
         variants[kind] = functools.partial(Fisher(network, kind), x, y, stream.class_mask[0])
     seconds = interleaved(variants, flags.FLAGS.rounds)

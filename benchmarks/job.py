@@ -23,14 +23,15 @@ TASKS, EPOCHS = 5, 2
 def main(argv):
     del argv
     jobs = [run_job() for _ in range(flags.FLAGS.rounds)]  # before TensorFlow takes memory here
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
     from keras_cl import device
 
     device.prepare("cpu")
-    from benchmarks.steps import limit_epoch, random_stream
+    from benchmarks.steps import limit_epochs, random_stream
     from benchmarks.timing import interleaved, save
 
-    epoch = interleaved({"limit": limit_epoch(random_stream(), (1024, 512, 256), 128, "adam")}, 3)["limit"]
+    limit = limit_epochs(random_stream(), (1024, 512, 256), 128, "adam", epochs=1)
+    epoch = interleaved({"limit": limit}, 3)["limit"]
     content = {
         "job": JOB,
         "seconds": round(min(jobs), 2),

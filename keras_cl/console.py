@@ -123,13 +123,14 @@ class Training(keras.callbacks.Callback):
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("loss {task.fields[loss]:.4f}  accuracy {task.fields[accuracy]:.3f}  left"),
+            TextColumn("{task.fields[numbers]}"),
             TimeRemainingColumn(),
+            TextColumn("left"),
             console=display.screen,
             transient=True,
             disable=not display.screen.is_terminal,
         )
-        self._line = self._bar.add_task("starting", total=epochs, loss=np.nan, accuracy=np.nan)
+        self._line = self._bar.add_task("compiling", total=epochs, numbers="")
 
     def __enter__(self):
         self._bar.start()
@@ -150,7 +151,8 @@ class Training(keras.callbacks.Callback):
         if not np.isfinite(logs["loss"]):
             raise Diverged(f"The loss became {logs['loss']} in {place}")
         done = self._before + (batch + 1) / self.params["steps"]
-        self._bar.update(self._line, completed=done, description=place, **logs)
+        numbers = f"loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.3f}"
+        self._bar.update(self._line, completed=done, description=place, numbers=numbers)
 
     def on_epoch_end(self, epoch, logs=None):
         now = time.monotonic()

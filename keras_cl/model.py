@@ -60,6 +60,12 @@ class ContinualModel(keras.Model):
         self.optimizer.build(self.network.trainable_variables)
         self._fresh_optimizer = [_constant(v) for v in self.optimizer.variables]
 
+    def fit(self, x, *, steps_per_epoch=None, **kwargs):
+        """Keras's own `fit` over `self.batches(task)`, with one iterator for all epochs: making one is dear."""
+        if steps_per_epoch is None and isinstance(x, tf.data.Dataset) and x.cardinality() > 0:
+            steps_per_epoch, x = int(x.cardinality()), x.repeat()
+        return super().fit(x, steps_per_epoch=steps_per_epoch, **kwargs)
+
     # ---- hooks: a method overrides these -----------------------------------------------------------------
 
     def begin_task(self, task):

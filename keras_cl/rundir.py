@@ -118,7 +118,7 @@ class RunDirectory:
         except (OSError, ValueError):
             whole = False
         number = int(folder.name.removeprefix("task_"))
-        back = f"go on from task {number - 1}" if number else "start again"
+        back = f"go on after task {number - 1}" if number > 1 else "start again"
         require(
             whole,
             f"The checkpoint {folder} is damaged or incomplete; remove that folder and any later one to "

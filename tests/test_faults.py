@@ -251,7 +251,7 @@ def test_a_truncated_checkpoint_is_refused_with_what_to_do(trained, tmp_path):
     message = refusal(*arguments(tmp_path))
     assert message == (
         f"The checkpoint {variables.parent} is damaged or incomplete; remove that folder and any later one "
-        f"to go on from task 0, or give --overwrite to start afresh."
+        f"to start again, or give --overwrite to start afresh."
     )
     for number in (1, 2):
         shutil.rmtree(tmp_path / "run/checkpoints" / f"task_00{number}")

@@ -108,7 +108,7 @@ def test_a_damaged_checkpoint_is_named_with_what_to_do(tmp_path, name, damage):
         run.finished()
     assert str(error.value) == (
         f"The checkpoint {run.task_folder(2)} is damaged or incomplete; remove that folder and any later one "
-        f"to go on from task 1, or give --overwrite to start afresh."
+        f"to go on after task 1, or give --overwrite to start afresh."
     )
 
 
