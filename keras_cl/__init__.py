@@ -4,34 +4,20 @@ Submodules are imported at first use, so that `import keras_cl` (and `--help`) d
 """
 
 import importlib
+import pkgutil
 
 __version__ = "0.1.0"
 
-_SUBMODULES = (
-    "catalog",
-    "errors",
-    "evaluate",
-    "export",
-    "importance",
-    "methods",
-    "metrics",
-    "model",
-    "networks",
-    "report",
-    "rundir",
-    "source",
-    "sources",
-    "stream",
-    "streams",
-    "train",
-)
-
 
 def __getattr__(name):
-    if name in _SUBMODULES:
+    if name in _submodules():
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module 'keras_cl' has no attribute '{name}'")
 
 
 def __dir__():
-    return sorted([*globals(), *_SUBMODULES])
+    return sorted([*globals(), *_submodules()])
+
+
+def _submodules():
+    return [module.name for module in pkgutil.iter_modules(__path__)]

@@ -8,9 +8,12 @@ it and costs next to nothing (`benchmarks/choices.py` measures both). Wellons' l
 import numpy as np
 import tensorflow as tf
 
+# Purposes of a task's randomness: order of rows, dropout masks, rows and labels drawn for the Fisher.
+ORDER, DROPOUT, LABELS = range(3)
+
 
 def seed_of(*parts):
-    """A non-negative int32 made of non-negative integers: one stream a purpose, none of them overlapping.
+    """A non-negative int32 made of non-negative integers: one seed a purpose, unrelated to all others.
 
     `seed_of(model_seed, task_index, purpose)` is how all randomness of a task begins. The number of parts
     counts too, because NumPy takes missing entropy for zeros: (1, 0) and (1,) would otherwise be the same.

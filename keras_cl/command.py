@@ -21,8 +21,8 @@ def parser(parse):
     return read
 
 
-def plain(main):
-    """Wraps the main function of a settings object with a `verbosity`."""
+def plain(main, interrupted="Interrupted."):
+    """Wraps the main function of a settings object with a `verbosity`; `interrupted` is said at Ctrl-C."""
 
     def run(config):
         try:
@@ -32,7 +32,7 @@ def plain(main):
                 raise
             _refuse(error)
         except KeyboardInterrupt:
-            print("Interrupted; the same command goes on after the last finished task.", file=sys.stderr)
+            print(interrupted, file=sys.stderr)
             sys.exit(130)
         # Ending here spares TensorFlow's slow teardown; everything is on disk.
         sys.stdout.flush()

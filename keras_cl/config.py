@@ -109,6 +109,9 @@ class Config:
         for axis in catalog.AXES:
             for option in own_options(axis, getattr(self, axis)):
                 kept[f"{axis}.{option.name}"] = self.options.get(f"{axis}.{option.name}", option.default)
+        file = pathlib.Path(self.dataset)
+        if file.suffix == ".npz" and file.is_file():  # the same path may hold other data tomorrow
+            kept["dataset_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
         return kept
 
     @classmethod
@@ -116,7 +119,11 @@ class Config:
         """The configuration that has these `settings`, with the places of this machine."""
         plain = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
         options = {k: plain.pop(k) for k in settings if "." in k}
-        return cls(**plain, options=options, data_dir=data_dir, cache_dir=cache_dir)
+        known = plain.pop("dataset_sha256", None)
+        config = cls(**plain, options=options, data_dir=data_dir, cache_dir=cache_dir)
+        found = config.settings.get("dataset_sha256")
+        require(found in (None, known), f"{config.dataset} is no longer the file that this run learned from.")
+        return config
 
     @property
     def hash(self):

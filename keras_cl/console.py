@@ -183,6 +183,6 @@ class Diverged(InputError):
 
 def _shown(value):
     if isinstance(value, dict):
-        spread = f" (sd {100 * value['std']:.2f})" if value["std"] is not None else ""
+        spread = f" (sd {value['std']:.4f})" if value["std"] is not None else ""
         return _shown(value["mean"]) + spread
-    return "not defined here" if value is None else f"{100 * value:.2f} %"
+    return "not defined here" if value is None else f"{value:.4f}"

@@ -1,6 +1,6 @@
 """Command-line flags, derived from `Config` and from the constructors of what is chosen.
 
-The only module that knows absl flags. Flag values live in an object of their own, not in `absl.flags.FLAGS`.
+Flag values live in an object of their own, not in `absl.flags.FLAGS`.
 """
 
 import dataclasses

@@ -8,6 +8,8 @@ from absl import app
 from keras_cl import command
 from keras_cl import flags as command_flags
 
+INTERRUPTED = "Interrupted; the same command, without --overwrite, goes on after the last finished task."
+
 
 def main(config):
     """Runs the settings that the flags gave."""
@@ -20,4 +22,4 @@ def main(config):
 
 
 if __name__ == "__main__":
-    app.run(command.plain(main), flags_parser=command.parser(command_flags.parse))
+    app.run(command.plain(main, INTERRUPTED), flags_parser=command.parser(command_flags.parse))

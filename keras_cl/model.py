@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_cl import batches, loop
-from keras_cl.bits import seed_of
+from keras_cl.bits import DROPOUT, ORDER, seed_of
 from keras_cl.errors import InputError, pick, require
 
 MASKED = -1e9  # logit of a class that may not answer; finite, because -inf * 0 is NaN
@@ -60,11 +60,11 @@ class ContinualModel(keras.Model):
         self.optimizer.build(self.network.trainable_variables)
         self._fresh_optimizer = [_constant(v) for v in self.optimizer.variables]
 
-    def fit(self, x, *, steps_per_epoch=None, **kwargs):
-        """Keras's own `fit` over `self.batches(task)`, with one iterator for all epochs: making one is dear."""
+    def fit(self, x, y=None, *, steps_per_epoch=None, **kwargs):
+        """Keras's `fit` over `self.batches(task)`, with one iterator for all epochs: making one is dear."""
         if steps_per_epoch is None and isinstance(x, tf.data.Dataset) and x.cardinality() > 0:
             steps_per_epoch, x = int(x.cardinality()), x.repeat()
-        return super().fit(x, steps_per_epoch=steps_per_epoch, **kwargs)
+        return super().fit(x, y, steps_per_epoch=steps_per_epoch, **kwargs)
 
     # ---- hooks: a method overrides these -----------------------------------------------------------------
 
@@ -74,7 +74,7 @@ class ContinualModel(keras.Model):
         self.task.assign(task.index)
         for place, layer in enumerate(self.network.submodules):
             if hasattr(layer, "reseed"):
-                layer.reseed(seed_of(self.seed, task.index, 1, place))
+                layer.reseed(seed_of(self.seed, task.index, DROPOUT, place))
         if self.reset_optimizer:
             for variable, value in zip(self.optimizer.variables, self._fresh_optimizer, strict=True):
                 variable.assign(tf.fill(variable.shape, value))
@@ -149,7 +149,7 @@ class ContinualModel(keras.Model):
             y,
             own,
             batch_size=batch_size,
-            seed=seed_of(self.seed, task.index, 0),
+            seed=seed_of(self.seed, task.index, ORDER),
             length=batches.chunk_length(batch_size, x[0].nbytes),
         )
 
@@ -180,9 +180,8 @@ class ContinualModel(keras.Model):
             mask = answering(task.stream, task.index, after)
             if mask is not None:
                 split = task.stream.split(task.index, part)
-                require(
-                    len(split), f"Task {task.number} has no {part} rows; give the stream a valid_fraction."
-                )
+                advice = " Give the stream a valid_fraction." if part == "valid" else ""
+                require(len(split), f"Task {task.number} has no {part} rows.{advice}")
                 x, y = split.open()
                 row[place] = np.mean(self.predict_units(x, mask) == y)
         return row

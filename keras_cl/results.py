@@ -55,9 +55,12 @@ class Results:
 
     def summary(self):
         """Every number made of the matrix, and what the run cost: the content of summary.json."""
+        return {**metrics.summary(self.matrix), **self.costs()}
+
+    def costs(self):
+        """Seconds and bytes of method state a task, parameters and bytes of the network."""
         learned = self.records[1:]
         return {
-            **metrics.summary(self.matrix),
             "seconds": [record["seconds"] for record in learned],
             "parameters": learned[-1]["parameters"],
             "network_bytes": learned[-1]["network_bytes"],
@@ -75,6 +78,13 @@ class Results:
                     **{name: value for name, value in epoch.items() if name != "accuracies"},
                     **{f"task_{j + 1}": value for j, value in enumerate(measured)},
                 }
+
+
+def mean_costs(runs):
+    """Costs of several `Results` of the same settings: seconds are means, sizes are the same in all."""
+    costs = [results.costs() for results in runs]
+    seconds = np.mean([one["seconds"] for one in costs], axis=0)
+    return {**costs[0], "seconds": np.round(seconds, 3).tolist()}
 
 
 def plain(accuracies):

@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 import shutil
+import tempfile
 
 import tensorflow as tf
 
@@ -58,6 +59,8 @@ class Exports:
                 shutil.rmtree(version)
             if not any(folder.iterdir()):
                 folder.rmdir()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=self.folder).close()  # an unwritable folder is found before training
 
     def has(self, task):
         """Whether the model after `task` is there."""

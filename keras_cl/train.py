@@ -14,8 +14,9 @@ import keras_cl
 from keras_cl import metrics, report
 from keras_cl.config import expectation, make_model, make_stream
 from keras_cl.console import Display, Diverged
-from keras_cl.results import Results, plain
-from keras_cl.rundir import open_run, plain_file_errors
+from keras_cl.errors import require
+from keras_cl.results import Results, mean_costs, plain
+from keras_cl.rundir import open_run
 from keras_cl.saving import Checkpoints, Exports
 
 
@@ -37,15 +38,26 @@ def run(config, device="cpu", display=None):
     stream = make_stream(config)
     make_model(config, stream, config.seeds[0])  # refuses bad options before any data is read
     headline = display.headline(config, stream, device)
-    _ = stream.source.train  # reads the data, or says why it cannot
+    _check_rows(config, stream)
     with (
         open_run(config.directory, config.settings, about(), config.overwrite) as directory,
         display.logging(directory.path / "log.txt"),
-        plain_file_errors(directory.path),
     ):
         display.note(headline)
         runs = _several_seeds if len(config.seeds) > 1 else _one_seed
         return runs(config, stream, directory, display)
+
+
+def _check_rows(config, stream):
+    """Reads the data, or says why it cannot; refuses tasks that are too small before anything is trained."""
+    for task in stream:
+        rows = len(task.train)
+        require(
+            rows >= config.batch_size,
+            f"--batch_size is {config.batch_size} and task {task.number} has only {rows} training rows; give "
+            f"at most that many.",
+        )
+        require(len(task.test), f"Task {task.number} has no test rows: its classes are {task.classes}.")
 
 
 def learn(config, stream, seed, directory, exports, display):
@@ -144,7 +156,7 @@ def _several_seeds(config, stream, directory, display):
         with open_run(directory.path / f"seed_{seed}", settings, about()) as part:
             everything.append(_complete(config, stream, seed, part, exports, display))
     matrices = np.array([results.matrix for results in everything])
-    summary = metrics.over_seeds([metrics.summary(R) for R in matrices])
+    summary = {**metrics.over_seeds([metrics.summary(R) for R in matrices]), **mean_costs(everything)}
     if not directory.done:
         directory.write_matrix(matrices.mean(axis=0))
         directory.write_matrix(matrices.std(axis=0, ddof=1), "matrix_std.csv")
@@ -160,7 +172,7 @@ def _several_seeds(config, stream, directory, display):
 def _complete(config, stream, seed, directory, exports, display):
     """The `Results` of one seed, learned now where they are not there yet."""
     results = Results(directory.finished())
-    if directory.done and results.tasks == len(stream):
+    if directory.done and results.tasks == len(stream) and all(map(exports.has, stream)):
         display.say(f"{directory.path} is complete; --overwrite would train it afresh.")
         return results
     results = learn(config, stream, seed, directory, exports, display)
@@ -172,8 +184,15 @@ def _complete(config, stream, seed, directory, exports, display):
 
 
 def _commit():
-    with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        folder = str(pathlib.Path(__file__).parent)
-        command = ["git", "-C", folder, "rev-parse", "HEAD"]
+    """Commit of this library's own checkout, "-dirty" where files were changed since; None if unknown."""
+    root = pathlib.Path(__file__).resolve().parents[1]
+
+    def git(*arguments):
+        command = ["git", "-C", str(root), *arguments]
         return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        if pathlib.Path(git("rev-parse", "--show-toplevel")).resolve() == root:
+            changed = git("status", "--porcelain", "--untracked-files=no")
+            return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
     return None

@@ -88,7 +88,7 @@ def test_the_summary_shows_each_number_with_its_meaning(display):
     assert len(lines) == len(SHOWN)
     for line, name in zip(lines, SHOWN, strict=True):
         assert line.startswith(name.replace("_", " ")) and metrics.DESCRIPTIONS[name] in line
-    assert "75.00 %" in lines[0] and "not defined here" in lines[1]
+    assert "0.7500" in lines[0] and "not defined here" in lines[1]
 
 
 def test_the_summary_over_seeds_shows_mean_and_deviation(display):
@@ -99,7 +99,7 @@ def test_the_summary_over_seeds_shows_mean_and_deviation(display):
         }
     )
     first, second = display.shown().splitlines()
-    assert "50.00 % (sd 12.50)" in first and "25.00 %" in second and "sd" not in second
+    assert "0.5000 (sd 0.1250)" in first and "0.2500" in second and "sd" not in second
 
 
 def test_the_end_shows_the_remark_and_both_paths(display):

@@ -74,7 +74,7 @@ def test_every_command_of_the_readme_is_understood(command):
 
 @pytest.mark.parametrize("axis", catalog.AXES)
 def test_the_readme_names_everything_there_is_to_choose(axis):
-    assert all(f"`{name}`" in README or f"networks.{name}" in README for name in catalog.names(axis))
+    assert all(f"`{name}`" in README or f"networks.{name}(" in README for name in catalog.names(axis))
 
 
 def test_every_option_has_help():

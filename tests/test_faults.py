@@ -166,7 +166,10 @@ def test_a_second_process_is_refused_and_an_interrupt_ends_the_first_with_one_li
     finally:
         first.kill()
     assert first.returncode == 130
-    assert errors == "Interrupted; the same command goes on after the last finished task.\n"
+    assert (
+        errors
+        == "Interrupted; the same command, without --overwrite, goes on after the last finished task.\n"
+    )
 
 
 # ---- disks -----------------------------------------------------------------------------------------------
@@ -298,7 +301,7 @@ def test_overwriting_a_folder_of_something_else_is_refused(tmp_path):
         ),
         (
             ["--batch_size=2000"],
-            "batch_size is 2000 and task 1 has only 1442 training rows; give at most that many.",
+            "--batch_size is 2000 and task 1 has only 1442 training rows; give at most that many.",
         ),
         (["--tasks=0"], "A stream needs at least one task, not 0."),
         (["--epochs=0"], "--epochs is 0; it must be at least 1."),

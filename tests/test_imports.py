@@ -81,6 +81,12 @@ def test_imports_go_down(file):
         assert floor_of(part) < floor_of(own), f"{own} imports {part}, which does not lie below it"
 
 
+def test_the_architecture_page_shows_the_same_floors():
+    page = (ROOT / "docs/architecture.md").read_text()
+    block = page.split("```")[1].strip().splitlines()
+    assert [set(line.split("  ")[0].split(", ")) for line in block] == FLOORS[::-1]
+
+
 def test_the_ground_imports_nothing_of_the_library():
     assert not any(name.startswith("keras_cl") for name in imported(LIBRARY / "__init__.py"))
 

@@ -86,7 +86,7 @@ def test_config_holds_every_setting_and_the_versions(finished):
     written = json.loads((config.directory / "config.json").read_text())
     assert written["settings"] == json.loads(json.dumps(config.settings))
     assert set(written["versions"]) == {"keras_cl", "python", "tensorflow", "tf_keras", "numpy"}
-    assert written["commit"] is None or len(written["commit"]) == 40
+    assert written["commit"] is None or len(written["commit"].removesuffix("-dirty")) == 40
 
 
 def test_matrix_metrics_and_summary_agree(finished):
@@ -328,7 +328,8 @@ def test_several_seeds_go_on_where_they_were(seeds, tmp_path, capsys):
     for name in ("DONE", "seed_3/DONE", "matrix.csv"):
         (config.directory / name).unlink()
     shutil.rmtree(config.directory / "seed_3" / "checkpoints" / "task_002")
-    assert train.run(config) == seeds[1]
+    again = train.run(config)
+    assert {**again, "seconds": None} == {**seeds[1], "seconds": None}  # time alone is not repeatable
     shown = capsys.readouterr().out
     assert "seed_0 is complete" in shown and "going on after task 1" in shown
     matrices = [(folder.directory / "matrix.csv").read_bytes() for folder in (config, seeds[0])]

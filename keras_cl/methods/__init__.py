@@ -1,8 +1,12 @@
-"""Continual-learning methods, one file each; a file's last class is the method that its name stands for."""
+"""Continual-learning methods, one file each; a file's last class is the method that its name stands for.
 
-from keras_cl.methods.cumulative import Cumulative
-from keras_cl.methods.ewc import EWC
-from keras_cl.methods.finetune import Finetune
-from keras_cl.methods.joint import Joint
+Every class that a file here defines is a name of this package, so that adding a method is adding a file.
+"""
 
-__all__ = ["EWC", "Cumulative", "Finetune", "Joint"]
+import importlib
+import pkgutil
+
+for _file in pkgutil.iter_modules(__path__):
+    _module = importlib.import_module(f"{__name__}.{_file.name}")
+    _own = [value for value in vars(_module).values() if getattr(value, "__module__", "") == _module.__name__]
+    globals().update({value.__name__: value for value in _own if isinstance(value, type)})

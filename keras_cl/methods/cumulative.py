@@ -6,7 +6,8 @@ from keras_cl.methods.finetune import Finetune
 class Cumulative(Finetune):
     """At task t, minimises the cross entropy of all rows of tasks 1 to t, from the weights of task t-1.
 
-    Each row counts once, under its own task's class mask. Needs all earlier data: a bound, not a method.
+    The loss is the mean over rows, each under the class mask that its scenario gives it. Needs all earlier
+    data: a bound, not a method.
     """
 
     def training_tasks(self, task):

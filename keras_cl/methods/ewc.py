@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import tensorflow as tf
 
 from keras_cl import importance
-from keras_cl.bits import seed_of
+from keras_cl.bits import LABELS, seed_of
 from keras_cl.errors import pick, require
 from keras_cl.model import ContinualModel
 from keras_cl.quadratic import QuadraticPenalty
@@ -35,8 +35,8 @@ class EWC(ContinualModel):
       fisher: exact, expectation over all labels; sample, one label drawn from the network's answer;
         empirical, the true label; argmax, the likeliest label; batched, squared mean gradient of a batch (for
         comparison only: its scale depends on the batch size).
-      n_samples: rows that the Fisher is estimated on; 0 for all, or for 500 where the network has layers
-        other than dense ones, whose gradients cost more.
+      n_samples: rows that the Fisher is estimated on; 0 for all, or for 500 where the network has weights
+        outside of dense layers without activation, whose gradients cost more.
       fisher_batch: rows of a batch of the batched kind.
       normalise: none; max, divided by the largest entry; minmax, to [0, 1] over all weights; mean1, to
         mean 1.
@@ -101,7 +101,7 @@ class EWC(ContinualModel):
     def end_task(self, task):
         x, y = task.train.open()
         answering = task.stream.class_mask[task.index]
-        F = self._fisher(x, y, answering, seed=seed_of(self.seed, task.index, 2))  # noqa: N806
+        F = self._fisher(x, y, answering, seed=seed_of(self.seed, task.index, LABELS))  # noqa: N806
         F = importance.normalised(F, self.normalise)
         if self.online:  # Fbar_t = gamma Fbar_{t-1} + F_t; the penalty is on gamma Fbar_t, around theta
             running = [old.numpy() for old in self.penalty.importance]

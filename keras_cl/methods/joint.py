@@ -1,5 +1,6 @@
 """Joint: forget the order of tasks and train on everything at once. The upper bound."""
 
+from keras_cl.errors import require
 from keras_cl.methods.cumulative import Cumulative
 
 
@@ -11,7 +12,11 @@ class Joint(Cumulative):
     """
 
     def __init__(self, network, **base):
-        super().__init__(network, **{**base, "reset_optimizer": True})  # starting again starts all of it
+        require(
+            base.get("reset_optimizer", True),
+            "joint starts again at every task, its optimizer too: reset_optimizer cannot be false.",
+        )
+        super().__init__(network, **base)
         self._initial_weights = network.get_weights()
 
     def begin_task(self, task):

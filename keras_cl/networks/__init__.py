@@ -1,5 +1,11 @@
-"""Networks, one file each: functions of a stream that return a `tf_keras.Model` from raw images to logits."""
+"""Networks, one file each: functions of a stream that return a `tf_keras.Model` from raw images to logits.
 
-from keras_cl.networks.mlp import mlp
+The function named like its file is a name of this package, so that adding one is adding a file.
+"""
 
-__all__ = ["mlp"]
+import importlib
+import pkgutil
+
+for _file in pkgutil.iter_modules(__path__):
+    _module = importlib.import_module(f"{__name__}.{_file.name}")
+    globals()[_file.name] = getattr(_module, _file.name)

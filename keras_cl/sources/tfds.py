@@ -4,6 +4,7 @@ Decoding MNIST takes about five seconds, opening the decoded arrays a few millis
 keyed by the name, the version and the description of the prepared data, and is written aside and renamed.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -44,15 +45,19 @@ def _load(name, data_dir, cache_dir):
         _download(name, folder)
         info = _prepared(folder, name)
     cached = cache_root / f"{name}-{info.parent.name}-{hashlib.sha256(info.read_bytes()).hexdigest()[:12]}"
-    if not cached.is_dir():
+    try:
+        return _cached(cached)
+    except (OSError, ValueError, EOFError):  # not there yet, or damaged
         arrays = _decode(name, folder)
-        try:
+        shutil.rmtree(cached, ignore_errors=True)
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not the run
             _store(cached, arrays)
-        except OSError:  # a cache that cannot be written costs time, not the run
-            return arrays
-    return tuple(
-        tuple(np.load(cached / f"{array}_{part}.npy") for array in "xy") for part in ("train", "test")
-    )
+        return arrays
+
+
+def _cached(folder):
+    parts = ("train", "test")
+    return tuple(tuple(np.load(folder / f"{array}_{part}.npy") for array in "xy") for part in parts)
 
 
 def _prepared(folder, name):

@@ -1,7 +1,11 @@
-"""Builders of task streams, one file each: `permuted`, `rotated`, `split`."""
+"""Builders of task streams, one file each.
 
-from keras_cl.streams.permuted import permuted
-from keras_cl.streams.rotated import rotated
-from keras_cl.streams.split import split
+The function named like its file is a name of this package, so that adding one is adding a file.
+"""
 
-__all__ = ["permuted", "rotated", "split"]
+import importlib
+import pkgutil
+
+for _file in pkgutil.iter_modules(__path__):
+    _module = importlib.import_module(f"{__name__}.{_file.name}")
+    globals()[_file.name] = getattr(_module, _file.name)
