@@ -7,6 +7,7 @@ keyed by the name, the version and the description of the prepared data, and is 
 import contextlib
 import functools
 import hashlib
+import importlib
 import os
 import pathlib
 import shutil
@@ -74,6 +75,8 @@ def _download(name, folder):
     """Lets tensorflow-datasets download and prepare `name`, or says in one sentence how to provide it."""
     import tensorflow_datasets
 
+    with contextlib.suppress(ImportError):  # its ten retries keep someone who is offline waiting for minutes
+        importlib.import_module("tensorflow_datasets.core.download.downloader").MAX_RETRIES = 3
     try:
         tensorflow_datasets.builder(name, data_dir=folder).download_and_prepare()
     except Exception as error:  # the library lets every kind of network and file error through
