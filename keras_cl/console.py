@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_cl import metrics
-from keras_cl.errors import InputError
 
 MEANING = {
     "task": "task-incremental (the task of an image is known and only its classes may answer)",
@@ -106,19 +105,14 @@ class Display:
 
 
 class Training(keras.callbacks.Callback):
-    """Keras callback: a bar with task, epoch, loss, accuracy and time left; stops at a loss that is NaN.
+    """Keras callback: a bar with task, epoch, loss, accuracy and time left. It draws and decides nothing.
 
     It is a context around all tasks, so that the time left is that of the whole run.
-
-    Attributes:
-      title: of the task at hand.
-      epochs: one record for each epoch of the task so far.
     """
 
     def __init__(self, display, epochs):
         super().__init__()
-        self.title, self.epochs = "", []
-        self._display, self._total, self._before = display, epochs, 0
+        self._display, self._total, self._before, self._title = display, epochs, 0, ""
         self._started = self._last_line = time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -141,28 +135,20 @@ class Training(keras.callbacks.Callback):
 
     def begin(self, title):
         """Starts on a task."""
-        self.title, self.epochs = title, []
+        self._title = title
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._epoch_started = time.monotonic()
+        self._place = f"{self._title}  epoch {epoch + 1}/{self.params['epochs']}"
 
     def on_train_batch_end(self, batch, logs=None):
-        place = f"{self.title}  epoch {len(self.epochs) + 1}/{self.params['epochs']}"
-        if not np.isfinite(logs["loss"]):
-            raise Diverged(f"The loss became {logs['loss']} in {place}")
         done = self._before + (batch + 1) / self.params["steps"]
-        numbers = f"loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.3f}"
-        self._bar.update(self._line, completed=done, description=place, numbers=numbers)
+        self._bar.update(self._line, completed=done, description=self._place, numbers=_numbers(logs))
 
     def on_epoch_end(self, epoch, logs=None):
         now = time.monotonic()
         self._before += 1
-        self.epochs.append({"epoch": epoch + 1, **logs, "seconds": round(now - self._epoch_started, 3)})
         left = (now - self._started) / self._before * (self._total - self._before)
-        line = (
-            f"{self.title}  epoch {epoch + 1}/{self.params['epochs']}  loss {logs['loss']:.4f}  "
-            f"accuracy {logs['accuracy']:.3f}  about {left:.0f} s left"
-        )
+        line = f"{self._place}  {_numbers(logs)}  about {left:.0f} s left"
         self._display.note(line)
         if not self._display.screen.is_terminal and now - self._last_line > LINE_EVERY:
             self._display.screen.print(line)
@@ -177,8 +163,8 @@ def _console(file=None):
     return console
 
 
-class Diverged(InputError):
-    """Training came to a loss that is not a number."""
+def _numbers(logs):
+    return f"loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.3f}"
 
 
 def _shown(value):

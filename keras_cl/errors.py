@@ -7,6 +7,10 @@ class InputError(ValueError):
     """Something that a user gave or provided is unusable; the message is the whole explanation."""
 
 
+class Diverged(InputError):
+    """Training came to a loss, or to weights, that are no numbers."""
+
+
 def pick(what, given, options):
     """Returns `given` if it is one of `options`.
 

@@ -13,8 +13,8 @@ import tf_keras as keras
 import keras_cl
 from keras_cl import metrics, report
 from keras_cl.config import expectation, make_model, make_stream
-from keras_cl.console import Display, Diverged
-from keras_cl.errors import require
+from keras_cl.console import Display
+from keras_cl.errors import Diverged, require
 from keras_cl.results import Results, mean_costs, plain
 from keras_cl.rundir import open_run
 from keras_cl.saving import Checkpoints, Exports
@@ -73,21 +73,25 @@ def learn(config, stream, seed, directory, exports, display):
     todo = stream[results.tasks :]
     with display.training(len(todo) * config.epochs) as progress:
         for task in todo:
-            progress.begin(f"task {task.number}/{len(stream)}")
             started = time.monotonic()
             model.begin_task(task)
-            _fit(model, task, config, progress, directory)
+            epochs = _fit(model, task, config, progress, directory)
             model.end_task(task)
             seconds = round(time.monotonic() - started, 3)
 
             row = model.accuracies(stream)
-            progress.epochs[-1]["accuracies"] = plain(row)
-            record = results.add(model, row, seconds, progress.epochs)
+            epochs[-1]["accuracies"] = plain(row)
+            record = results.add(model, row, seconds, epochs)
             exports.write(model.network, task, results)
             directory.commit(task.number, record, checkpoints.write)
             directory.write_results(results)
-            display.learned(progress.title, seconds, row[: task.number])
+            display.learned(title_of(task), seconds, row[: task.number])
     return results
+
+
+def title_of(task):
+    """What a task is called while it is learned."""
+    return f"task {task.number}/{len(task.stream)}"
 
 
 def about():
@@ -98,31 +102,53 @@ def about():
 
 
 def _fit(model, task, config, progress, directory):
+    """Fits the model to a task; returns the record of each epoch."""
+    record = Record(model, task, measured=config.eval_every == "epoch")
     batches = model.batches(task, config.batch_size)
-    follow = [progress]
-    if config.eval_every == "epoch":
-        follow.append(_EpochAccuracies(model, task, progress))
+    progress.begin(title_of(task))
     try:
-        model.fit(batches, epochs=config.epochs, verbose=0, callbacks=follow)
+        model.fit(batches, epochs=config.epochs, verbose=0, callbacks=[record, progress])
         # The loss of a step is that before it: only the weights tell whether the last step went well.
         if not all(np.isfinite(weight).all() for weight in model.network.get_weights()):
-            raise Diverged(f"The weights are no longer finite after {progress.title}")
+            raise Diverged(f"The weights are no longer finite after {title_of(task)}")
     except Diverged as error:
         kept = f"What was finished, up to task {task.index}, is kept in {directory.path}. "
         raise Diverged(f"{error}. {kept if task.index else ''}A smaller --learning_rate may help.") from None
+    return record.epochs
 
 
-class _EpochAccuracies(keras.callbacks.Callback):
-    """Adds the accuracies on the tasks seen to the record of each epoch."""
+class Record(keras.callbacks.Callback):
+    """Keras callback: one record for each epoch of a task; stops at a loss that is no number.
 
-    def __init__(self, learner, task, progress):
+    Args:
+      learner: the `ContinualModel` that is trained.
+      task: the task at hand.
+      measured: whether a record also holds the accuracies on the tasks so far.
+
+    Attributes:
+      epochs: list of dicts with epoch, loss, accuracy, seconds and perhaps accuracies.
+    """
+
+    def __init__(self, learner, task, measured=False):
         super().__init__()
-        self._learner, self._task, self._progress = learner, task, progress
+        self.epochs = []
+        self._learner, self._task, self._measured = learner, task, measured
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._started = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not np.isfinite(logs["loss"]):
+            place = f"{title_of(self._task)}, epoch {len(self.epochs) + 1}/{self.params['epochs']}"
+            raise Diverged(f"The loss became {logs['loss']} in {place}")
 
     def on_epoch_end(self, epoch, logs=None):
-        row = np.full(len(self._task.stream), np.nan)
-        row[: self._task.number] = self._learner.accuracies(self._task.seen)
-        self._progress.epochs[-1]["accuracies"] = plain(row)
+        seconds = round(time.monotonic() - self._started, 3)
+        self.epochs.append({"epoch": epoch + 1, **logs, "seconds": seconds})
+        if self._measured:
+            row = np.full(len(self._task.stream), np.nan)
+            row[: self._task.number] = self._learner.accuracies(self._task.seen)
+            self.epochs[-1]["accuracies"] = plain(row)
 
 
 def _restore(model, stream, directory, checkpoints, exports, results, display):

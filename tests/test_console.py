@@ -11,7 +11,7 @@ from rich.console import Console
 
 from keras_cl import console, metrics
 from keras_cl.config import Config, make_stream
-from keras_cl.console import MEANING, SHOWN, Display, Diverged
+from keras_cl.console import MEANING, SHOWN, Display
 
 NAN = float("nan")
 MATRIX = np.array([[0.1, NAN], [1.0, 0.0625], [0.8, 0.7]])
@@ -145,13 +145,6 @@ def follow(display, losses, epochs=2):
     return training
 
 
-def test_training_keeps_one_record_an_epoch(display):
-    training = follow(display, [2.0, 1.0])
-    assert [(e["epoch"], e["loss"], e["accuracy"]) for e in training.epochs] == [(1, 2.0, 0.5), (2, 1.0, 0.5)]
-    training.begin("another")
-    assert training.epochs == []
-
-
 def test_every_epoch_is_logged(display, tmp_path):
     with display.logging(tmp_path / "log.txt"):
         follow(display, [2.0, 1.0])
@@ -163,9 +156,3 @@ def test_a_terminal_gets_a_bar():
     screen = io.StringIO()
     follow(Display(Console(file=screen, force_terminal=True, width=100)), [2.0, 1.0])
     assert "task 1/1  epoch 2/2" in screen.getvalue() and "loss 1.0000" in screen.getvalue()
-
-
-@pytest.mark.parametrize("loss", [NAN, float("inf")])
-def test_a_loss_that_is_no_number_stops_training(display, loss):
-    with pytest.raises(Diverged, match=rf"The loss became {loss} in task 1/1  epoch 2/2"):
-        follow(display, [2.0, loss])

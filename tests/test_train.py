@@ -10,10 +10,9 @@ import pytest
 from helpers import assert_same, blobs, saved_variables
 from processes import small
 
-from keras_cl import metrics, train
+from keras_cl import metrics, streams, train
 from keras_cl.config import make_model, make_stream
-from keras_cl.console import Diverged
-from keras_cl.errors import InputError
+from keras_cl.errors import Diverged, InputError
 from keras_cl.rundir import RunDirectory, read_matrix
 from keras_cl.saving import Checkpoints
 
@@ -362,7 +361,7 @@ def test_a_loss_that_becomes_nan_keeps_the_tasks_that_were_finished_and_says_so(
     with pytest.raises(Diverged) as error:
         train.run(config)
     assert str(error.value) == (
-        f"The loss became nan in task 2/2  epoch 1/1. What was finished, up to task 1, is kept in "
+        f"The loss became nan in task 2/2, epoch 1/1. What was finished, up to task 1, is kept in "
         f"{config.directory}. A smaller --learning_rate may help."
     )
     assert names_in(config.directory / "checkpoints") == {"task_000", "task_001"}
@@ -374,7 +373,7 @@ def test_a_loss_that_becomes_nan_keeps_the_tasks_that_were_finished_and_says_so(
 
 def test_a_loss_that_becomes_nan_in_the_first_task_keeps_nothing_and_claims_nothing(tmp_path):
     config = small(tmp_path, optimizer="sgd", learning_rate=1e30, epochs=3)
-    with pytest.raises(Diverged, match=r"The loss became (nan|inf) in task 1/2  epoch \d/3\. A smaller"):
+    with pytest.raises(Diverged, match=r"The loss became (nan|inf) in task 1/2, epoch \d/3\. A smaller"):
         train.run(config)
     assert names_in(config.directory / "checkpoints") == {"task_000"}
 
@@ -400,3 +399,29 @@ def test_real_mnist_is_learned_in_every_scenario(tfds_dir, decoded, tmp_path, sc
     forgets = {"task": False, "domain": True, "class": True}[scenario]
     assert (matrix[2, 0] < 0.6) == forgets, matrix
     assert summary["average_accuracy"] == pytest.approx(matrix[2].mean(), abs=1e-6)
+
+
+# ---- the record of a task --------------------------------------------------------------------------------
+
+
+def follow(losses):
+    """A `Record` that was told of one epoch for each loss, on the first of two tasks."""
+    record = train.Record(learner=None, task=streams.permuted(tasks=2)[0])
+    record.set_params({"epochs": len(losses)})
+    for number, loss in enumerate(losses):
+        logs = {"loss": loss, "accuracy": 0.5}
+        record.on_epoch_begin(number)
+        record.on_train_batch_end(0, logs)
+        record.on_epoch_end(number, logs)
+    return record
+
+
+def test_there_is_one_record_an_epoch():
+    kept = [(e["epoch"], e["loss"], e["accuracy"]) for e in follow([2.0, 1.0]).epochs]
+    assert kept == [(1, 2.0, 0.5), (2, 1.0, 0.5)]
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_stops_training(loss):
+    with pytest.raises(Diverged, match=rf"The loss became {loss} in task 1/2, epoch 2/2"):
+        follow([2.0, loss])
