@@ -7,6 +7,8 @@ from absl import flags
 
 from keras_cl.errors import InputError
 
+HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")
+
 
 def parser(parse):
     """Makes an absl `flags_parser` of a function of argv; bad input ends the program with a sentence."""

@@ -1,6 +1,7 @@
 """The settings of a run: three choices with options of their own, a data set, and how to train."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -101,7 +102,7 @@ class Config:
         start = f"{axis}."
         return {k.removeprefix(start): v for k, v in self.options.items() if k.startswith(start)}
 
-    @property
+    @functools.cached_property
     def settings(self):
         """All settings that decide a result, defaults of the options included: what config.json holds."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}

@@ -103,7 +103,7 @@ def parse(argv):
     ):
         flags.DEFINE_string(name, default, text, flag_values=values)
     flags.DEFINE_integer("verbosity", 0, "1 shows tracebacks and TensorFlow's messages", flag_values=values)
-    if any(argument in ("--help", "-h", "-help", "--helpfull", "--helpshort") for argument in argv[1:]):
+    if any(argument in command.HELP for argument in argv[1:]):
         print(f"{__doc__.strip()}\n")
         print("\n".join(f"  --{name}\n      {values[name].help}" for name in values))
         raise SystemExit(0)

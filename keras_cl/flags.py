@@ -11,9 +11,8 @@ import textwrap
 from absl import flags
 
 from keras_cl import catalog, config
+from keras_cl.command import HELP
 from keras_cl.errors import InputError, did_you_mean
-
-HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")
 
 
 def parse(argv, program="keras_cl.main"):
