@@ -30,30 +30,42 @@ def chunk_length(batch_size, row_bytes, target=16 * 2**20, most=128):
     return int(max(1, min(most, target // max(1, batch_size * row_bytes))))
 
 
-def chunks(x, y, task, *, batch_size, seed, length):
+def chunks(x, y, task, *, batch_size, seed, length, iterations=0):
     """Endlessly reshufflable dataset of `(Batch [K, B, ...], number of real steps)`.
 
     Every iteration over it is one epoch: each row exactly once, in an order that depends on `seed` and on how
-    often the dataset was iterated before. The last batch is filled with rows of weight 0.
+    often the dataset was iterated before. The last batch is filled with rows of weight 0. With `iterations`
+    an iteration is that many steps instead: rows are drawn without replacement until none is left for a whole
+    batch, and then from all anew.
 
     Args:
       x, y, task: arrays with one entry a row.
       batch_size: rows a step, B.
       seed: non-negative integer.
       length: steps a chunk, K.
+      iterations: steps of one iteration over the dataset; 0 for an epoch.
     """
     rows = len(x)
-    steps = -(-rows // batch_size)
+    steps = iterations or -(-rows // batch_size)
     count = -(-steps // length)
     x, y, task = tf.constant(x), tf.constant(y, tf.int32), tf.constant(task, tf.int32)
 
     with tf.device("CPU:0"):
-        iterations = tf.Variable(0, trainable=False)
+        epochs = tf.Variable(0, trainable=False)  # shuffled so far
+
+    def shuffled(number):
+        return tf.random.experimental.stateless_shuffle(tf.range(rows), tf.stack([seed, number]))
 
     def orders(one):
-        number = iterations.assign_add(one)
-        order = tf.random.experimental.stateless_shuffle(tf.range(rows), tf.stack([seed, number]))
-        order = tf.pad(order, [[0, count * length * batch_size - rows]], constant_values=rows)
+        if not iterations:
+            order = shuffled(epochs.assign_add(one))
+        else:
+            whole = rows // batch_size * batch_size
+            first, needed = epochs.read_value() + 1, -(-steps * batch_size // whole)
+            epochs.assign_add(needed)
+            order = tf.map_fn(lambda number: shuffled(number)[:whole], first + tf.range(needed))
+            order = tf.reshape(order, [-1])[: steps * batch_size]
+        order = tf.pad(order, [[0, count * length * batch_size - len(order)]], constant_values=rows)
         return tf.reshape(order, [count, length, batch_size])
 
     def gather(order):

@@ -29,6 +29,7 @@ class Config:
       tasks: number of tasks.
       scenario: task, domain or class incremental; by default what is usual for the stream.
       epochs: passes over the training rows of each task.
+      iterations: steps of each task, in place of epochs; rows are drawn without replacement, in whole batches.
       batch_size: rows of a step.
       optimizer: how weights follow the gradient.
       learning_rate: of the optimizer.
@@ -54,6 +55,7 @@ class Config:
     tasks: int = 5
     scenario: Literal["", "task", "domain", "class"] = ""
     epochs: int = 10
+    iterations: int = 0
     batch_size: int = 32
     optimizer: Optimizer = "adam"
     learning_rate: float = 1e-3
@@ -80,6 +82,7 @@ class Config:
                 pick(f"--{field.name}", value, [possible for possible in get_args(field.type) if possible])
         for name in ("epochs", "batch_size"):
             require(getattr(self, name) >= 1, f"--{name} is {getattr(self, name)}; it must be at least 1.")
+        require(self.iterations >= 0, f"--iterations is {self.iterations}; it must not be negative.")
         require(self.learning_rate > 0, f"--learning_rate is {self.learning_rate}; it must be above 0.")
         seeds = ",".join(map(str, self.seeds))
         require(

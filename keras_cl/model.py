@@ -88,7 +88,8 @@ class ContinualModel(keras.Model):
         """Called after the last step on `task`, before the model is evaluated."""
 
     def training_tasks(self, task):
-        """The tasks whose rows are trained on while `task` is current; more than it only for upper bounds."""
+        """The tasks whose rows are trained on while `task` is current: more than it only for upper bounds,
+        none where the method waits for later tasks."""
         return [task]
 
     # ---- what a train_step is made of --------------------------------------------------------------------
@@ -129,14 +130,22 @@ class ContinualModel(keras.Model):
 
     # ---- data and evaluation -----------------------------------------------------------------------------
 
-    def batches(self, task, batch_size=128):
+    def batches(self, task, batch_size=128, iterations=0):
         """The `tf.data.Dataset` that `fit` takes: chunks of batches of `task`'s training rows.
+
+        Args:
+          task: what is trained on.
+          batch_size: rows of a step.
+          iterations: steps that one pass over the dataset takes for each of `training_tasks(task)`; by
+            default a pass is an epoch, every row once.
 
         Raises:
           InputError: if the task has fewer rows than a batch.
         """
         require(batch_size >= 1, f"batch_size is {batch_size}; it must be at least 1.")
+        require(iterations >= 0, f"iterations is {iterations}; it must not be negative.")
         opened = [(*part.train.open(), part.index) for part in self.training_tasks(task)]
+        require(opened, f"{self.name} does not train on task {task.number}.")
         x, y = (_joined([part[i] for part in opened]) for i in (0, 1))
         own = np.repeat([part[2] for part in opened], [len(part[1]) for part in opened])
         require(
@@ -151,6 +160,7 @@ class ContinualModel(keras.Model):
             batch_size=batch_size,
             seed=seed_of(self.seed, task.index, ORDER),
             length=batches.chunk_length(batch_size, x[0].nbytes),
+            iterations=iterations * len(opened),
         )
 
     def predict_logits(self, x):

@@ -71,7 +71,7 @@ def learn(config, stream, seed, directory, exports, display):
     else:
         _restore(model, stream, directory, checkpoints, exports, results, display)
     todo = stream[results.tasks :]
-    with display.training(len(todo) * config.epochs) as progress:
+    with display.training(len(todo) * _passes(config)) as progress:
         for task in todo:
             started = time.monotonic()
             model.begin_task(task)
@@ -80,7 +80,8 @@ def learn(config, stream, seed, directory, exports, display):
             seconds = round(time.monotonic() - started, 3)
 
             row = model.accuracies(stream)
-            epochs[-1]["accuracies"] = plain(row)
+            if epochs:
+                epochs[-1]["accuracies"] = plain(row)
             record = results.add(model, row, seconds, epochs)
             exports.write(model.network, task, results)
             directory.commit(task.number, record, checkpoints.write)
@@ -101,13 +102,20 @@ def about():
     return {"versions": versions, "commit": _commit()}
 
 
+def _passes(config):
+    """How often `fit` goes over a task's data set, which with --iterations holds all steps of the task."""
+    return 1 if config.iterations else config.epochs
+
+
 def _fit(model, task, config, progress, directory):
-    """Fits the model to a task; returns the record of each epoch."""
+    """Fits the model to a task; returns the record of each epoch, none where the method waits."""
+    if not model.training_tasks(task):
+        return []
     record = Record(model, task, measured=config.eval_every == "epoch")
-    batches = model.batches(task, config.batch_size)
+    batches = model.batches(task, config.batch_size, config.iterations)
     progress.begin(title_of(task))
     try:
-        model.fit(batches, epochs=config.epochs, verbose=0, callbacks=[record, progress])
+        model.fit(batches, epochs=_passes(config), verbose=0, callbacks=[record, progress])
         # The loss of a step is that before it: only the weights tell whether the last step went well.
         if not all(np.isfinite(weight).all() for weight in model.network.get_weights()):
             raise Diverged(f"The weights are no longer finite after {title_of(task)}")
