@@ -8,8 +8,8 @@ it and costs next to nothing (`benchmarks/choices.py` measures both). Wellons' l
 import numpy as np
 import tensorflow as tf
 
-# Purposes of a task's randomness: order of rows, dropout masks, rows and labels drawn for the Fisher.
-ORDER, DROPOUT, LABELS = range(3)
+# Purposes of a task's randomness: order of rows, dropout masks, what is drawn to measure importances.
+ORDER, DROPOUT, IMPORTANCE = range(3)
 
 
 def seed_of(*parts):

@@ -88,10 +88,11 @@ class Display:
         self.screen.print(line)
         return line
 
-    def learned(self, title, seconds, accuracies):
-        """Says that a task was learned and how well all tasks so far are known."""
+    def learned(self, title, seconds, accuracies, report):
+        """Says that a task was learned, what the method reports, and how well all tasks so far are known."""
         known = "  ".join(f"{100 * accuracy:.1f}" for accuracy in accuracies)
-        self.say(f"{title} learned in {seconds:.1f} s; accuracy on the tasks so far: {known}")
+        told = "".join(f", {name.replace('_', ' ')} {value:.3f}" for name, value in report.items())
+        self.say(f"{title} learned in {seconds:.1f} s{told}; accuracy on the tasks so far: {known}")
 
     def end(self, remark, results, models):
         """Ends with a remark, if there is one, and the paths."""

@@ -6,6 +6,8 @@ Signatures (raw images, scaling inside; task indices count from 0):
     bytes            the same for uint8 images
     with_task        images float32, task int32 [B]     -> the same, where the answer depends on the task
 
+A network that asks for the task of an image is given the latest one where the signature does not tell.
+
 `class` is the original label. In the domain-incremental scenario of a split stream the label depends on the
 task, which `serving_default` is not given: there `class` is the position within the task, and `with_task`
 tells the label.
@@ -17,6 +19,8 @@ import pathlib
 
 import numpy as np
 import tensorflow as tf
+
+from keras_cl.layers import logits_of
 
 DESCRIPTION = "task.json"
 
@@ -41,12 +45,10 @@ def export(network, task, folder, description):
     stream = task.stream
     served = _Served(network)
     images = tf.TensorSpec([None, *stream.input_shape], tf.float32, name="images")
-    signatures = {
-        "serving_default": _answer(served, anyone(task), labels(stream)).get_concrete_function(images)
-    }
+    signatures = {"serving_default": _answer(served, task).get_concrete_function(images)}
     if np.issubdtype(stream.source.dtype, np.integer):
         raw = tf.TensorSpec(images.shape, tf.uint8, name="images")
-        signatures["bytes"] = _answer(served, anyone(task), labels(stream)).get_concrete_function(raw)
+        signatures["bytes"] = _answer(served, task).get_concrete_function(raw)
     if needs_task(stream):
         index = tf.TensorSpec([None], tf.int32, name="task")
         signatures["with_task"] = _answer_with_task(served, stream).get_concrete_function(images, index)
@@ -98,10 +100,13 @@ def _ambiguous(stream):
     return bool((used != used[0]).any())
 
 
-def _answer(served, mask, unit_labels):
+def _answer(served, task):
+    mask, unit_labels = anyone(task), tf.constant(labels(task.stream), tf.int64)
+
     @tf.function
     def answer(images):
-        return _outputs(served.network(images, training=False), mask, tf.constant(unit_labels, tf.int64))
+        latest = tf.fill(tf.shape(images)[:1], task.index)
+        return _outputs(logits_of(served.network, images, latest), mask, unit_labels)
 
     return answer
 
@@ -111,7 +116,7 @@ def _answer_with_task(served, stream):
     def answer(images, task):
         mask = tf.gather(tf.constant(stream.labels >= 0), task)
         unit_labels = tf.gather(tf.constant(stream.labels, tf.int64), task)
-        return _outputs(served.network(images, training=False), mask, unit_labels)
+        return _outputs(logits_of(served.network, images, task), mask, unit_labels)
 
     return answer
 

@@ -6,7 +6,6 @@ take a backward pass for each example. Variables of other layers (convolutions, 
 vectorised map over single examples. The network is in inference mode throughout.
 """
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,12 +13,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_cl.errors import require
-
 DENSE_ROWS = 1024  # rows of a pass through dense layers
 MAPPED_ROWS = 16  # rows of a vectorised map, which holds one gradient a row
 # Rows that do where gradients are mapped; van de Ven 2025 found them nearly as good as all.
 MAPPED_SAMPLES = 500
+SUMMED_ROWS = 128  # rows of a pass through other layers whose gradients are summed
+DIRECTIONS = 16  # gradients of the mean logits held at once
 
 
 class Signals(NamedTuple):
@@ -46,6 +45,7 @@ class Moments:
     def __init__(self, network, signals, power):
         self._variables = network.trainable_variables
         dense, others = _divided(network)
+        self.usual_samples = MAPPED_SAMPLES if others else 0  # 0 for all rows
         self._passes = []
         if dense:
             self._passes.append(_Pass(*_dense_step(network, dense, signals, power), DENSE_ROWS, jit=True))
@@ -70,55 +70,66 @@ class Moments:
         return [means[id(v)] for v in self._variables]
 
 
-class Fisher:
-    """Diagonal of the Fisher information of the masked softmax, at the network's current weights.
+class MeanSensitivity:
+    """Sum over directions D_j of (d (D_j . zbar) / d theta)^2, with zbar the mean of the logits over rows.
 
-    exact:     (1/n) sum_x sum_c p_c (d log p_c)^2
-    sample:    (1/n) sum_x (d log p_y)^2 with one y drawn from p
-    empirical: the same with the true label
-    argmax:    the same with the likeliest label
-    batched:   mean over batches of the squared gradient of the batch's mean log-likelihood of the true labels
+    Gradients are summed over all rows before they are squared, because zbar is one mean. All directions of a
+    block of rows share its forward pass; compiled once.
 
     Args:
-      network: logits from raw images.
-      kind: one of the five names above.
-      n_samples: number of rows used, drawn without replacement; 0 for all, or for 500 where the network has
-        variables that need the vectorised map.
-      batch_size: rows a batch of the batched kind; a last incomplete batch is left out.
+      network: logits `[n, C]` from raw images.
     """
 
-    def __init__(self, network, kind="exact", *, n_samples=0, batch_size=128):
-        self._n_samples = n_samples
-        if kind == "batched":
-            self._pass = _Batched(network, batch_size)
-        else:
-            chosen = {"exact": _all_labels, "sample": _drawn, "empirical": _true, "argmax": _best}[kind]
-            self._pass = Moments(network, chosen, power=2)
-        self._dear = kind != "batched" and bool(_divided(network)[1])
+    def __init__(self, network):
+        self._variables = variables = network.trainable_variables
+        mapped = _divided(network)[1]
+        self._rows = SUMMED_ROWS if mapped else DENSE_ROWS
+        self._outputs = network.output_shape[-1]
+        self._group = min(DIRECTIONS, self._outputs)
+        self._totals = [tf.Variable(tf.zeros([self._group, *v.shape])) for v in variables]
 
-    def __call__(self, x, y, mask, seed=0):
-        """The Fisher information on some rows.
+        def accumulate(x, real, directions, count):
+            with tf.GradientTape(persistent=True) as tape:
+                logits = network(x, training=False)
+            slopes = [tf.TensorArray(tf.float32, self._group, element_shape=v.shape) for v in variables]
+            for j in tf.range(count):
+                cotangent = real[:, tf.newaxis] * directions[j]
+                gradient = tape.gradient(logits, variables, cotangent, tf.UnconnectedGradients.ZERO)
+                slopes = [array.write(j, g) for array, g in zip(slopes, gradient, strict=True)]
+            for total, array in zip(self._totals, slopes, strict=True):
+                total.assign_add(array.stack())
+
+        self._accumulate = tf.function(accumulate, jit_compile=not mapped, reduce_retracing=True)
+
+    def __call__(self, x, directions):
+        """Runs over all rows once for each `DIRECTIONS` directions.
 
         Args:
-          x: raw images `[n, ...]`.
-          y: true output units `[n]`.
-          mask: bool `[C]`, the classes that may answer.
-          seed: of the rows and labels drawn.
+          x: raw images `[n, ...]`, numpy.
+          directions: float32 array `[r, C]`.
 
         Returns:
-          list of non-negative float32 arrays like `network.trainable_variables`.
+          list of float32 arrays like `network.trainable_variables`.
         """
-        rng = np.random.default_rng(seed)
-        wanted = self._n_samples or (MAPPED_SAMPLES if self._dear else len(x))
-        if wanted < len(x):
-            rows = np.sort(rng.choice(len(x), wanted, replace=False))
-            x, y = x[rows], y[rows]
-        if isinstance(self._pass, _Batched):
-            return self._pass(x, y.astype(np.int32), mask, rng)
-        # Classes that may answer come first, so that the loop over labels stops after them.
-        order = np.argsort(~mask, kind="stable").astype(np.int32)
-        of_task = (mask, order, np.int32(mask.sum()))
-        return self._pass(x, (y.astype(np.int32), rng.random(len(x), np.float32)), of_task)
+        sums = [0.0] * len(self._variables)
+        for first in range(0, len(directions), self._group):
+            some = np.zeros([self._group, self._outputs], np.float32)
+            count = len(directions[first : first + self._group])
+            some[:count] = directions[first : first + self._group]
+            for total in self._totals:
+                total.assign(tf.zeros_like(total))
+            for rows, real in _blocks(len(x), self._rows):
+                self._accumulate(*map(tf.constant, (x[rows], real, some, np.int32(count))))
+            squares = [tf.reduce_sum(tf.square(total / len(x)), axis=0).numpy() for total in self._totals]
+            sums = [a + b for a, b in zip(sums, squares, strict=True)]
+        return sums
+
+
+def drawn(rng, count, n_samples):
+    """Ascending indices of `n_samples` of `count` rows, without replacement; all of them where that is 0."""
+    if 0 < n_samples < count:
+        return np.sort(rng.choice(count, n_samples, replace=False))
+    return slice(None)
 
 
 def normalised(importance, rule):
@@ -135,43 +146,6 @@ def normalised(importance, rule):
     low = flat.min() if rule == "minmax" else 0.0
     scale = flat.mean() if rule == "mean1" else flat.max() - low
     return [((values - low) / scale if scale > 0 else values).astype(np.float32) for values in importance]
-
-
-# ---- signals of the Fisher's kinds: the gradient of log p_c by the logits is e_c - p ---------------------
-
-
-def _all_labels(logits, y, uniform, mask, order, count):
-    p = _probabilities(logits, mask)
-
-    def of(m):
-        return tf.one_hot(order[m], tf.shape(p)[1]) - p, tf.gather(p, order[m], axis=1)
-
-    return Signals(of, count)
-
-
-def _one_label(choose):
-    def signals(logits, y, uniform, mask, order, count):
-        p = _probabilities(logits, mask)
-        label = tf.one_hot(choose(p, y, uniform), tf.shape(p)[1])
-        return Signals(lambda m: (label - p, tf.ones_like(p[:, 0])), tf.constant(1))
-
-    return signals
-
-
-def _from_uniform(p, y, uniform):
-    """The label whose stretch of the cumulative distribution holds the uniform number in [0, 1)."""
-    edges = tf.cumsum(p, axis=1)
-    below = edges <= uniform[:, tf.newaxis] * edges[:, -1:]  # the last edge is 1 but for rounding
-    return tf.math.count_nonzero(below, axis=1, dtype=tf.int32)
-
-
-_drawn = _one_label(_from_uniform)
-_true = _one_label(lambda p, y, uniform: y)
-_best = _one_label(lambda p, y, uniform: tf.argmax(p, axis=1, output_type=tf.int32))
-
-
-def _probabilities(logits, mask):
-    return tf.nn.softmax(tf.where(mask, logits, -1e9))
 
 
 # ---- passes over the data --------------------------------------------------------------------------------
@@ -266,40 +240,15 @@ class _Pass:
     def sums(self, x, of_rows, of_task):
         for total in self._totals:
             total.assign(tf.zeros_like(total))
-        for start in range(0, len(x), self._rows):
-            row = np.arange(start, start + self._rows)
-            real = (row < len(x)).astype(np.float32)
-            row = np.minimum(row, len(x) - 1)  # a true row, because a row of zeros may have no gradient
-            x_block, *others = (part[row] for part in (x, *of_rows))
+        for rows, real in _blocks(len(x), self._rows):
+            x_block, *others = (part[rows] for part in (x, *of_rows))
             self._accumulate(*map(tf.constant, (x_block, real, *others, *of_task)))
         return [total.numpy() for total in self._totals]
 
 
-class _Batched:
-    """Mean over batches of the squared gradient of a batch."""
-
-    def __init__(self, network, batch_size):
-        self._batch_size = batch_size
-        variables = network.trainable_variables
-
-        @tf.function(reduce_retracing=True)
-        def squared(x, y, mask):
-            with tf.GradientTape() as tape:
-                logits = tf.where(mask, network(x, training=False), -1e9)
-                loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
-            none = tf.UnconnectedGradients.ZERO
-            return [tf.square(g) for g in tape.gradient(loss, variables, unconnected_gradients=none)]
-
-        self._squared = squared
-
-    def __call__(self, x, y, mask, rng):
-        size = self._batch_size
-        batches = len(x) // size
-        require(
-            batches,
-            f"fisher_batch is {size} and there are only {len(x)} rows; give at most that many.",
-        )
-        order = rng.permutation(len(x))[: batches * size].reshape(batches, size)
-        squares = (self._squared(x[rows], y[rows], mask) for rows in order)
-        total = functools.reduce(lambda a, b: [i + j for i, j in zip(a, b, strict=True)], squares)
-        return [(value / batches).numpy() for value in total]
+def _blocks(count, size):
+    """`(indices [size], weights [size])` of `count` rows in blocks; weight 0 fills up the last one."""
+    for start in range(0, count, size):
+        rows = np.arange(start, start + size)
+        # A true row fills up, because a row of zeros may have no gradient.
+        yield np.minimum(rows, count - 1), (rows < count).astype(np.float32)

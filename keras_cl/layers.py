@@ -1,9 +1,12 @@
-"""Layers that a network of this library needs and Keras does not have."""
+"""Layers that a network of this library needs and Keras does not have, and networks that ask for a task."""
+
+import itertools
 
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_cl.bits import random_bits
+from keras_cl.bits import random_bits, seed_of
+from keras_cl.errors import require
 
 
 class Dropout(keras.layers.Layer):
@@ -41,3 +44,94 @@ class Dropout(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "rate": self.rate}
+
+
+class TaskGate(keras.layers.Layer):
+    """A gate for every unit and task, h' = a^t * h with a^t = sigmoid(s e^t) (Serra et al. 2018, eq. 1).
+
+    Args:
+      tasks: number of tasks.
+      sharpest: s outside of training, where gates are all but open or closed.
+      seed: of the embeddings e, normally distributed.
+    """
+
+    def __init__(self, tasks, sharpest, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.tasks, self.sharpest, self.seed = tasks, sharpest, seed
+
+    def build(self, input_shape):
+        normal = keras.initializers.RandomNormal(0.0, 1.0, self.seed)
+        shape = (self.tasks, input_shape[0][-1])
+        self.embedding = self.add_weight("embedding", shape, tf.float32, normal)
+        constant = keras.initializers.Constant(self.sharpest)
+        self.sharpness = self.add_weight("sharpness", (), tf.float32, constant, trainable=False)
+        super().build(input_shape)
+
+    def gates(self, s):
+        """Gates `[tasks, units]` in (0, 1) at the sharpness `s`.
+
+        Their gradient is that of sharpest * sigmoid(e) at any s: what the paper's compensation (eq. 4) makes
+        of sigmoid(s e), whose own gradient is all but zero and lost to rounding where s is large.
+        """
+
+        @tf.custom_gradient
+        def sharp(e):
+            smooth = tf.sigmoid(e)
+            return tf.sigmoid(s * e), lambda up: up * self.sharpest * smooth * (1 - smooth)
+
+        s = tf.convert_to_tensor(s, tf.float32)
+        return sharp(tf.convert_to_tensor(self.embedding))
+
+    def call(self, inputs, training=False):
+        h, task = inputs
+        gates = self.gates(self.sharpness if training else self.sharpest)
+        chosen = tf.one_hot(task, self.tasks)[
+            ..., tf.newaxis
+        ]  # a gather's gradient is slow in a compiled loop
+        return h * tf.cast(tf.reduce_sum(chosen * gates, axis=1), h.dtype)
+
+    def get_config(self):
+        own = {"tasks": self.tasks, "sharpest": self.sharpest, "seed": self.seed}
+        return {**super().get_config(), **own}
+
+
+def gated(network, tasks, sharpest, seed):
+    """A network of the same layers, from images and tasks to logits, with a `TaskGate` after each hidden one.
+
+    Args:
+      network: a chain of dense layers, with layers without weights between them.
+      tasks, sharpest, seed: of the gates.
+
+    Returns:
+      `(network, dense layers, gates)`; there is one dense layer more than there are gates.
+    """
+    dense, gates = [], []
+    x, *_ = network.inputs
+    task = keras.Input((), dtype=tf.int32, name="task")
+    for before, layer in itertools.pairwise(network.layers):
+        plain = isinstance(layer, keras.layers.Dense) or not layer.trainable_variables
+        require(
+            plain and layer.input is before.output,
+            f"Task gates are for chains of dense layers; {network.name} has the layer {layer.name}.",
+        )
+        if isinstance(layer, keras.layers.Dense):
+            if dense:
+                gates.append(TaskGate(tasks, sharpest, seed_of(seed, len(gates)), name=f"gate_{len(gates)}"))
+                x = gates[-1]([x, task])
+            dense.append(layer)
+        x = layer(x)
+    return keras.Model([*network.inputs, task], x, name=f"gated_{network.name}"), dense, gates
+
+
+def logits_of(network, x, task, training=False):
+    """Logits `[B, C]` of raw images; `task` `[B]` is for a network that asks for it beside the images."""
+    return network([x, task] if _asks_for_task(network) else x, training=training)
+
+
+def image_shape(network):
+    """Shape of one image that a network takes."""
+    return (network.input_shape[0] if _asks_for_task(network) else network.input_shape)[1:]
+
+
+def _asks_for_task(network):
+    return isinstance(network.input_shape, list)

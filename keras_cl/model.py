@@ -13,6 +13,7 @@ import tf_keras as keras
 from keras_cl import batches, loop
 from keras_cl.bits import DROPOUT, ORDER, seed_of
 from keras_cl.errors import InputError, pick, require
+from keras_cl.layers import image_shape, logits_of
 
 MASKED = -1e9  # logit of a class that may not answer; finite, because -inf * 0 is NaN
 EVALUATION_ROWS = 2000  # rows of a forward pass outside of training
@@ -22,15 +23,18 @@ class ContinualModel(keras.Model):
     """Base class of all methods.
 
     Args:
-      network: `tf_keras.Model` from raw images `[B, *input_shape]` to logits `[B, C]`.
+      network: `tf_keras.Model` from raw images `[B, *input_shape]`, and perhaps the tasks `[B]` they belong
+        to, to logits `[B, C]`.
       seed: of everything random in training; a task begins by reseeding from (seed, task index).
       reset_optimizer: whether a task begins with a fresh optimizer state.
     """
 
     # Scenarios in which the method makes sense; the program refuses the others before reading data.
     scenarios = ("task", "domain", "class")
-    # A sentence for results that look like a fault and are not, by scenario.
-    expectations = {}
+    # Scenarios in which forgetting nearly everything is what the method is known for, and not a fault.
+    forgets_in = ()
+    # Ranges worth searching, on a logarithmic scale, by option.
+    search = {}
 
     def __init__(self, network, *, seed=0, reset_optimizer=True, name=None):
         super().__init__(name=name or type(self).__name__.lower())
@@ -40,8 +44,13 @@ class ContinualModel(keras.Model):
         self.task = tf.Variable(0, trainable=False, name="task")
         self._loss = keras.metrics.Mean("loss")
         self._accuracy = keras.metrics.Mean("accuracy")
-        images = tf.TensorSpec([None, *network.input_shape[1:]], tf.float32)
-        self._forward = tf.function(lambda x: network(x, training=False), input_signature=[images])
+        images, tasks = (
+            tf.TensorSpec([None, *image_shape(network)], tf.float32),
+            tf.TensorSpec([None], tf.int32),
+        )
+        self._forward = tf.function(
+            lambda x, task: logits_of(network, x, task), input_signature=[images, tasks]
+        )
         self._class_mask = self._scenario = None
 
     def compile(self, optimizer="adam", *, jit=None, run_eagerly=False):
@@ -96,12 +105,19 @@ class ContinualModel(keras.Model):
 
     def logits(self, batch):
         """Logits `[B, C]` in training mode, `MASKED` where a class may not answer."""
-        return self._masked(self.network(batch.x, training=True), batch.task)
+        return self._masked(logits_of(self.network, batch.x, batch.task, training=True), batch.task)
 
     def task_loss(self, batch, logits):
         """Mean cross entropy of the batch, with the network's own regularisation losses if it has any."""
         entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, logits)
         return tf.math.add_n([_weighted_mean(entropy, batch.weight), *self.network.losses])
+
+    def task_gradients(self, batch):
+        """Logits `[B, C]` of the batch and the gradient of its `task_loss`: how most steps begin."""
+        with tf.GradientTape() as tape:
+            logits = self.logits(batch)
+            loss = self.task_loss(batch, logits)
+        return logits, self.gradients(tape, loss)
 
     def gradients(self, tape, loss):
         """Gradient of `loss` by the network's trainable variables; zero where it does not depend on one."""
@@ -163,14 +179,21 @@ class ContinualModel(keras.Model):
             iterations=iterations * len(opened),
         )
 
-    def predict_logits(self, x):
-        """Unmasked logits `[n, C]` of raw images, in inference mode."""
-        blocks = [x[start : start + EVALUATION_ROWS] for start in range(0, len(x), EVALUATION_ROWS)]
-        return np.concatenate([self._forward(block.astype(np.float32)).numpy() for block in blocks])
+    def predict_logits(self, x, task=None):
+        """Unmasked logits `[n, C]` of raw images, in inference mode.
 
-    def predict_units(self, x, mask):
+        Args:
+          x: raw images `[n, ...]`.
+          task: index of their task, for a network that asks for it; by default the current one.
+        """
+        tasks = np.full(len(x), self.task.numpy() if task is None else task, np.int32)
+        blocks = [slice(start, start + EVALUATION_ROWS) for start in range(0, len(x), EVALUATION_ROWS)]
+        logits = [self._forward(x[rows].astype(np.float32), tasks[rows]).numpy() for rows in blocks]
+        return np.concatenate(logits)
+
+    def predict_units(self, x, mask, task=None):
         """Most likely output unit `[n]` of raw images among those where `mask` `[C]` is true."""
-        return np.where(mask, self.predict_logits(x), -np.inf).argmax(axis=1)
+        return np.where(mask, self.predict_logits(x, task), -np.inf).argmax(axis=1)
 
     def accuracies(self, stream, after=None, part="test"):
         """Accuracy on every task: one row of the accuracy matrix.
@@ -193,8 +216,12 @@ class ContinualModel(keras.Model):
                 advice = " Give the stream a valid_fraction." if part == "valid" else ""
                 require(len(split), f"Task {task.number} has no {part} rows.{advice}")
                 x, y = split.open()
-                row[place] = np.mean(self.predict_units(x, mask) == y)
+                row[place] = np.mean(self.predict_units(x, mask, task.index) == y)
         return row
+
+    def report(self):
+        """Numbers of the method's own that are worth knowing after a task, `{name: number}`."""
+        return {}
 
     @property
     def method_variables(self):

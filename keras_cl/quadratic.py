@@ -6,26 +6,42 @@ Its gradient is written down, not differentiated: 2 kappa strength Omega (theta 
 at zero, so that the first task is trained as if there were no penalty, by the same traced step.
 """
 
+from typing import Literal, get_args
+
 import numpy as np
 import tensorflow as tf
 
+from keras_cl.errors import pick, require
+
+# How the importances of several tasks become one: "anchors" keeps every task's own anchor (the sum of their
+# quadratics, exactly); all others have one anchor, the latest weights.
+Merge = Literal["anchors", "sum", "ema", "replace"]
+
 
 class QuadraticPenalty(tf.Module):
-    """Importance `Omega` and anchor `theta*` of some variables, one tensor each, float32.
+    """Importance `Omega` and anchor `theta*` of some variables, float32.
 
     Args:
       variables: the weights theta; what they are when the penalty is made is the first anchor.
       strength: lambda of the papers.
       half: whether kappa is 1/2 (EWC) or 1 (most others).
+      merge: anchors; sum, old + new; ema, alpha * old + (1 - alpha) * new, the first as it is; replace.
+      alpha: weight of the old importance in ema, in [0, 1].
+      uniform: whether a tensor has one importance for all its weights, and not one for each.
     """
 
-    def __init__(self, variables, strength, half):
+    def __init__(self, variables, strength, *, half=False, merge="replace", alpha=0.5, uniform=False):
         super().__init__()
-        self._variables = list(variables)
+        require(strength >= 0, f"strength is {strength}; it must not be negative.")
+        require(0 <= alpha <= 1, f"alpha is {alpha}; it must be at least 0 and at most 1.")
+        self._variables, self._alpha = list(variables), alpha
+        self._merge = pick("merge", merge, get_args(Merge))
         self._factor = strength / 2 if half else strength
-        self.importance = [tf.Variable(tf.zeros_like(v), trainable=False) for v in variables]
+        shapes = [[] if uniform else v.shape for v in variables]
+        self.importance = [tf.Variable(tf.zeros(shape), trainable=False) for shape in shapes]
         self.anchor = [tf.Variable(v, trainable=False) for v in variables]
         self.constant = tf.Variable(0.0, trainable=False)
+        self.tasks = tf.Variable(0, trainable=False)  # updates so far
 
     def gradient(self):
         """List of tensors like the variables: 2 kappa strength Omega (theta - theta*)."""
@@ -34,6 +50,10 @@ class QuadraticPenalty(tf.Module):
             for theta, omega, anchor in zip(self._variables, self.importance, self.anchor, strict=True)
         ]
 
+    def added_to(self, gradients):
+        """`gradients` of the loss made gradients of the loss and the penalty."""
+        return [g + pull for g, pull in zip(gradients, self.gradient(), strict=True)]
+
     def value(self):
         """The penalty, a scalar."""
         terms = [
@@ -41,6 +61,19 @@ class QuadraticPenalty(tf.Module):
             for theta, omega, anchor in zip(self._variables, self.importance, self.anchor, strict=True)
         ]
         return self._factor * (tf.math.add_n(terms) + self.constant)
+
+    def update(self, importance):
+        """Ends a task: takes its importance in by the rule of `merge`, at the current weights.
+
+        Args:
+          importance: list of non-negative arrays like the variables.
+        """
+        if self._merge == "anchors":
+            self.add(importance)
+            return
+        weights = {"sum": (1, 1), "ema": (self._alpha, 1 - self._alpha), "replace": (0, 1)}
+        old, new = weights[self._merge] if self.tasks.numpy() else (0, 1)
+        self.replace([old * a.numpy() + new * b for a, b in zip(self.importance, importance, strict=True)])
 
     def add(self, importance):
         """Adds a quadratic around the current weights; the sum of quadratics is again one.
@@ -64,12 +97,17 @@ class QuadraticPenalty(tf.Module):
             omega.assign(total.astype(np.float32))
             anchor.assign((center + share * (at - center)).astype(np.float32))
         self.constant.assign(constant)
+        self.tasks.assign_add(1)
 
     def replace(self, importance):
         """Puts `importance` around the current weights in place of all that was there."""
-        for theta, omega, anchor, new in zip(
-            self._variables, self.importance, self.anchor, importance, strict=True
-        ):
+        for omega, new in zip(self.importance, importance, strict=True):
             omega.assign(np.asarray(new, np.float32))
-            anchor.assign(theta)
         self.constant.assign(0.0)
+        self.tasks.assign_add(1)
+        self.move()
+
+    def move(self):
+        """Makes the current weights the anchor."""
+        for theta, anchor in zip(self._variables, self.anchor, strict=True):
+            anchor.assign(theta)

@@ -49,6 +49,7 @@ class Results:
                 "parameters": model.network.count_params(),
                 "network_bytes": size_in_bytes(model.network.variables),
                 "method_bytes": size_in_bytes(model.method_variables),
+                "report": model.report(),
             }
         )
         return self.records[-1]
@@ -58,13 +59,15 @@ class Results:
         return {**metrics.summary(self.matrix), **self.costs()}
 
     def costs(self):
-        """Seconds and bytes of method state a task, parameters and bytes of the network."""
+        """Seconds and bytes of method state a task, parameters and bytes of the network, and what the method
+        itself reports of every task."""
         learned = self.records[1:]
         return {
             "seconds": [record["seconds"] for record in learned],
             "parameters": learned[-1]["parameters"],
             "network_bytes": learned[-1]["network_bytes"],
             "method_bytes": [record["method_bytes"] for record in learned],
+            **{name: [record["report"][name] for record in learned] for name in learned[-1]["report"]},
         }
 
     def epochs(self):
@@ -81,10 +84,11 @@ class Results:
 
 
 def mean_costs(runs):
-    """Costs of several `Results` of the same settings: seconds are means, sizes are the same in all."""
+    """Costs of several `Results` of the same settings: sizes are the same in all, the others are means."""
     costs = [results.costs() for results in runs]
-    seconds = np.mean([one["seconds"] for one in costs], axis=0)
-    return {**costs[0], "seconds": np.round(seconds, 3).tolist()}
+    varying = ("seconds", *runs[0].records[-1]["report"])
+    means = {name: np.mean([one[name] for one in costs], axis=0) for name in varying}
+    return {**costs[0], **{name: np.round(mean, 3).tolist() for name, mean in means.items()}}
 
 
 def plain(accuracies):

@@ -71,7 +71,7 @@ def learn(config, stream, seed, directory, exports, display):
     else:
         _restore(model, stream, directory, checkpoints, exports, results, display)
     todo = stream[results.tasks :]
-    with display.training(len(todo) * _passes(config)) as progress:
+    with display.training(len(todo) * passes(config)) as progress:
         for task in todo:
             started = time.monotonic()
             model.begin_task(task)
@@ -86,7 +86,7 @@ def learn(config, stream, seed, directory, exports, display):
             exports.write(model.network, task, results)
             directory.commit(task.number, record, checkpoints.write)
             directory.write_results(results)
-            display.learned(title_of(task), seconds, row[: task.number])
+            display.learned(title_of(task), seconds, row[: task.number], record["report"])
     return results
 
 
@@ -102,7 +102,7 @@ def about():
     return {"versions": versions, "commit": _commit()}
 
 
-def _passes(config):
+def passes(config):
     """How often `fit` goes over a task's data set, which with --iterations holds all steps of the task."""
     return 1 if config.iterations else config.epochs
 
@@ -115,7 +115,7 @@ def _fit(model, task, config, progress, directory):
     batches = model.batches(task, config.batch_size, config.iterations)
     progress.begin(title_of(task))
     try:
-        model.fit(batches, epochs=_passes(config), verbose=0, callbacks=[record, progress])
+        model.fit(batches, epochs=passes(config), verbose=0, callbacks=[record, progress])
         # The loss of a step is that before it: only the weights tell whether the last step went well.
         if not all(np.isfinite(weight).all() for weight in model.network.get_weights()):
             raise Diverged(f"The weights are no longer finite after {title_of(task)}")

@@ -18,9 +18,9 @@ LIBRARY = ROOT / "keras_cl"
 # own files may use each other.
 FLOORS = [
     {"errors"},  # everything may refuse what it is given
-    {"bits", "batches", "metrics", "quadratic", "source"},  # numbers and arrays
+    {"bits", "batches", "cramer", "metrics", "quadratic", "source"},  # numbers and arrays
     {"importance", "layers", "loop", "sources", "stream"},  # one idea each, made of numbers and arrays
-    {"model", "networks", "streams"},  # what a method is made of
+    {"fisher", "model", "networks", "streams"},  # what a method is made of
     {"methods"},
     {"catalog"},  # knows methods, networks and streams by their files
     {"config", "rundir", "export"},  # a run before and after: its settings, its files, its models

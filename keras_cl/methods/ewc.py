@@ -6,11 +6,10 @@ Fisher information: van de Ven 2025 (arXiv:2502.11756). Left out: Kronecker-fact
 
 from typing import Literal, get_args
 
-import tensorflow as tf
-
-from keras_cl import importance
-from keras_cl.bits import LABELS, seed_of
+from keras_cl.bits import IMPORTANCE, seed_of
 from keras_cl.errors import pick, require
+from keras_cl.fisher import Fisher
+from keras_cl.importance import normalised
 from keras_cl.model import ContinualModel
 from keras_cl.quadratic import QuadraticPenalty
 
@@ -43,10 +42,8 @@ class EWC(ContinualModel):
       half_penalty: whether the penalty has the factor 1/2.
     """
 
-    expectations = {
-        "class": "A regulariser alone forgets nearly everything in the class-incremental scenario: "
-        "this is expected, not a fault."
-    }
+    forgets_in = ("class",)
+    search = {"strength": (10.0, 1e4)}
 
     def __init__(
         self,
@@ -62,7 +59,6 @@ class EWC(ContinualModel):
         half_penalty: bool = True,
         **base,
     ):
-        require(strength >= 0, f"strength is {strength}; it must not be negative.")
         require(0 < gamma <= 1, f"gamma is {gamma}; it must be above 0 and at most 1.")
         require(
             online or gamma == 1,
@@ -79,8 +75,10 @@ class EWC(ContinualModel):
         self.normalise = pick("normalise", normalise, get_args(Normalise))
         pick("fisher", fisher, get_args(Kind))
         self._rows_needed = fisher_batch if fisher == "batched" else 1
-        self._fisher = importance.Fisher(network, fisher, n_samples=n_samples, batch_size=fisher_batch)
-        self.penalty = QuadraticPenalty(network.trainable_variables, strength, half_penalty)
+        self._fisher = Fisher(network, fisher, n_samples=n_samples, batch_size=fisher_batch)
+        self.penalty = QuadraticPenalty(
+            network.trainable_variables, strength, half=half_penalty, merge="anchors"
+        )
 
     def begin_task(self, task):
         super().begin_task(task)
@@ -90,21 +88,17 @@ class EWC(ContinualModel):
         )
 
     def train_step(self, batch):
-        with tf.GradientTape() as tape:
-            logits = self.logits(batch)
-            loss = self.task_loss(batch, logits)
-        gradients = self.gradients(tape, loss)
-        pull = self.penalty.gradient()  # strength * F (theta - theta*)
-        self.apply([g + p for g, p in zip(gradients, pull, strict=True)])  # gradient of eq. 3
+        logits, gradients = self.task_gradients(batch)
+        self.apply(self.penalty.added_to(gradients))  # gradient of eq. 3
         return self.results(batch, logits)
 
     def end_task(self, task):
         x, y = task.train.open()
         answering = task.stream.class_mask[task.index]
-        F = self._fisher(x, y, answering, seed=seed_of(self.seed, task.index, LABELS))  # noqa: N806
-        F = importance.normalised(F, self.normalise)
+        F = self._fisher(x, y, answering, seed=seed_of(self.seed, task.index, IMPORTANCE))
+        F = normalised(F, self.normalise)
         if self.online:  # Fbar_t = gamma Fbar_{t-1} + F_t; the penalty is on gamma Fbar_t, around theta
             running = [old.numpy() for old in self.penalty.importance]
             self.penalty.replace([self.gamma * (old + new) for old, new in zip(running, F, strict=True)])
         else:
-            self.penalty.add(F)
+            self.penalty.update(F)

@@ -1,7 +1,5 @@
 """Finetune: train on each task in turn and do nothing else. The lower bound."""
 
-import tensorflow as tf
-
 from keras_cl.model import ContinualModel
 
 
@@ -12,8 +10,6 @@ class Finetune(ContinualModel):
     """
 
     def train_step(self, batch):
-        with tf.GradientTape() as tape:
-            logits = self.logits(batch)
-            loss = self.task_loss(batch, logits)
-        self.apply(self.gradients(tape, loss))
+        logits, gradients = self.task_gradients(batch)
+        self.apply(gradients)
         return self.results(batch, logits)

@@ -1,0 +1,104 @@
+"""Hard attention to the task: every task learns which units it uses, and what it uses is not changed again.
+
+Serra et al. 2018 (arXiv:1801.01423). Left out: gates of convolutions, and the paper's plateau schedule.
+"""
+
+import tensorflow as tf
+
+from keras_cl.errors import require
+from keras_cl.layers import gated
+from keras_cl.model import ContinualModel
+
+WIDEST = 6.0  # |e|: where a gate at s_max is exactly 0 or 1 in float32
+
+
+class HAT(ContinualModel):
+    """L = CE_t + sparsity * R with R = sum_l sum_i a_i (1 - m_i) / sum_l sum_i (1 - m_i)   (eq. 5)
+
+    a = sigmoid(s e^t) gates the units of every hidden layer (eq. 1); m is the maximum of the gates of earlier
+    tasks. A weight between units i and j changes by a factor 1 - min(m_i, m_j) of the optimizer's step
+    (eq. 2), and s rises from 1/s_max to s_max in every epoch (eq. 3). It is the change that is blocked, not
+    the gradient, so that momentum and adaptive optimizers block too.
+
+    Args:
+      network: a chain of dense layers, from raw images to logits.
+      tasks: number of tasks, which is the number of gates of a unit.
+      sparsity: c, how dear it is to use units that no earlier task uses.
+      s_max: sharpness of the gates, outside of training and at the end of an epoch.
+    """
+
+    scenarios = ("task",)
+
+    def __init__(self, network, *, tasks: int = 5, sparsity: float = 0.75, s_max: float = 400.0, **base):
+        require(sparsity >= 0, f"sparsity is {sparsity}; it must not be negative.")
+        require(s_max > 1, f"s_max is {s_max}; it must be above 1.")
+        network, dense, gates = gated(network, tasks, s_max, base.get("seed", 0))
+        super().__init__(network, **base)
+        self.tasks, self.c, self.s_max, self.dense, self.gates = tasks, sparsity, s_max, dense, gates
+        self.m = [tf.Variable(tf.zeros(gate.embedding.shape[1]), trainable=False) for gate in gates]
+        self.step = tf.Variable(0, trainable=False)  # of the task
+        self.epoch = tf.Variable(1, trainable=False)  # steps an epoch, B
+
+    def begin_task(self, task):
+        require(task.index < self.tasks, f"hat has gates for {self.tasks} tasks; this is task {task.number}.")
+        super().begin_task(task)
+        self.step.assign(0)
+
+    def batches(self, task, batch_size=128, iterations=0):
+        data = super().batches(task, batch_size, iterations)
+        whole, rest = divmod(len(task.train), batch_size)
+        self.epoch.assign(whole + bool(rest and not iterations))
+        return data
+
+    def train_step(self, batch):
+        s = self._sharpness()
+        before = {id(theta): tf.identity(theta) for theta in self.network.trainable_variables}
+        with tf.GradientTape() as tape:
+            logits = self.logits(batch)
+            loss = self.task_loss(batch, logits) + self.c * self._used(s)  # eq. 5
+        self.apply(self.gradients(tape, loss))  # eq. 4 is the gradient of a gate
+        self._block(before)
+        self.step.assign_add(1)
+        return self.results(batch, logits)
+
+    def end_task(self, task):
+        for m, gate in zip(self.m, self.gates, strict=True):
+            m.assign(tf.maximum(m, gate.gates(self.s_max)[task.index]))
+
+    def report(self):
+        used = tf.concat(self.m, axis=0)
+        return {"capacity_used": float(tf.reduce_mean(used))}
+
+    def _sharpness(self):
+        """s of this step, for all gates."""
+        b, B = tf.cast(self.step % self.epoch, tf.float32), tf.cast(self.epoch, tf.float32)  # b from 0
+        s = 1 / self.s_max + (self.s_max - 1 / self.s_max) * tf.where(B > 1, b / (B - 1), 1.0)  # eq. 3
+        for gate in self.gates:
+            gate.sharpness.assign(s)
+        return s
+
+    def _used(self, s):
+        """R: the share that this task's gates take of what earlier tasks left."""
+        free = [1 - m for m in self.m]
+        taken = [a * left for a, left in zip((g.gates(s)[self.task] for g in self.gates), free, strict=True)]
+        return tf.math.divide_no_nan(_total(taken), _total(free))
+
+    def _block(self, before):
+        """Takes back what earlier tasks need unchanged of the optimizer's step (eq. 2)."""
+
+        def keep(theta, share):
+            old = before[id(theta)]
+            theta.assign(tf.where(share == 1, theta, old + share * (theta - old)))
+
+        others = 1 - tf.cast(self._class_mask[self.task], tf.float32)  # outputs of other tasks
+        for layer, m_in, m_out in zip(self.dense, [tf.ones(1), *self.m], [*self.m, others], strict=True):
+            keep(layer.kernel, 1 - tf.minimum(m_in[:, tf.newaxis], m_out))
+            if layer.use_bias:
+                keep(layer.bias, 1 - m_out)
+        for gate in self.gates:
+            keep(gate.embedding, tf.one_hot(self.task, self.tasks)[:, tf.newaxis])
+            gate.embedding.assign(tf.clip_by_value(gate.embedding, -WIDEST, WIDEST))
+
+
+def _total(parts):
+    return tf.add_n([tf.reduce_sum(part) for part in parts])

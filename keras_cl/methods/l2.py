@@ -1,0 +1,33 @@
+"""L2: every weight is held near its value at the end of the last task, all weights alike."""
+
+import numpy as np
+
+from keras_cl.model import ContinualModel
+from keras_cl.quadratic import QuadraticPenalty
+
+
+class L2(ContinualModel):
+    """L = CE_t + strength * sum_i (theta_i - theta*_i)^2 with theta* the weights after the task before
+
+    The control of importance-weighted penalties: what holding all weights alike is worth (Hsu et al. 2018,
+    arXiv:1810.12488, table 1).
+
+    Args:
+      network: raw images to logits.
+      strength: weight of the penalty.
+    """
+
+    forgets_in = ("class",)
+    search = {"strength": (1e-3, 1.0)}
+
+    def __init__(self, network, *, strength: float = 0.01, **base):
+        super().__init__(network, **base)
+        self.penalty = QuadraticPenalty(network.trainable_variables, strength, uniform=True)
+
+    def train_step(self, batch):
+        logits, gradients = self.task_gradients(batch)
+        self.apply(self.penalty.added_to(gradients))
+        return self.results(batch, logits)
+
+    def end_task(self, task):
+        self.penalty.update(np.ones(len(self.penalty.importance)))

@@ -1,0 +1,105 @@
+"""Learning without forgetting: the old network's answers to the new images are kept.
+
+Li and Hoiem 2016 (arXiv:1606.09282); distillation: Hinton et al. 2015 (arXiv:1503.02531); weightings: van de
+Ven and Tolias 2018 (arXiv:1809.10635) and 2019 (arXiv:1904.07734). Left out: warming up the new head alone.
+"""
+
+from typing import Literal, get_args
+
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_cl.errors import pick, require
+from keras_cl.model import MASKED, ContinualModel
+
+Weighting = Literal["count", "constant", "share"]
+Student = Literal["old", "all"]
+
+
+class LwF(ContinualModel):
+    """L = CE_t + strength * KD with KD = -1/B sum_n sum_c q_c log s_c   (eqs. 2 to 4 of the paper)
+
+    q = softmax(z_old / T) are the answers of the teacher, the network as it was after the task before, and
+    s = softmax(z / T) those of the student on the same images. In the task-incremental scenario KD is the
+    mean over the heads of old tasks, in the domain-incremental one there is one head, and in the
+    class-incremental one it is the classes seen before.
+
+    Args:
+      network: raw images to logits; a functional or sequential model, which is copied for the teacher.
+      strength: lambda_o, weight of the distillation.
+      temperature: T.
+      weighting: of task t. count, CE + (t-1) * strength * KD, the paper's sum over old heads; constant,
+        CE + strength * KD; share, CE/t + (1 - 1/t) * strength * KD.
+      student: classes that the student's softmax is over in the class-incremental scenario: old, as the
+        teacher's; all, new ones included, which the teacher gives probability 0.
+      scale_by_t2: whether KD is multiplied by T^2, so that its gradient does not shrink with T.
+    """
+
+    forgets_in = ("class",)
+    search = {"strength": (0.1, 10.0)}
+
+    def __init__(
+        self,
+        network,
+        *,
+        strength: float = 1.0,
+        temperature: float = 2.0,
+        weighting: Weighting = "count",
+        student: Student = "old",
+        scale_by_t2: bool = False,
+        **base,
+    ):
+        require(strength >= 0, f"strength is {strength}; it must not be negative.")
+        require(temperature > 0, f"temperature is {temperature}; it must be above 0.")
+        super().__init__(network, **base)
+        self.strength = strength * temperature**2 if scale_by_t2 else strength
+        self.T, self.weighting = temperature, pick("weighting", weighting, get_args(Weighting))
+        self.student = pick("student", student, get_args(Student))
+        self.teacher = _frozen_copy(network)
+        self.taught = tf.Variable(0, trainable=False)  # tasks that the teacher knows: t - 1
+
+    def train_step(self, batch):
+        z_old = self.teacher(batch.x, training=False)
+        old = tf.cast(self.taught, tf.float32)
+        weight_ce = 1 / (old + 1) if self.weighting == "share" else 1.0
+        weight_kd = {"count": old, "constant": tf.sign(old), "share": 1 - 1 / (old + 1)}[self.weighting]
+        with tf.GradientTape() as tape:
+            z = self.network(batch.x, training=True)
+            logits = self._masked(z, batch.task)
+            KD = self._distillation(z_old, z, batch.weight)
+            loss = weight_ce * self.task_loss(batch, logits) + self.strength * weight_kd * KD  # eq. 4
+        self.apply(self.gradients(tape, loss))
+        return self.results(batch, logits)
+
+    def end_task(self, task):
+        self.teacher.set_weights(self.network.get_weights())
+        self.taught.assign(task.number)
+
+    def _distillation(self, z_old, z, weight):
+        """KD, the mean over old heads of the cross entropy between the tempered answers (eqs. 2 and 3)."""
+        known = tf.maximum(self.taught, 1)  # before there is a teacher KD has weight 0
+        if self._scenario == "task":
+            heads = self._class_mask[:, tf.newaxis]  # [T, 1, C]
+        elif self._scenario == "class":
+            heads = self._class_mask[known - 1]
+        else:
+            heads = tf.ones_like(z, tf.bool)
+        answers = self._class_mask[self.task] if self._uses_all() else heads
+        q = tf.nn.softmax(tf.where(heads, z_old, MASKED) / self.T)
+        log_s = tf.nn.log_softmax(tf.where(answers, z, MASKED) / self.T)
+        KD = -tf.reduce_sum(tf.where(heads, q * log_s, 0.0), axis=-1)  # [B], or [T, B]
+        KD = tf.reduce_sum(KD * weight, axis=-1) / tf.reduce_sum(weight)
+        return tf.reduce_mean(KD[:known]) if self._scenario == "task" else KD
+
+    def _uses_all(self):
+        return self._scenario == "class" and self.student == "all"
+
+
+def _frozen_copy(network):
+    try:
+        copy = keras.models.clone_model(network)
+    except ValueError:
+        require(False, f"lwf copies its network, and {network.name} is neither functional nor sequential.")
+    copy.trainable = False
+    copy.set_weights(network.get_weights())
+    return copy

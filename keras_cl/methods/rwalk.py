@@ -1,0 +1,107 @@
+"""Riemannian walk: a running Fisher information, and scores of how weights lowered the loss for their way.
+
+Chaudhry et al. 2018 (arXiv:1801.10112).
+"""
+
+from typing import Literal, get_args
+
+import tensorflow as tf
+
+from keras_cl.errors import pick, require
+from keras_cl.importance import normalised
+from keras_cl.model import ContinualModel
+from keras_cl.quadratic import QuadraticPenalty
+
+Norm = Literal["none", "max", "minmax"]
+
+
+class RWalk(ContinualModel):
+    """L = CE_t + strength * sum_i (F_i + S_i) (theta_i - theta*_i)^2
+
+    F is a moving average of squared gradients; S scores the decrease of the loss by the distance that it took
+    in the metric of F: s = sum over intervals of max(0, w / (1/2 F D^2 + eps)), averaged with those of
+    earlier tasks. Both are normalised over all weights before they are added.
+
+    Args:
+      network: raw images to logits.
+      strength: lambda, weight of the penalty.
+      alpha: weight of the new value in the moving average of F, in (0, 1].
+      interval: steps between updates of F and S; what is left over at the end of a task counts too.
+      eps: keeps the score of a weight that hardly moved finite.
+      kl_half: whether the distance is 1/2 F D^2, the second order of the KL divergence, or F D^2.
+      norm: of F and of S: none; max, divided by the largest entry; minmax, to [0, 1].
+    """
+
+    forgets_in = ("class",)
+    search = {"strength": (0.1, 100.0)}
+
+    def __init__(
+        self,
+        network,
+        *,
+        strength: float = 1.0,
+        alpha: float = 0.9,
+        interval: int = 10,
+        eps: float = 1e-3,
+        kl_half: bool = True,
+        norm: Norm = "minmax",
+        **base,
+    ):
+        require(0 < alpha <= 1, f"alpha is {alpha}; it must be above 0 and at most 1.")
+        require(interval >= 1, f"interval is {interval}; it must be at least 1.")
+        require(eps >= 0, f"eps is {eps}; it must not be negative.")
+        super().__init__(network, **base)
+        self.alpha, self.interval, self.eps = alpha, interval, eps
+        self.half, self.norm = 0.5 if kl_half else 1.0, pick("norm", norm, get_args(Norm))
+        self.penalty = QuadraticPenalty(network.trainable_variables, strength)
+        # f and w gather over an interval; S holds the scores of earlier tasks and, on top, of this one.
+        self.f, self.w, self.F, self.S, self.start = (
+            [tf.Variable(tf.zeros_like(v), trainable=False) for v in network.trainable_variables]
+            for _ in range(5)
+        )
+        self.steps = tf.Variable(0, trainable=False)  # of the current interval
+        self.averaged = tf.Variable(0, trainable=False)  # intervals that F knows
+
+    def begin_task(self, task):
+        super().begin_task(task)
+        self._begin_interval()
+
+    def train_step(self, batch):
+        logits, g = self.task_gradients(batch)  # of the unregularised loss
+        before = [tf.identity(theta) for theta in self.network.trainable_variables]
+        self.apply(self.penalty.added_to(g))
+        after = self.network.trainable_variables
+        for f, w, g_i, theta, old in zip(self.f, self.w, g, after, before, strict=True):
+            f.assign_add(tf.square(g_i))
+            w.assign_sub(tf.math.multiply_no_nan(g_i, theta - old))
+        self.steps.assign_add(1)
+        tf.cond(self.steps == self.interval, self._end_interval, lambda: None)
+        return self.results(batch, logits)
+
+    def end_task(self, task):
+        if self.steps.numpy():
+            self._end_interval()
+        if self.penalty.tasks.numpy():
+            for S in self.S:
+                S.assign(S / 2)  # (S_{t-1} + s_t) / 2
+        F, S = (normalised([v.numpy() for v in values], self.norm) for values in (self.F, self.S))
+        self.penalty.update([F_i + S_i for F_i, S_i in zip(F, S, strict=True)])
+
+    def _end_interval(self):
+        alpha = tf.where(self.averaged > 0, self.alpha, 1.0)  # the first value is not averaged with zero
+        theta = self.network.trainable_variables
+        for f, w, F, S, now, start in zip(self.f, self.w, self.F, self.S, theta, self.start, strict=True):
+            F.assign(alpha * f / tf.cast(self.steps, tf.float32) + (1 - alpha) * F)
+            distance = self.half * F * tf.square(now - start)
+            S.assign_add(tf.maximum(tf.math.divide_no_nan(w, distance + self.eps), 0.0))
+        self.averaged.assign_add(1)
+        self._begin_interval()
+
+    def _begin_interval(self):
+        for f, w, start, theta in zip(
+            self.f, self.w, self.start, self.network.trainable_variables, strict=True
+        ):
+            f.assign(tf.zeros_like(f))
+            w.assign(tf.zeros_like(w))
+            start.assign(theta)
+        self.steps.assign(0)

@@ -1,0 +1,65 @@
+"""Sliced Cramer preservation: the distribution of the outputs is preserved, not the output of each image.
+
+Kolouri et al. 2020 (ICLR, openreview BJge3TNKwH). `keras_cl.cramer` has the distance itself.
+"""
+
+import numpy as np
+
+from keras_cl.bits import IMPORTANCE, seed_of
+from keras_cl.cramer import directions
+from keras_cl.errors import require
+from keras_cl.importance import MeanSensitivity, drawn
+from keras_cl.model import ContinualModel
+from keras_cl.quadratic import Merge, QuadraticPenalty
+
+
+class SCP(ContinualModel):
+    """L = CE_t + strength * sum_i Gamma_i (theta_i - theta*_i)^2
+
+    Gamma_i = 1/L sum_l (d (xi_l . zbar) / d theta_i)^2 with zbar the mean of the logits over the task's
+    images and xi_l random directions on the unit sphere: the curvature of the sliced Cramer distance between
+    the old and the new outputs. Its expectation is 1/K sum_c (d zbar_c / d theta_i)^2 over the K classes that
+    may answer. No labels are needed.
+
+    Args:
+      network: raw images to logits.
+      strength: lambda, weight of the penalty.
+      slices: L, number of random directions; 0 for the expectation, exactly.
+      merge: how importances of several tasks become one. anchors, every task keeps its own anchor; sum, old +
+        new; ema, alpha * old + (1 - alpha) * new; replace, only the last task's.
+      alpha: weight of the old importance in ema.
+      n_samples: rows that the mean is taken over; 0 for all.
+    """
+
+    forgets_in = ("class",)
+    search = {"strength": (1.0, 1000.0)}
+
+    def __init__(
+        self,
+        network,
+        *,
+        strength: float = 100.0,
+        slices: int = 0,
+        merge: Merge = "ema",
+        alpha: float = 0.5,
+        n_samples: int = 0,
+        **base,
+    ):
+        require(slices >= 0, f"slices is {slices}; it must not be negative.")
+        require(n_samples >= 0, f"n_samples is {n_samples}; it must not be negative.")
+        super().__init__(network, **base)
+        self.slices, self.n_samples = slices, n_samples
+        self.penalty = QuadraticPenalty(network.trainable_variables, strength, merge=merge, alpha=alpha)
+        self._sensitivity = MeanSensitivity(network)
+
+    def train_step(self, batch):
+        logits, gradients = self.task_gradients(batch)
+        self.apply(self.penalty.added_to(gradients))
+        return self.results(batch, logits)
+
+    def end_task(self, task):
+        x, _ = task.train.open()
+        rng = np.random.default_rng(seed_of(self.seed, task.index, IMPORTANCE))
+        x = x[drawn(rng, len(x), self.n_samples)]
+        Gamma = self._sensitivity(x, directions(task.stream.class_mask[task.index], self.slices, rng))
+        self.penalty.update(Gamma)

@@ -1,0 +1,77 @@
+"""Finds the strength of a row's method on validation data of its first tasks, and writes it into the flagfile.
+
+    python -m results.search permuted_mnist/mas --strengths=0.01,0.1,1 [--seeds=0]
+
+The first tasks are learned with a part of their training rows kept for validation; test images are never
+read. The accuracies go to results/<table>/<row>.search.json, together with those of earlier searches of the
+same row, and the best strength to <row>.flags.
+"""
+
+import dataclasses
+import json
+import pathlib
+import re
+
+import numpy as np
+from absl import app, flags
+
+from keras_cl import device
+from keras_cl.flags import parse
+
+HERE = pathlib.Path(__file__).parent
+TASKS, VALID_FRACTION = 3, 0.1
+
+
+def main(argv):
+    device.prepare("cpu")
+    for row in argv[1:]:
+        search(row, [float(strength) for strength in flags.FLAGS.strengths], flags.FLAGS.seeds)
+
+
+def search(row, strengths, seeds):
+    """Measures each strength and keeps the best."""
+    flagfile = HERE / f"{row}.flags"
+    config = parse(["", f"--flagfile={flagfile}"])
+    config = dataclasses.replace(config, options=config.options | {"stream.valid_fraction": VALID_FRACTION})
+    seeds = tuple(map(int, seeds)) or config.seeds
+    path = flagfile.with_suffix(".search.json")
+    found = {"tasks": TASKS, "valid_fraction": VALID_FRACTION, "seeds": list(seeds), "validation_accuracy": {}}
+    if path.exists():
+        earlier = json.loads(path.read_text())
+        if [earlier[key] for key in ("tasks", "seeds")] == [TASKS, list(seeds)]:
+            found["validation_accuracy"] = earlier["validation_accuracy"]
+    accuracy = found["validation_accuracy"]
+    for strength in strengths:
+        accuracy[f"{strength:g}"] = round(validated(config, strength, seeds), 5)
+        print(f"{row}: strength {strength:g}, validation accuracy {accuracy[f'{strength:g}']:.4f}", flush=True)
+    found["validation_accuracy"] = {key: accuracy[key] for key in sorted(accuracy, key=float)}
+    found["chosen"] = max(accuracy, key=accuracy.get)
+    path.write_text(json.dumps(found, indent=2) + "\n")
+    line = f"--method.strength={found['chosen']}"
+    flagfile.write_text(re.sub(r"--method\.strength=.*", line, flagfile.read_text()))
+
+
+def validated(config, strength, seeds):
+    """Mean validation accuracy over the first tasks after the last of them, over the seeds; 0 if diverged."""
+    from keras_cl.config import make_model, make_stream
+    from keras_cl.train import passes
+
+    config = dataclasses.replace(config, options=config.options | {"method.strength": strength})
+    stream, accuracy = make_stream(config), []
+    for seed in seeds:
+        model = make_model(config, stream, seed)
+        for task in stream[:TASKS]:
+            model.begin_task(task)
+            data = model.batches(task, config.batch_size, config.iterations)
+            model.fit(data, epochs=passes(config), verbose=0)
+            model.end_task(task)
+        row = model.accuracies(stream[:TASKS], part="valid")
+        finite = all(np.isfinite(weight).all() for weight in model.network.get_weights())
+        accuracy.append(np.mean(row) if finite else 0.0)
+    return float(np.mean(accuracy))
+
+
+if __name__ == "__main__":
+    flags.DEFINE_list("strengths", [], "what to try")
+    flags.DEFINE_list("seeds", [], "of the model; by default those of the row")
+    app.run(main)
