@@ -1,4 +1,4 @@
-"""Finds the strength of a row's method on validation data of its first tasks, and writes it into the flagfile.
+"""Finds the strength of a row on validation data of its first tasks, and writes it into the flagfile.
 
     python -m results.search permuted_mnist/mas --strengths=0.01,0.1,1 [--seeds=0]
 
@@ -35,15 +35,13 @@ def search(row, strengths, seeds):
     config = dataclasses.replace(config, options=config.options | {"stream.valid_fraction": VALID_FRACTION})
     seeds = tuple(map(int, seeds)) or config.seeds
     path = flagfile.with_suffix(".search.json")
-    found = {"tasks": TASKS, "valid_fraction": VALID_FRACTION, "seeds": list(seeds), "validation_accuracy": {}}
-    if path.exists():
-        earlier = json.loads(path.read_text())
-        if [earlier[key] for key in ("tasks", "seeds")] == [TASKS, list(seeds)]:
-            found["validation_accuracy"] = earlier["validation_accuracy"]
-    accuracy = found["validation_accuracy"]
+    found = {"tasks": TASKS, "valid_fraction": VALID_FRACTION, "seeds": list(seeds)}
+    earlier = json.loads(path.read_text()) if path.exists() else {}
+    same = all(earlier.get(key) == value for key, value in found.items())
+    accuracy = earlier["validation_accuracy"] if same else {}
     for strength in strengths:
-        accuracy[f"{strength:g}"] = round(validated(config, strength, seeds), 5)
-        print(f"{row}: strength {strength:g}, validation accuracy {accuracy[f'{strength:g}']:.4f}", flush=True)
+        accuracy[f"{strength:g}"] = value = round(validated(config, strength, seeds), 5)
+        print(f"{row}: strength {strength:g}, validation accuracy {value:.4f}", flush=True)
     found["validation_accuracy"] = {key: accuracy[key] for key in sorted(accuracy, key=float)}
     found["chosen"] = max(accuracy, key=accuracy.get)
     path.write_text(json.dumps(found, indent=2) + "\n")
