@@ -63,14 +63,16 @@ def variants(hidden, batch, optimizer):
     return made
 
 
-def random_stream():
+def random_stream(scenario="domain"):
     """A stream of one task of random bytes."""
     import keras_cl
 
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (ROWS, 28, 28, 1), np.uint8), rng.integers(0, 10, ROWS)
     y[:10] = range(10)
-    return keras_cl.streams.permuted(keras_cl.sources.from_arrays(x, y, x[:1000], y[:1000]), tasks=1)
+    return keras_cl.streams.permuted(
+        keras_cl.sources.from_arrays(x, y, x[:1000], y[:1000]), tasks=1, scenario=scenario
+    )
 
 
 def method_epochs(method, stream, hidden, batch, optimizer, anchors=0, epochs=EPOCHS):
@@ -80,8 +82,8 @@ def method_epochs(method, stream, hidden, batch, optimizer, anchors=0, epochs=EP
     model = method(keras_cl.networks.mlp(stream, hidden=hidden))
     model.compile(optimizer)
     rng = np.random.default_rng(0)
-    for _ in range(anchors):
-        model.penalty.add([1e-3 * rng.random(v.shape) for v in model.network.trainable_variables])
+    for _ in range(anchors if hasattr(model, "penalty") else 0):
+        model.penalty.add([1e-3 * rng.random(v.shape) for v in model.penalty.importance])
     model.begin_task(stream[0])
     data = model.batches(stream[0], batch)
     return lambda: model.fit(data, epochs=epochs, verbose=0)

@@ -116,7 +116,7 @@ def test_the_log_holds_what_is_shown_with_the_time(display, tmp_path):
     log = tmp_path / "log.txt"
     log.write_text("earlier\n")
     with display.logging(log):
-        display.learned("task 2/3", 1.25, [0.5, 0.75])
+        display.learned("task 2/3", 1.25, [0.5, 0.75], {})
         display.matrix(MATRIX, "Accuracy")
         display.note("only noted")
     display.say("afterwards")
@@ -127,6 +127,19 @@ def test_the_log_holds_what_is_shown_with_the_time(display, tmp_path):
     )
     assert "after task 2" in "\n".join(rest) and rest[-1].endswith(" only noted")
     assert "only noted" not in display.shown()
+
+
+@pytest.mark.parametrize(
+    ("report", "told"),
+    [
+        ({}, "1.2 s; accuracy"),
+        ({"capacity_used": 0.25}, "1.2 s, capacity used 0.250; accuracy"),
+        ({"one": 1.0, "other_number": 0.12345}, "1.2 s, one 1.000, other number 0.123; accuracy"),
+    ],
+)
+def test_what_a_method_reports_stands_in_the_line_of_its_task(display, report, told):
+    display.learned("task 2/3", 1.25, [0.5, 0.75], report)
+    assert display.shown() == f"task 2/3 learned in {told} on the tasks so far: 50.0  75.0\n"
 
 
 # ---- training --------------------------------------------------------------------------------------------

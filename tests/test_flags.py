@@ -14,6 +14,7 @@ from keras_cl.config import PLACES, Config, own_options
 from keras_cl.errors import InputError
 
 EVERY_CHOICE = [(axis, name) for axis in catalog.AXES for name in catalog.names(axis)]
+METHODS = ", ".join(catalog.names("method"))
 
 
 def parsed(*arguments):
@@ -304,7 +305,7 @@ def test_a_mistake_in_a_flagfile_is_named_like_any_other(tmp_path):
         ("--stream.padd=4", "The stream permuted has no option --stream.padd. Did you mean --stream.pad?"),
         (
             "--method=ewx",
-            "method 'ewx' is not known; possible: cumulative, ewc, finetune, joint. Did you mean",
+            f"method 'ewx' is not known; possible: {METHODS}. Did you mean ewc?",
         ),
         (
             "--stream=splt",
@@ -324,7 +325,7 @@ def test_a_mistake_in_a_flagfile_is_named_like_any_other(tmp_path):
             "--precision=float16",
             "--precision: 'float16' is not known; possible: float32, mixed_bfloat16, mix",
         ),
-        ("--method=", "method '' is not known; possible: cumulative, ewc, finetune, joint."),
+        ("--method=", f"method '' is not known; possible: {METHODS}."),
     ],
 )
 def test_a_misspelt_flag_or_value_is_refused_with_the_nearest_right_one(argument, sentence):
@@ -371,6 +372,7 @@ def test_an_option_of_another_choice_is_refused(arguments, sentence):
 
 def test_the_command_shows_the_refusal_as_one_line():
     assert refusal("--metod=ewc").startswith("There is no flag --metod.")
+    assert refusal("--iterations=-1") == "--iterations is -1; it must not be negative."
 
 
 # ---- settings --------------------------------------------------------------------------------------------
@@ -380,6 +382,7 @@ def test_the_command_shows_the_refusal_as_one_line():
     ("settings", "sentence"),
     [
         ({"epochs": 0}, "--epochs is 0; it must be at least 1."),
+        ({"iterations": -1}, "--iterations is -1; it must not be negative."),
         ({"batch_size": -3}, "--batch_size is -3; it must be at least 1."),
         ({"learning_rate": 0.0}, "--learning_rate is 0.0; it must be above 0."),
         ({"learning_rate": float("nan")}, "--learning_rate is nan; it must be above 0."),
@@ -393,7 +396,7 @@ def test_the_command_shows_the_refusal_as_one_line():
         ({"eval_every": "step"}, "--eval_every 'step' is not known; possible: task, epoch."),
         ({"jit": "yes"}, "--jit 'yes' is not known; possible: auto, on, off."),
         ({"optimizer": "adm"}, "--optimizer 'adm' is not known; possible: adam, adamw, sgd, rmsprop, adagr"),
-        ({"method": "emc"}, "method 'emc' is not known; possible: cumulative, ewc, finetune, joint. Did you"),
+        ({"method": "emc"}, f"method 'emc' is not known; possible: {METHODS}. Did you mean ewc?"),
         (
             {"options": {"method.strenth": 1.0}},
             "There is no option --method.strenth here. Did you mean --meth",
@@ -436,6 +439,7 @@ OTHER_VALUES = {
     "tasks": 6,
     "scenario": "task",
     "epochs": 11,
+    "iterations": 7,
     "batch_size": 33,
     "optimizer": "sgd",
     "learning_rate": 0.5,

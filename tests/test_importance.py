@@ -1,8 +1,4 @@
-"""Importances against worked numbers, closed forms, and one backward pass for every single row.
-
-Numbers of the logistic regression follow from E[(p - y)^2 x^2] and its relatives (van de Ven 2025,
-arXiv:2502.11756, names the estimators).
-"""
+"""Moments of gradients and squared gradients of means against one backward pass for every single row."""
 
 import functools
 
@@ -12,12 +8,11 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_cl import importance
-from keras_cl.errors import InputError
-from keras_cl.importance import Fisher, Moments, Signals, normalised
+from keras_cl.importance import MeanSensitivity, Moments, Signals, drawn, normalised
 from keras_cl.layers import Dropout
 
-KINDS = ("exact", "sample", "empirical", "argmax", "batched")
 DENSE_ROWS, MAPPED_ROWS = 4, 3  # small blocks, so that every test fills more than one and leaves a rest
+SUMMED_ROWS, DIRECTIONS = 3, 3
 ROWS = 7
 
 ALL = (True, True, True, True)
@@ -27,12 +22,12 @@ SOME = (True, True, False, True)
 @pytest.fixture(scope="module", autouse=True)
 def small_blocks():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(importance, "DENSE_ROWS", DENSE_ROWS)
-        patch.setattr(importance, "MAPPED_ROWS", MAPPED_ROWS)
+        for name in ("DENSE_ROWS", "MAPPED_ROWS", "SUMMED_ROWS", "DIRECTIONS"):
+            patch.setattr(importance, name, globals()[name])
         yield
 
 
-# ---- networks, rows, and the definition to compare with --------------------------------------------------
+# ---- networks, rows, and what to compare with ------------------------------------------------------------
 
 
 def chain(shape, *layers):
@@ -77,32 +72,48 @@ def rows_of(network, n=ROWS, seed=0):
     return x, rng.choice([0, 1, 3], n).astype(np.int32)
 
 
-@functools.cache
-def compiled(make, kind="exact"):
-    """`(network, Fisher of it)`, for tests that leave the network as it is."""
-    network = make()
-    return network, Fisher(network, kind, batch_size=3)
+def jacobian(network, x):
+    """Logits and slopes of a chain of dense layers in float64.
+
+    Returns:
+      `(z, slopes)`: z `[n, C]`; for every variable the gradient of every row and logit, `[n, C, *shape]`.
+    """
+    h, passed = np.float64(x), []
+    for layer in network.layers[1:]:
+        passed.append((layer, h))
+        if isinstance(layer, keras.layers.Dense):
+            h = h @ layer.kernel.numpy().astype(float) + (layer.bias.numpy() if layer.use_bias else 0)
+        elif isinstance(layer, keras.layers.ReLU):
+            h = np.maximum(h, 0)
+        else:
+            h = h * layer.scale  # a Rescaling
+    slopes, delta = [], np.broadcast_to(np.eye(h.shape[1]), (len(x), h.shape[1], h.shape[1]))
+    for layer, inputs in reversed(passed):
+        if isinstance(layer, keras.layers.Dense):
+            of_kernel = np.einsum("ni,nck->ncik", inputs, delta)
+            slopes[:0] = [of_kernel, delta] if layer.use_bias else [of_kernel]
+            delta = delta @ layer.kernel.numpy().astype(float).T
+        elif isinstance(layer, keras.layers.ReLU):
+            delta = delta * (inputs > 0)[:, np.newaxis]
+        else:
+            delta = delta * layer.scale
+    return h, slopes
 
 
-def log_p_gradients(network, row, mask):
-    """`(p, gradients)` of one row: p of the classes in `mask`, and the gradient of log p_c for each."""
-    with tf.GradientTape(persistent=True) as tape:
-        log_p = tf.nn.log_softmax(tf.boolean_mask(network(row[np.newaxis], training=False)[0], mask))
-        each = tf.unstack(log_p)
-    gradients = [tape.gradient(one, network.trainable_variables) for one in each]
-    return np.exp(log_p), [[np.float64(g) for g in one] for one in gradients]
-
-
-def by_definition(network, kind, x, y, mask):
-    """The Fisher information with a backward pass for every row and label."""
-    totals = [np.zeros(v.shape) for v in network.trainable_variables]
-    units = np.flatnonzero(mask)
-    for row, label in zip(x, y, strict=True):
-        p, gradients = log_p_gradients(network, row, mask)
-        weights = {"exact": p, "empirical": units == label, "argmax": np.arange(len(p)) == p.argmax()}[kind]
-        for weight, gradient in zip(weights, gradients, strict=True):
-            totals = [total + weight * g**2 for total, g in zip(totals, gradient, strict=True)]
-    return [total / len(x) for total in totals]
+def backward_passes(network, x):
+    """The same of any network, in float32, by a backward pass for every row and logit."""
+    logits, rows = [], []
+    for row in x:
+        with tf.GradientTape(persistent=True) as tape:
+            z = network(row[np.newaxis], training=False)[0]
+            each = tf.unstack(z)
+        logits.append(z)
+        none = tf.UnconnectedGradients.ZERO
+        of_logits = [
+            tape.gradient(one, network.trainable_variables, unconnected_gradients=none) for one in each
+        ]
+        rows.append([np.stack(one).astype(float) for one in zip(*of_logits, strict=True)])
+    return np.array(logits), [np.stack(one) for one in zip(*rows, strict=True)]
 
 
 def assert_same(got, want, rtol=1e-5):
@@ -113,56 +124,18 @@ def assert_same(got, want, rtol=1e-5):
         np.testing.assert_allclose(one, other, rtol, atol=1e-7 * np.abs(other).max())
 
 
-# ---- numbers worked by hand ------------------------------------------------------------------------------
-
-LOGISTIC_X = np.array([[1, 2], [0, 1], [-1, 1]], np.float32)
-LOGISTIC_Y = np.array([1, 0, 1], np.int32)
-LOGISTIC = [[0, 0.5], [0, -0.25]]  # logits (0, w.x) with w = (0.5, -0.25)
-BOTH = np.ones(2, bool)
+# ---- moments of gradients --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "kind, expected",
-    [
-        ("exact", (0.155965, 0.488010)),
-        ("empirical", (0.237095, 0.550991)),
-        ("argmax", (0.117642, 0.431539)),
-        ("batched", (0.003567, 0.171218)),
-    ],
-)
-def test_logistic_regression_gives_the_worked_numbers(kind, expected):
-    (F,) = Fisher(linear(LOGISTIC), kind, batch_size=3)(LOGISTIC_X, LOGISTIC_Y, BOTH)
-    np.testing.assert_allclose(F[:, 1], expected, atol=1e-6)
-    np.testing.assert_allclose(F[:, 0], expected, atol=1e-6)  # the other logit's gradient is the negative
-
-
-@pytest.mark.parametrize("kind", ["exact", "empirical"])
-def test_softmax_regression_has_its_closed_form(kind):
-    rng = np.random.default_rng(3)
-    W, b = rng.normal(size=(3, 4)), rng.normal(size=4)
-    x, y = rng.normal(size=(ROWS, 3)).astype(np.float32), rng.integers(0, 4, ROWS).astype(np.int32)
-    z = x @ W + b
-    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-    of_logit = {"exact": p * (1 - p), "empirical": (p - np.eye(4)[y]) ** 2}[kind]
-    F = Fisher(linear(W, b), kind)(x, y, np.array(ALL))
-    assert_same(F, [np.square(x, dtype=float).T @ of_logit / ROWS, of_logit.mean(axis=0)])
-
-
-# ---- one matrix product against one backward pass a row --------------------------------------------------
-
-
-@pytest.mark.parametrize("mask", [ALL, SOME], ids=["all classes", "some classes"])
-@pytest.mark.parametrize("kind", ["exact", "empirical", "argmax"])
-def test_dense_layers_equal_one_backward_pass_a_row(kind, mask):
-    network, fisher = compiled(perceptron, kind)
-    x, y = rows_of(network)
-    assert_same(fisher(x, y, np.array(mask)), by_definition(network, kind, x, y, mask))
+@functools.cache
+def made(make):
+    return make()
 
 
 @functools.cache
 def random_signals(make):
     """`(s, w, gradients)`: three signals a row, the first to be replaced by 2 z, and what each sends back."""
-    network, rng = compiled(make)[0], np.random.default_rng(6)
+    network, rng = made(make), np.random.default_rng(6)
     x, _ = rows_of(network)
     s, w = rng.normal(size=(ROWS, 3, 4)).astype(np.float32), rng.uniform(size=(ROWS, 3)).astype(np.float32)
     gradients = {}
@@ -178,7 +151,7 @@ def random_signals(make):
 @pytest.mark.parametrize("make", [perceptron, convolutional])
 @pytest.mark.parametrize("power", [1, 2])
 def test_any_signals_equal_one_backward_pass_a_row_and_signal(make, power):
-    network = compiled(make)[0]
+    network = made(make)
     s, w, gradients = random_signals(make)
 
     def signals(logits, s, w, scale):  # the first is the gradient of ||z||^2, as MAS has it
@@ -192,239 +165,145 @@ def test_any_signals_equal_one_backward_pass_a_row_and_signal(make, power):
     assert_same(got, want)
 
 
-@pytest.mark.parametrize("kind", ["exact", "argmax"])
-def test_a_convolutional_network_equals_one_backward_pass_a_row(kind):
-    network, fisher = compiled(convolutional, kind)
-    dense, mapped = fisher._pass._passes
-    assert [id(v) for v in dense.variables] == [id(v) for v in network.layers[-1].trainable_variables]
-    assert len(mapped.variables) == 4  # kernel and bias of the convolution, scale and shift of the norm
-    x, y = rows_of(network)
-    assert_same(fisher(x, y, np.array(SOME)), by_definition(network, kind, x, y, SOME))
+# ---- squared gradients of the mean logits ----------------------------------------------------------------
 
 
-class SquaredDense(keras.layers.Dense):
-    """A subclass, which may do anything."""
-
-    def call(self, inputs):
-        return tf.square(super().call(inputs))
-
-
-def fused_activation():
-    return chain((3,), keras.layers.Dense(5, activation="tanh"), keras.layers.Dense(4))
+@functools.cache
+def sensitivity(make):
+    """`(network, MeanSensitivity of it)`, for tests that leave the network as it is."""
+    network = make()
+    return network, MeanSensitivity(network)
 
 
-def subclassed():
-    return chain((3,), SquaredDense(3), keras.layers.Dense(4))
+def random_directions(count, outputs=4, seed=0):
+    return np.random.default_rng(seed).normal(size=(count, outputs)).astype(np.float32)
 
 
-def used_twice():
-    layer = keras.layers.Dense(4)
-    return chain((4,), layer, keras.layers.ReLU(), layer)
+def of_mean(slopes, directions):
+    """sum_j (d (D_j . zbar) / d theta)^2 from the slopes of every row and logit."""
+    D = directions.astype(float)
+    return [np.square(np.tensordot(D, one.mean(axis=0), 1)).sum(axis=0) for one in slopes]
 
 
-def on_sequences():
-    return chain((2, 3), keras.layers.Dense(3), keras.layers.Flatten(), keras.layers.Dense(4))
-
-
-@pytest.mark.parametrize("make", [fused_activation, subclassed, used_twice, on_sequences])
-def test_a_dense_layer_that_is_not_a_plain_one_goes_through_the_map_and_stays_exact(make):
-    network, fisher = compiled(make)
-    mapped = fisher._pass._passes[-1]
-    assert mapped._rows == MAPPED_ROWS
-    assert [id(v) for v in mapped.variables] == [id(v) for v in network.layers[1].trainable_variables]
-    x, y = rows_of(network)
-    assert_same(fisher(x, y, np.array(ALL)), by_definition(network, "exact", x, y, ALL))
-
-
-def test_the_batched_kind_is_the_mean_over_batches_of_the_squared_mean_gradient():
-    network, in_threes = compiled(perceptron, "batched")
-    x, y = rows_of(network)
-    true = [log_p_gradients(network, row, ALL)[1][label] for row, label in zip(x, y, strict=True)]
-
-    def squared_mean(rows):
-        return [np.mean(one, axis=0) ** 2 for one in zip(*(true[n] for n in rows), strict=True)]
-
-    whole = Fisher(network, "batched", batch_size=ROWS)(x, y, np.array(ALL))
-    assert_same(whole, squared_mean(range(ROWS)), rtol=1e-4)
-    single = Fisher(network, "batched", batch_size=1)(x, y, np.array(ALL))
-    assert_same(single, by_definition(network, "empirical", x, y, ALL))
-    # A last incomplete batch is left out: of four rows one.
-    F = in_threes(x[:4], y[:4], np.array(ALL))
-    left = [np.allclose(F[0], squared_mean(set(range(4)) - {n})[0], 1e-4, 1e-9) for n in range(4)]
-    assert sum(left) == 1
-
-
-def test_a_batch_larger_than_the_rows_is_refused():
-    network, in_threes = compiled(perceptron, "batched")
-    x, y = rows_of(network, n=2)
-    with pytest.raises(InputError, match="fisher_batch is 3 and there are only 2 rows"):
-        in_threes(x, y, np.array(ALL))
-
-
-# ---- the sampled label and the sampled rows --------------------------------------------------------------
-
-
-def test_sample_is_unbiased_for_exact():
-    rng, mask = np.random.default_rng(4), np.array(SOME)
-    W, x = rng.normal(size=(2, 4)), rng.normal(size=(3, 2)).astype(np.float32)
-    draws = 1000  # for each of three rows
-    (mean,) = Fisher(linear(W), "sample")(np.repeat(x, draws, axis=0), np.zeros(3 * draws, np.int32), mask)
-    z = np.where(mask, x @ W, -np.inf)
-    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-    residual = np.eye(4) - p[:, np.newaxis]
-    of_draw = np.square(np.einsum("ni,ncj->ncij", x, residual))  # what row n with the label c contributes
-    exact = np.einsum("nc,ncij->nij", p, of_draw)
-    variance = np.einsum("nc,ncij->nij", p, np.square(of_draw - exact[:, np.newaxis])).mean(axis=0)
-    error = np.sqrt(variance / (3 * draws))
-    assert np.all(error[:, mask] > 0)
-    assert np.all(np.abs(mean - exact.mean(axis=0)) <= 4 * error + 1e-6)
-
-
-def test_sample_draws_every_label_that_may_answer_and_no_other():
-    network, fisher = compiled(perceptron, "sample")
-    x, y = rows_of(network, n=1)
-    of_label = [gradient[-1] ** 2 for gradient in log_p_gradients(network, x[0], SOME)[1]]
-    drawn = [fisher(x, y, np.array(SOME), seed=seed)[-1][list(SOME)] for seed in range(40)]
-    matches = [[np.allclose(one, each[list(SOME)], 1e-4) for each in of_label] for one in drawn]
-    assert np.all(np.sum(matches, axis=1) == 1)
-    assert np.all(np.any(matches, axis=0))
-
-
-@pytest.mark.parametrize("kind", ["sample", "batched"])
-def test_draws_are_reproducible_by_their_seed(kind):
-    network, fisher = compiled(perceptron, kind)
-    x, y = rows_of(network)
-    first, again, other = (fisher(x, y, np.array(ALL), seed=seed)[0] for seed in (5, 5, 6))
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, other)
-
-
-@pytest.mark.parametrize(
-    "kind, n_samples, used",
-    [("exact", 3, 3), ("batched", 3, 3), ("batched", 7, 7), ("batched", 8, 8), ("batched", 9, 8)],
-)
-def test_n_samples_is_the_number_of_different_rows_used(kind, n_samples, used):
-    # Row i shows input i alone, so that the inputs with an importance are the rows that were used.
-    x, y, network = np.eye(8, dtype=np.float32), np.zeros(8, np.int32), linear(np.zeros((8, 4)))
-    fisher = Fisher(network, kind, n_samples=n_samples, batch_size=1)
-    first, again, *others = (fisher(x, y, np.array(ALL), seed=s)[0] for s in (0, 0, 1, 2, 3))
-    of_row = 3 / 16 if kind == "exact" else 9 / 16  # p is 1/4, the label 0: p (1 - p) or (1 - p)^2
-    assert np.count_nonzero(first[:, 0]) == used
-    np.testing.assert_allclose(first[first[:, 0] > 0, 0], of_row / used, rtol=1e-6)
-    np.testing.assert_array_equal(first, again)
-    assert any(not np.array_equal(first, other) for other in others) == (used < 8)
-
-
-@pytest.mark.parametrize("kind, n_samples, used", [("exact", 0, 3), ("exact", 100, 8), ("batched", 0, 8)])
-def test_without_a_number_some_rows_do_where_gradients_are_mapped(monkeypatch, kind, n_samples, used):
-    monkeypatch.setattr(importance, "MAPPED_SAMPLES", 3)
-    network = chain((8,), keras.layers.Dense(4, activation="sigmoid"))
-    fisher = Fisher(network, kind, n_samples=n_samples, batch_size=1)
-    F, _ = fisher(np.eye(8, dtype=np.float32), np.zeros(8, np.int32), np.array(ALL))
-    assert np.count_nonzero(F[:, 0]) == used
-
-
-# ---- where nothing has an influence ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_importances_are_never_negative_and_zero_without_influence(kind):
-    network, fisher = compiled(perceptron, kind)
-    x, y = rows_of(network)
-    x[:, 2] = 0  # a dead input
-    some = np.array(SOME)
-    F = fisher(x, y, some)
-    assert [one.shape for one in F] == [tuple(v.shape) for v in network.trainable_variables]
-    assert all(np.all(one >= 0) for one in F)
-    assert np.all(F[0][2] == 0)
-    assert np.all(np.delete(F[0], 2, axis=0).max(axis=1) > 0)
-    assert np.all(F[-2][:, ~some] == 0)
-    assert np.all(F[-1][~some] == 0)
-    assert np.all(F[-1][some] > 0)
-
-
-def test_frozen_layers_have_no_importance():
+def test_two_ways_to_the_slopes_of_a_row_agree():
     network = perceptron()
-    network.layers[2].trainable = False
-    x, y = rows_of(network)
-    assert len(network.trainable_variables) == 4
-    assert_same(Fisher(network)(x, y, np.array(ALL)), by_definition(network, "exact", x, y, ALL))
+    x, _ = rows_of(network)
+    (z, slopes), (logits, others) = jacobian(network, x), backward_passes(network, x)
+    np.testing.assert_allclose(logits, z, rtol=1e-5)
+    for one, other in zip(others, slopes, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["exact", "batched"])
-def test_a_layer_that_no_gradient_reaches_has_importance_zero(kind):
-    stop = keras.layers.Lambda(tf.stop_gradient)
-    network = chain((3,), keras.layers.Dense(5), stop, keras.layers.Dense(4))
-    F = Fisher(network, kind, batch_size=3)(*rows_of(network), np.array(ALL))
-    assert [bool(one.any()) for one in F] == [False, False, True, True]
-
-
-# ---- passes over the rows --------------------------------------------------------------------------------
+@pytest.mark.parametrize("count", [1, DIRECTIONS, DIRECTIONS + 1, 3 * DIRECTIONS - 1])
+@pytest.mark.parametrize("make", [perceptron, convolutional])
+def test_the_gradient_of_the_mean_is_squared_for_every_direction(make, count):
+    network, measured = sensitivity(make)
+    x, _ = rows_of(network)
+    slopes = (jacobian if make is perceptron else backward_passes)(network, x)[1]
+    directions = random_directions(count)
+    assert_same(measured(x, directions), of_mean(slopes, directions))
 
 
 @pytest.mark.parametrize("n", [1, DENSE_ROWS - 1, DENSE_ROWS, DENSE_ROWS + 1, 2 * DENSE_ROWS])
-def test_the_rows_that_fill_the_last_block_do_not_count(n):
-    network, fisher = compiled(perceptron)
-    x, y = rows_of(network, n)
-    assert_same(fisher(x, y, np.array(ALL)), by_definition(network, "exact", x, y, ALL))
+def test_rows_that_fill_the_last_block_of_a_mean_do_not_count(n):
+    network, measured = sensitivity(perceptron)
+    x, _ = rows_of(network, n, seed=n)
+    directions = random_directions(2)
+    assert_same(measured(x, directions), of_mean(jacobian(network, x)[1], directions))
 
 
-def test_a_pass_is_traced_once_for_tasks_of_different_sizes_and_masks():
-    network = convolutional()
-    fisher, batched = Fisher(network), Fisher(network, "batched", batch_size=2)
-    for n, mask in ((5, ALL), (9, SOME), (2, (False, True, False, True))):
-        x, y = rows_of(network, n, seed=n)
-        y[:] = 1
-        assert_same(fisher(x, y, np.array(mask)), by_definition(network, "exact", x, y, mask))
-        batched(x, y, np.array(mask))
-    assert [one._accumulate.experimental_get_tracing_count() for one in fisher._pass._passes] == [1, 1]
-    assert batched._pass._squared.experimental_get_tracing_count() == 1
+def test_gradients_are_summed_over_all_rows_before_they_are_squared():
+    x = np.random.default_rng(2).normal(size=(2 * DENSE_ROWS, 3)).astype(np.float32)
+    directions = random_directions(2)
+    (got,) = MeanSensitivity(linear(np.ones((3, 4))))(x, directions)
+    of_outputs = np.square(directions, dtype=float).sum(axis=0)
+    assert_same([got], [np.outer(np.mean(x, axis=0, dtype=float) ** 2, of_outputs)])
+    of_blocks = x.reshape(2, DENSE_ROWS, 3).mean(axis=1) ** 2
+    assert np.all(got < 0.99 * np.outer(of_blocks.mean(axis=0), of_outputs))  # a mean of squares is larger
 
 
-@pytest.mark.parametrize("kind", ["empirical", "batched"])
-def test_labels_may_be_integers_of_any_size(kind):
-    network, fisher = compiled(perceptron, kind)
-    x, y = rows_of(network)
-    assert_same(fisher(x, y.astype(np.uint8), np.array(ALL)), fisher(x, y, np.array(ALL)), rtol=0)
+def test_many_outputs_have_as_many_directions():
+    outputs = 2 * DIRECTIONS + 1
+    network = chain((3,), keras.layers.Dense(5), keras.layers.ReLU(), keras.layers.Dense(outputs))
+    x, _ = rows_of(network)
+    D = random_directions(outputs, outputs)
+    assert_same(MeanSensitivity(network)(x, D), of_mean(jacobian(network, x)[1], D))
 
 
-def test_importances_are_those_of_the_current_weights():
+def test_a_unit_that_no_direction_shows_has_sensitivity_zero():
+    network, measured = sensitivity(perceptron)
+    directions = random_directions(4) * np.array(SOME, np.float32)
+    got = measured(rows_of(network)[0], directions)
+    np.testing.assert_array_equal(got[-1] > 0, SOME)
+    assert not got[-2][:, 2].any()
+
+
+def test_rows_that_cancel_in_the_mean_have_sensitivity_zero():
+    network = linear([[1, -1], [0.5, 2]])
+    x = np.array([[1, 2], [3, -1], [-4, 5], [-1, -2], [-3, 1], [4, -5]], np.float32)
+    (S,) = MeanSensitivity(network)(x, np.eye(2, dtype=np.float32))
+    np.testing.assert_array_equal(S, 0)
+
+
+def test_sensitivities_are_those_of_the_current_weights_and_of_one_call():
     network = perceptron()
-    x, y = rows_of(network)
-    fisher = Fisher(network)
-    before = fisher(x, y, np.array(ALL))
+    measured, directions = MeanSensitivity(network), random_directions(2)
+    x, _ = rows_of(network)
+    before = measured(x, directions)
+    for one, again in zip(before, measured(x, directions), strict=True):
+        np.testing.assert_array_equal(one, again)
     for variable in network.trainable_variables:
         variable.assign(0.9 * variable)
-    after = fisher(x, y, np.array(ALL))
+    after = measured(x, directions)
     assert not np.allclose(before[0], after[0], rtol=1e-2)
-    assert_same(after, by_definition(network, "exact", x, y, ALL))
+    assert_same(after, of_mean(jacobian(network, x)[1], directions))
 
 
-@pytest.mark.parametrize("kind", ["empirical", "batched"])
-def test_dropout_is_off_and_nothing_in_the_network_moves(kind):
+def test_frozen_and_unreached_weights_have_no_sensitivity():
+    stop = keras.layers.Lambda(tf.stop_gradient)
+    dense = keras.layers.Dense
+    network = chain((3,), dense(5), stop, dense(4), keras.layers.ReLU(), dense(4))
+    network.layers[-1].trainable = False
+    x, _ = rows_of(network)
+    got = MeanSensitivity(network)(x, random_directions(3))
+    assert [one.shape for one in got] == [(3, 5), (5,), (5, 4), (4,)]
+    assert [bool(one.any()) for one in got] == [False, False, True, True]
+
+
+def test_the_mean_is_traced_once_for_any_rows_and_directions():
+    network = convolutional()
+    measured = MeanSensitivity(network)
+    for n, count in ((5, 4), (9, 1), (2, 7)):
+        measured(rows_of(network, n)[0], random_directions(count))
+    assert measured._accumulate.experimental_get_tracing_count() == 1
+
+
+def test_the_mean_is_taken_in_inference_mode_and_moves_nothing():
     dropout = Dropout(0.5)
     network = perceptron(dropout, keras.layers.Dropout(0.5), keras.layers.BatchNormalization())
     dropout.reseed(7)
-    x, y = rows_of(network)
+    x, _ = rows_of(network)
     before = [v.numpy() for v in network.variables]
-    F = Fisher(network, kind, batch_size=1)(x, y, np.array(ALL))
+    directions = random_directions(2)
+    got = MeanSensitivity(network)(x, directions)
     for variable, old in zip(network.variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), old)
-    assert_same(F, by_definition(network, "empirical", x, y, ALL))  # batches of one row are the same
+    assert_same(got, of_mean(backward_passes(network, x)[1], directions))
 
 
-def test_importances_of_a_mixed_precision_network_are_float32_and_near_the_exact_ones():
-    def make(precision):
-        narrow = keras.layers.Dense(5, dtype=precision), keras.layers.ReLU(dtype=precision)
-        return chain((6,), *narrow, keras.layers.Dense(4, dtype="float32"))
+# ---- rows drawn ------------------------------------------------------------------------------------------
 
-    mixed, full = make("mixed_bfloat16"), make("float32")
-    x, y = rows_of(full)
-    for one, other in zip(
-        Fisher(mixed)(x, y, np.array(ALL)), by_definition(full, "exact", x, y, ALL), strict=True
-    ):
-        assert one.dtype == np.float32
-        np.testing.assert_allclose(one, other, rtol=0.05, atol=0.02 * other.max())
+
+def test_rows_are_drawn_once_each_in_order_and_all_where_so_many_are_asked_for():
+    rows = np.arange(100, 120)
+    drawings = [rows[drawn(np.random.default_rng(seed), 20, 8)] for seed in range(50)]
+    for one in drawings:
+        assert len(one) == 8
+        assert np.all(np.diff(one) > 0)
+    assert set(np.concatenate(drawings)) == set(rows)
+    np.testing.assert_array_equal(drawings[3], rows[drawn(np.random.default_rng(3), 20, 8)])
+    for n_samples in (0, 20, 21):
+        np.testing.assert_array_equal(rows[drawn(np.random.default_rng(0), 20, n_samples)], rows)
 
 
 # ---- a common scale --------------------------------------------------------------------------------------

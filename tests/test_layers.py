@@ -1,4 +1,4 @@
-"""Random bits and dropout: uniform, repeatable, and the same with and without a compiler."""
+"""Random bits and dropout: uniform, repeatable, and the same with and without a compiler; gates of tasks."""
 
 import itertools
 
@@ -9,7 +9,8 @@ import tf_keras as keras
 from scipy import stats
 
 from keras_cl.bits import random_bits, seed_of
-from keras_cl.layers import Dropout
+from keras_cl.errors import InputError
+from keras_cl.layers import Dropout, TaskGate, gated, image_shape, logits_of
 
 MODES = ("eager", "graph", "xla")
 
@@ -240,3 +241,281 @@ def test_the_state_is_saved_with_the_weights_and_never_trained():
     assert layer.trainable_weights == []
     assert [w.shape for w in layer.weights] == [(2,)]
     assert Dropout.from_config(layer.get_config()).rate == layer.rate
+
+
+# ---- gates of tasks --------------------------------------------------------------------------------------
+
+SHARPEST = 400.0
+
+
+def gate_of(embedding, sharpest=SHARPEST, **kwargs):
+    """A gate whose embeddings are the rows of `embedding`, one a task."""
+    embedding = np.array(embedding, np.float32)
+    gate = TaskGate(len(embedding), sharpest, **kwargs)
+    gate.build([(None, embedding.shape[1]), (None,)])
+    gate.embedding.assign(embedding)
+    return gate
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-np.asarray(z, float)))
+
+
+@pytest.mark.parametrize("s", [1 / SHARPEST, 0.1, 2.0, SHARPEST])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_gate_is_a_sigmoid_whose_slope_does_not_depend_on_the_sharpness(mode, s):
+    gate = gate_of([[0.5, -1.5, 0.0], [3.0, 6.0, -6.0]])
+
+    def step(s):
+        with tf.GradientTape() as tape:
+            a = gate.gates(s)
+        return a, tape.gradient(a, gate.embedding)
+
+    a, slope = in_mode(step, mode)(tf.constant(s))
+    e = gate.embedding.numpy().astype(float)
+    np.testing.assert_allclose(a, sigmoid(np.clip(s * e, -700, 700)), rtol=2e-5, atol=1e-30)
+    np.testing.assert_allclose(slope, SHARPEST * sigmoid(e) * sigmoid(-e), rtol=1e-5)
+    assert float(slope[0, 0]) == pytest.approx(94.0015, rel=1e-6)
+
+
+def test_the_slope_is_that_of_the_sigmoid_times_the_compensation_of_the_paper():
+    """q' = q s_max (cosh(s e) + 1) / (s (cosh(e) + 1)); 239.0534 at s = 2, e = 0.5 and s_max = 400."""
+    gate = gate_of([[0.5]])
+    with tf.GradientTape() as tape:
+        a = gate.gates(2.0)
+    plain = 2 * sigmoid(1) * sigmoid(-1)
+    assert float(tape.gradient(a, gate.embedding)[0, 0]) / plain == pytest.approx(239.0534, rel=1e-6)
+
+
+def test_the_slope_is_multiplied_by_what_comes_from_above():
+    gate, up = gate_of([[0.5, 0.5]]), tf.constant([[3.0, -0.25]])
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(up * gate.gates(2.0))
+    np.testing.assert_allclose(tape.gradient(total, gate.embedding), 94.0015 * up, rtol=1e-6)
+
+
+def test_gates_of_the_widest_embeddings_are_exactly_open_or_closed():
+    gate = gate_of([[6.0, -6.0, 0.0]])
+    np.testing.assert_array_equal(gate.gates(SHARPEST), np.array([[1, 0, 0.5]], np.float32))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_row_is_gated_by_its_own_task_and_teaches_it_alone(mode):
+    embedding = np.random.default_rng(0).normal(size=(3, 4))
+    gate, task = gate_of(embedding), np.array([2, 0, 2], np.int32)
+    h = np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)
+    gate.sharpness.assign(2.0)
+
+    def step(h, task):
+        with tf.GradientTape() as tape:
+            tape.watch(h)
+            y = gate([h, task], training=True)
+        return y, *tape.gradient(y, [h, gate.embedding])
+
+    y, by_h, by_e = in_mode(step, mode)(tf.constant(h), tf.constant(task))
+    a = sigmoid(2 * embedding)[task]
+    np.testing.assert_allclose(y, a * h, rtol=1e-5)
+    np.testing.assert_allclose(by_h, a, rtol=1e-5)
+    sums = np.stack([h[1], np.zeros(4), h[0] + h[2]])
+    np.testing.assert_allclose(by_e, SHARPEST * sigmoid(embedding) * sigmoid(-embedding) * sums, rtol=1e-5)
+
+
+def test_outside_of_training_gates_are_sharpest():
+    gate = gate_of([[0.01, -0.02]])
+    gate.sharpness.assign(2.0)
+    inputs = tf.ones([1, 2]), tf.zeros([1], tf.int32)
+    for given in ({}, {"training": False}):
+        np.testing.assert_allclose(gate(inputs, **given)[0], sigmoid([4, -8]), rtol=1e-5)
+    np.testing.assert_allclose(gate(inputs, training=True)[0], sigmoid([0.02, -0.04]), rtol=1e-5)
+
+
+def test_a_new_gate_has_normal_embeddings_of_its_seed_and_is_sharpest():
+    def embedding(seed):
+        gate = TaskGate(5, SHARPEST, seed)
+        gate.build([(None, 1000), (None,)])
+        assert float(gate.sharpness) == SHARPEST
+        assert [w.shape for w in gate.trainable_weights] == [(5, 1000)]
+        return gate.embedding.numpy()
+
+    first = embedding(1)
+    np.testing.assert_array_equal(embedding(1), first)
+    assert abs(np.corrcoef(first.ravel(), embedding(2).ravel())[0, 1]) < 4.5 / np.sqrt(5000)
+    assert stats.kstest(first.ravel(), "norm").pvalue > 1e-4
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_passes_through_a_gate_whose_embeddings_stay_float32(dtype):
+    gate = gate_of([[6.0, -6.0]], dtype=f"mixed_{dtype}")
+    assert gate.embedding.dtype == gate.gates(2.0).dtype == tf.float32
+    y = gate([tf.ones([1, 2], dtype), tf.zeros([1], tf.int32)])
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(tf.cast(y, tf.float32), [[1, 0]])
+
+
+def test_a_gate_is_made_again_from_its_settings():
+    gate = TaskGate(3, 50.0, seed=7)
+    again = TaskGate.from_config(gate.get_config())
+    assert (again.tasks, again.sharpest, again.seed) == (3, 50.0, 7)
+
+
+# ---- networks that ask for a task ------------------------------------------------------------------------
+
+
+def joined(layers, shape=(6,)):
+    x = images = keras.Input(shape)
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(images, x, name="mine")
+
+
+def functional(*layers, shape=(6,)):
+    return joined(layers, shape)
+
+
+def sequential(*layers, shape=(6,)):
+    return keras.Sequential([keras.Input(shape), *layers], name="mine")
+
+
+def rows(shape=(6,)):
+    return np.random.default_rng(0).normal(size=(5, *shape)).astype(np.float32)
+
+
+TASKS = np.array([0, 1, 1, 0, 1], np.int32)
+Dense, ReLU, Rescaling = keras.layers.Dense, keras.layers.ReLU, keras.layers.Rescaling
+
+
+def chains():
+    """Layers of networks that can be gated, how many of them are dense, and the units of their gates."""
+    return {
+        "scaled": [Rescaling(100.0), Dense(4), ReLU(), Dense(3), ReLU(), Dropout(0.5), Dense(2)],
+        "dense first": [Dense(6, "relu"), Dense(6, "tanh"), Dense(2)],
+        "no bias": [Dense(4, use_bias=False), ReLU(), Dense(2, use_bias=False)],
+        "no hidden layer": [Dense(2)],
+        "ends in an activation": [Dense(4, "relu"), Dense(2), ReLU()],
+    }
+
+
+every_chain = pytest.mark.parametrize("kind", chains())
+every_form = pytest.mark.parametrize("form", [functional, sequential])
+
+
+@every_form
+@every_chain
+def test_with_all_gates_open_a_gated_network_is_the_network(kind, form):
+    layers = chains()[kind]
+    network = form(*layers)
+    new, dense, gates = gated(network, 2, SHARPEST, 0)
+    assert dense == [layer for layer in layers if isinstance(layer, Dense)]
+    assert [gate.embedding.shape[1] for gate in gates] == [layer.units for layer in dense[:-1]]
+    for gate in gates:
+        gate.embedding.assign(6 * tf.ones_like(gate.embedding))
+    np.testing.assert_allclose(logits_of(new, rows(), TASKS), network(rows()), rtol=1e-6)
+    shared = {id(v) for v in network.trainable_variables}
+    extra = [v for v in new.trainable_variables if id(v) not in shared]
+    assert {id(v) for v in extra} == {id(gate.embedding) for gate in gates}
+    assert len(new.trainable_variables) == len(extra) + len(shared)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_gate_stands_after_its_hidden_layer_and_all_that_follows_it(place):
+    network = functional(Dense(4), ReLU(), Dense(3, "sigmoid"), Dense(2))
+    new, dense, gates = gated(network, 2, SHARPEST, 0)
+    for gate in gates:
+        gate.embedding.assign(6 * tf.ones_like(gate.embedding))
+    for layer in dense:
+        layer.bias.assign(tf.random.stateless_normal(layer.bias.shape, [0, 1]) + 1)
+    closed = gates[place].embedding.numpy()
+    closed[1] = -6  # a closed layer says nothing at all: neither a bias nor sigmoid(0) comes through
+    gates[place].embedding.assign(closed)
+    (W0, b0), (W1, b1), (W2, b2) = (layer.get_weights() for layer in dense)
+    h = np.maximum(rows() @ W0 + b0, 0) * ((TASKS == 0) | (place != 0))[:, np.newaxis]
+    h = sigmoid(h @ W1 + b1) * ((TASKS == 0) | (place != 1))[:, np.newaxis]
+    np.testing.assert_allclose(logits_of(new, rows(), TASKS), h @ W2 + b2, rtol=1e-5, atol=1e-6)
+
+
+def test_gates_of_two_layers_and_of_two_seeds_differ():
+    def embeddings(seed):
+        network = functional(Dense(50), Dense(50), Dense(2))
+        return [gate.embedding.numpy() for gate in gated(network, 2, SHARPEST, seed)[2]]
+
+    first, again, other = embeddings(1), embeddings(1), embeddings(2)
+    np.testing.assert_array_equal(first, again)
+    assert len({one[0, 0] for one in [*first, *other]}) == 4
+
+
+def test_a_network_is_given_the_task_only_if_it_asks_for_it():
+    network = functional(Dense(4), Dropout(0.5), Dense(2))
+    np.testing.assert_array_equal(logits_of(network, rows(), TASKS), network(rows()))
+    new, _, (gate,) = gated(network, 2, SHARPEST, 0)
+    gate.embedding.assign([[6.0] * 4, [-6.0] * 4])
+    logits, bias = logits_of(new, rows(), TASKS).numpy(), network.layers[-1].bias.numpy()
+    np.testing.assert_array_equal((logits == bias).all(axis=1), TASKS == 1)
+    np.testing.assert_array_equal(logits_of(new, rows(), 1 - TASKS).numpy() == bias, (logits != bias))
+    gate.embedding.assign(tf.fill([2, 4], 6.0))
+    for one in (network, new):  # dropout is active in training alone
+        assert not np.array_equal(logits_of(one, rows(), TASKS, training=True), network(rows()))
+        np.testing.assert_allclose(logits_of(one, rows(), TASKS, training=False), network(rows()), rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(6,), (2, 3), (4, 4, 3)])
+def test_the_shape_of_an_image_is_that_without_the_task(shape):
+    network = functional(keras.layers.Flatten(), Dense(4), Dense(2), shape=shape)
+    assert image_shape(network) == image_shape(gated(network, 2, SHARPEST, 0)[0]) == shape
+
+
+def skip():
+    images = keras.Input((6,))
+    x = Dense(6)(images)
+    return keras.Model(images, Dense(2)(keras.layers.Add(name="odd")([x, images])), name="mine")
+
+
+def branch():
+    images = keras.Input((6,))
+    x, y = Dense(4, name="left")(images), Dense(4, name="odd")(images)
+    return keras.Model(images, Dense(2)(keras.layers.Concatenate()([x, y])), name="mine")
+
+
+def again():
+    layer = Dense(6, name="odd")
+    return functional(layer, layer, Dense(2))
+
+
+def subclassed():
+    class Mine(keras.Model):
+        def __init__(self):
+            super().__init__(name="mine")
+            self.odd = Dense(2)
+
+        def call(self, x):
+            return self.odd(x)
+
+    network = Mine()
+    network(keras.Input((6,)))
+    return network
+
+
+UNSUITABLE = {
+    "convolution": lambda: functional(
+        keras.layers.Conv2D(2, 3, name="odd"), keras.layers.Flatten(), Dense(2), shape=(4, 4, 1)
+    ),
+    "first of a sequence": lambda: sequential(
+        keras.layers.Conv2D(2, 3, name="odd"), keras.layers.Flatten(), Dense(2), shape=(4, 4, 1)
+    ),
+    "batch norm": lambda: functional(Dense(4), keras.layers.BatchNormalization(name="odd"), Dense(2)),
+    "statistics": lambda: functional(
+        Dense(4), keras.layers.BatchNormalization(center=False, scale=False, name="odd"), Dense(2)
+    ),
+    "flattened": lambda: functional(Dense(3, name="odd"), keras.layers.Flatten(), Dense(2), shape=(2, 5)),
+    "skip": skip,
+    "branch": branch,
+    "a layer twice": again,
+    "subclassed": subclassed,
+}
+
+
+@pytest.mark.parametrize("kind", UNSUITABLE)
+def test_a_network_that_is_no_chain_of_dense_layers_is_refused_in_a_sentence(kind):
+    with pytest.raises(InputError, match="Task gates are for chains of dense layers; mine ") as error:
+        gated(UNSUITABLE[kind](), 2, SHARPEST, 0)
+    assert "odd" in str(error.value) or kind == "subclassed"
+    assert "\n" not in str(error.value)

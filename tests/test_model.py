@@ -409,6 +409,41 @@ def test_other_methods_train_on_the_current_task_alone():
         assert rows_in(model.batches(task, 16)) == rows_seen(task)
 
 
+def test_joint_that_waits_is_the_untrained_network_until_the_last_task_and_then_joint_bit_for_bit():
+    stream = streams.split(SOURCE, tasks=3, scenario="domain")
+    waiting, plain = (
+        model_of(stream, Joint, optimizer=keras.optimizers.Adam(0.01), offline=offline)
+        for offline in (True, False)
+    )
+    initial, untrained = weights_of(waiting), waiting.accuracies(stream)
+    for task in stream[:2]:
+        waiting.begin_task(task)
+        waiting.end_task(task)
+        assert_same(weights_of(waiting), initial)
+        np.testing.assert_array_equal(waiting.accuracies(stream), untrained)
+    list(learn(waiting, stream[2:]))
+    list(learn(plain, stream))
+    assert_same(weights_of(waiting), weights_of(plain))
+    np.testing.assert_array_equal(waiting.accuracies(stream), plain.accuracies(stream))
+    assert not np.array_equal(waiting.accuracies(stream), untrained)
+
+
+def test_joint_that_waits_has_batches_for_the_last_task_alone():
+    stream = stream_of()
+    model = model_of(stream, Joint, offline=True)
+    for task, number in zip(stream[:2], (1, 2), strict=True):
+        assert refused(model.batches, task, 16) == f"joint does not train on task {number}."
+        assert refused(model.batches, task, 16, iterations=3) == f"joint does not train on task {number}."
+    assert rows_in(model.batches(stream[2], 16)) == rows_seen(*stream)
+
+
+@pytest.mark.parametrize(("options", "tasks"), [({}, [1, 2, 3]), ({"offline": True}, [0, 0, 3])])
+def test_joint_trains_at_every_task_unless_it_is_told_to_wait(options, tasks):
+    stream = stream_of()
+    model = model_of(stream, Joint, **options)
+    assert [len(model.training_tasks(task)) for task in stream] == tasks
+
+
 def test_joint_starts_again_from_its_initial_weights_and_cumulative_goes_on():
     stream = stream_of()
     for method, again in ((Joint, True), (Cumulative, False)):
@@ -430,6 +465,77 @@ def test_joint_is_the_same_whatever_it_learned_before():
     list(learn(step_by_step, stream))
     list(learn(at_once, stream[2:]))
     assert_same(weights_of(step_by_step), weights_of(at_once))
+
+
+# ---- a number of steps in place of an epoch --------------------------------------------------------------
+
+UNEVEN = streams.split(sources.from_arrays(**blobs([20, 21, 30, 30, 24, 9])), tasks=3)
+
+
+def steps_in(data):
+    return sum(int(real) for _, real in data)
+
+
+@pytest.mark.parametrize(
+    ("method", "tasks"),
+    [(Finetune, (1, 1, 1)), (EWC, (1, 1, 1)), (Cumulative, (1, 2, 3)), (Joint, (1, 2, 3))],
+)
+@pytest.mark.parametrize("iterations", [1, 7])
+def test_an_iteration_is_one_step_for_each_task_that_is_trained_on(method, tasks, iterations):
+    model = model_of(UNEVEN, method)
+    for task, several in zip(UNEVEN, tasks, strict=True):
+        data = model.batches(task, 16, iterations=iterations)
+        assert steps_in(data) == iterations * several
+        assert len(rows_in(data)) == iterations * several * 16  # no step has padding
+
+
+def test_joint_that_waits_takes_the_steps_of_all_tasks_at_the_end():
+    model = model_of(UNEVEN, Joint, offline=True)
+    assert steps_in(model.batches(UNEVEN[2], 16, iterations=7)) == 21
+
+
+def test_without_a_number_of_iterations_a_pass_is_an_epoch():
+    model = model_of(UNEVEN)
+    assert steps_in(model.batches(UNEVEN[0], 16)) == 3  # 41 rows
+    assert rows_in(model.batches(UNEVEN[0], 16, iterations=0)) == rows_seen(UNEVEN[0])
+
+
+def test_fit_takes_the_steps_asked_for_and_one_trace_serves_all_tasks_and_epochs_too():
+    model = model_of(UNEVEN, optimizer=keras.optimizers.Adam(0.01), jit=True)
+    for task in UNEVEN:
+        model.begin_task(task)
+        model.fit(model.batches(task, 16, iterations=5), verbose=0)
+        assert model.optimizer.iterations == 5
+        model.fit(model.batches(task, 16, iterations=130), epochs=2, verbose=0)  # two chunks a pass
+        assert model.optimizer.iterations == 5 + 2 * 130
+        model.fit(model.batches(task, 16), verbose=0)
+        assert model.optimizer.iterations == 5 + 2 * 130 + -(-len(task.train) // 16)
+        model.end_task(task)
+    assert model.train_function.steps.experimental_get_tracing_count() == 1
+
+
+def test_rows_of_given_steps_come_in_an_order_that_the_seed_and_the_task_decide():
+    def images(seed, task):
+        model = Finetune(mlp(UNEVEN, hidden=(8,)), seed=seed)
+        (batch, _), *_ = model.batches(task, 16, iterations=2)
+        return batch.x.numpy().tobytes()
+
+    assert images(1, UNEVEN[0]) == images(1, UNEVEN[0])
+    assert len({images(1, UNEVEN[0]), images(2, UNEVEN[0]), images(1, UNEVEN[1])}) == 3
+
+
+def test_a_negative_number_of_iterations_is_refused():
+    model = model_of(UNEVEN)
+    assert refused(model.batches, UNEVEN[0], 16, iterations=-1) == (
+        "iterations is -1; it must not be negative."
+    )
+
+
+def test_a_batch_larger_than_the_task_is_refused_with_iterations_too():
+    model = model_of(UNEVEN)
+    assert refused(model.batches, UNEVEN[2], 34, iterations=5) == (
+        "batch_size is 34 and task 3 has only 33 training rows; give at most that many."
+    )
 
 
 # ---- Keras -----------------------------------------------------------------------------------------------

@@ -5,22 +5,23 @@ import tf_keras as keras
 
 from keras_cl import metrics
 from keras_cl.methods.finetune import Finetune
-from keras_cl.results import Results, plain, size_in_bytes
+from keras_cl.results import Results, mean_costs, plain, size_in_bytes
 
 NAN = float("nan")
 MATRIX = np.array([[0.1, 0.2], [0.9, 0.3], [0.8, 0.7]])
 
 
-def records(matrix=MATRIX, epochs=()):
-    """One record for each row of a matrix, as a run leaves them."""
+def records(matrix=MATRIX, epochs=(), seconds=1.0, used=None):
+    """One record for each row of a matrix, as a run leaves them: what is counted grows with the tasks."""
     return [
         {
             "accuracies": plain(row),
-            "seconds": float(number),
+            "seconds": seconds * number,
             "epochs": list(epochs) if number else [],
             "parameters": 12,
             "network_bytes": 48,
             "method_bytes": 10 * number,
+            "report": {} if used is None else {"used": used * number},
         }
         for number, row in enumerate(np.asarray(matrix))
     ]
@@ -49,6 +50,21 @@ def test_the_summary_holds_every_measure_and_what_the_run_cost():
     assert {name: summary[name] for name in metrics.DESCRIPTIONS} == metrics.summary(MATRIX)
     rest = {name: value for name, value in summary.items() if name not in metrics.DESCRIPTIONS}
     assert rest == {"seconds": [1.0, 2.0], "parameters": 12, "network_bytes": 48, "method_bytes": [10, 20]}
+
+
+def test_what_a_method_reports_is_in_the_summary_as_one_number_a_task():
+    summary = Results(records(used=0.25)).summary()
+    assert summary["used"] == [0.25, 0.5]
+    assert "report" not in summary and "used" not in metrics.DESCRIPTIONS
+
+
+def test_over_seeds_times_and_reports_are_means_and_sizes_are_those_of_any():
+    runs = [Results(records(seconds=1.0, used=0.25)), Results(records(seconds=4.0, used=0.1))]
+    assert mean_costs(runs) == {
+        "seconds": [2.5, 5.0], "parameters": 12, "network_bytes": 48, "method_bytes": [10, 20],
+        "used": [0.175, 0.35],
+    }  # fmt: skip
+    assert mean_costs([Results(records()), Results(records())]) == Results(records()).costs()
 
 
 def test_up_to_gives_the_results_as_they_stood():
@@ -81,6 +97,13 @@ def test_adding_measures_the_size_of_network_and_method():
     assert (record["accuracies"], record["seconds"], record["epochs"]) == ([0.25, None], 1.5, [epoch(1)])
     assert (record["parameters"], record["network_bytes"]) == (3 * 2 + 2, 4 * (3 * 2 + 2))
     assert record["method_bytes"] == size_in_bytes(model.method_variables)
+    assert record["report"] == {}
+
+
+def test_adding_keeps_what_the_method_reports():
+    model = Finetune(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
+    model.report = lambda: {"used": 0.5}
+    assert Results().add(model, np.zeros(2))["report"] == {"used": 0.5}
 
 
 def test_results_of_one_run_do_not_leak_into_another():

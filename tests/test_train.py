@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
@@ -272,6 +273,165 @@ def test_what_cannot_be_measured_is_empty(tmp_path):
     ]
     assert summary["forward_transfer"] is None
     assert json.loads((config.directory / "summary.json").read_text())["forward_transfer"] is None
+
+
+# ---- a number of steps in place of epochs ----------------------------------------------------------------
+
+
+def stop_after_the_first_task(config):
+    """Leaves a finished run of two tasks as it stood when the first of them was learned."""
+    for name in ("DONE", "matrix.csv", "metrics.csv", "summary.json"):
+        (config.directory / name).unlink()
+    shutil.rmtree(config.directory / "checkpoints" / "task_002")
+    shutil.rmtree(config.directory.parent / "models" / "run" / "2")
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory):
+    """The settings of a run of nine steps a task."""
+    config = small(tmp_path_factory.mktemp("counted"), iterations=9, optimizer="sgd", learning_rate=0.1)
+    train.run(config)
+    return config
+
+
+def test_a_run_of_given_steps_has_one_record_a_task(counted):
+    rows = rows_of(counted.directory / "metrics.csv")
+    assert [(row["task"], row["epoch"]) for row in rows] == [("1", "1"), ("2", "1")]
+    matrix = read_matrix(counted.directory / "matrix.csv")
+    ends = [[float(row[f"task_{j}"]) for j in (1, 2)] for row in rows]
+    np.testing.assert_allclose(ends, matrix[1:], atol=5e-7)
+    log = (counted.directory / "log.txt").read_text()
+    assert "task 2/2  epoch 1/1" in log and "epoch 2" not in log and "epoch 1/10" not in log
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_run_of_given_steps_takes_exactly_these_for_each_task(counted, number):
+    (steps,) = (value for key, value in variables_of(counted, number).items() if "iterations" in key)
+    assert steps == 9  # since the task began, with a fresh optimizer
+
+
+def test_with_given_steps_the_number_of_epochs_does_not_matter(counted, tmp_path):
+    config = small(tmp_path, iterations=9, optimizer="sgd", learning_rate=0.1, epochs=3)
+    train.run(config)
+    assert (config.directory / "matrix.csv").read_bytes() == (counted.directory / "matrix.csv").read_bytes()
+    assert_same(variables_of(config, 2).values(), variables_of(counted, 2).values())
+    assert len(rows_of(config.directory / "metrics.csv")) == 2
+
+
+def test_a_run_of_given_steps_goes_on_bit_for_bit(counted, tmp_path, capsys):
+    shutil.copytree(counted.directory.parent, tmp_path, dirs_exist_ok=True)
+    config = small(tmp_path, iterations=9, optimizer="sgd", learning_rate=0.1)
+    stop_after_the_first_task(config)
+    train.run(config)
+    assert "going on after task 1" in capsys.readouterr().out
+    assert (config.directory / "matrix.csv").read_bytes() == (counted.directory / "matrix.csv").read_bytes()
+    assert variables_of(config, 2).keys() == variables_of(counted, 2).keys()
+    assert_same(variables_of(config, 2).values(), variables_of(counted, 2).values())
+
+
+# ---- a method that waits for the last task ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def joint(tmp_path_factory):
+    """The settings of two runs of joint training, one that trains at each task and one that waits."""
+    settings = {"method": "joint", "tasks": 3, "optimizer": "sgd", "learning_rate": 0.1}
+    configs = [
+        small(tmp_path_factory.mktemp(str(offline)), {"method.offline": offline}, **settings)
+        for offline in (False, True)
+    ]
+    for config in configs:
+        train.run(config)
+    return configs
+
+
+def test_joint_that_waits_ends_as_joint_does_and_is_untrained_before(joint):
+    plain, waiting = (read_matrix(config.directory / "matrix.csv") for config in joint)
+    np.testing.assert_array_equal(waiting[-1], plain[-1])
+    np.testing.assert_array_equal(waiting[:-1], np.broadcast_to(plain[0], (3, 3)))
+    assert (plain[1] != plain[0]).any() and (plain[-1] > plain[0] + 0.2).all()  # something was learned
+    one, other = (variables_of(config, 3) for config in joint)
+    assert one.keys() == other.keys()
+    assert_same(one.values(), other.values())
+
+
+def test_a_run_that_waits_leaves_every_file_and_records_of_the_last_task_alone(joint):
+    plain, waiting = joint
+    assert names_in(waiting.directory) == names_in(plain.directory)
+    models = [config.directory.parent / "models" / "run" for config in joint]
+    assert names_in(models[1]) == names_in(models[0]) == {"1", "2", "3"}
+    assert [row["task"] for row in rows_of(plain.directory / "metrics.csv")] == ["1", "2", "3"]
+    (row,) = rows_of(waiting.directory / "metrics.csv")
+    assert row == {**rows_of(plain.directory / "metrics.csv")[-1], "seconds": row["seconds"]}
+    for figure in ("matrix.png", "accuracy.png"):
+        assert (waiting.directory / figure).read_bytes().startswith(b"\x89PNG")
+    written = json.loads((waiting.directory / "summary.json").read_text())
+    assert len(written["seconds"]) == len(written["method_bytes"]) == 3
+    assert (
+        written["average_accuracy"]
+        == json.loads((plain.directory / "summary.json").read_text())["average_accuracy"]
+    )
+
+
+def test_a_run_that_waits_goes_on_bit_for_bit(joint, tmp_path, capsys):
+    shutil.copytree(joint[1].directory.parent, tmp_path, dirs_exist_ok=True)
+    config = dataclasses.replace(joint[1], run_dir=str(tmp_path / "run"), export_dir=str(tmp_path / "models"))
+    for number in (2, 3):
+        shutil.rmtree(config.directory / "checkpoints" / f"task_00{number}")
+    (config.directory / "DONE").unlink()
+    train.run(config)
+    assert "going on after task 1" in capsys.readouterr().out
+    assert_same(variables_of(config, 3).values(), variables_of(joint[1], 3).values())
+    for file in ("matrix.csv", "matrix.png"):
+        assert (config.directory / file).read_bytes() == (joint[1].directory / file).read_bytes()
+
+
+def test_the_time_that_is_left_does_not_count_tasks_that_a_method_waits_through(joint):
+    log = (joint[1].directory / "log.txt").read_text()
+    assert re.findall(r"about (\d+) s left", log) == ["0"]  # after the one epoch that there is
+
+
+# ---- what a method reports -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    """The settings and the summary of a run of hat, which reports how much of the network is used."""
+    config = small(tmp_path_factory.mktemp("reported"), method="hat", stream="split", seeds=(0, 3))
+    return config, train.run(config)
+
+
+def capacity(config, seed, number):
+    """Share of the units that tasks up to `number` use, from the gates in the checkpoint."""
+    folder = RunDirectory(config.directory / f"seed_{seed}").task_folder(number)
+    used = [
+        value for key, value in saved_variables(folder / "variables").items() if key.startswith("model/m/")
+    ]
+    return float(np.mean(np.concatenate(used).astype(float)))
+
+
+def test_what_a_method_reports_reaches_the_summary_as_a_list_with_a_number_a_task(reported):
+    config, _ = reported
+    for seed in (0, 3):
+        written = json.loads((config.directory / f"seed_{seed}" / "summary.json").read_text())
+        expected = [capacity(config, seed, number) for number in (1, 2)]
+        np.testing.assert_allclose(written["capacity_used"], expected, rtol=1e-5)
+        assert 0 < expected[0] <= expected[1] <= 1
+
+
+def test_what_a_method_reports_is_a_mean_over_seeds(reported):
+    config, summary = reported
+    expected = np.mean([[capacity(config, seed, number) for number in (1, 2)] for seed in (0, 3)], axis=0)
+    np.testing.assert_allclose(summary["capacity_used"], expected, atol=5.1e-4)  # three digits
+    assert json.loads((config.directory / "summary.json").read_text()) == {"seeds": [0, 3], **summary}
+
+
+def test_what_a_method_reports_is_said_when_a_task_is_learned(reported):
+    config, _ = reported
+    log = (config.directory / "log.txt").read_text()
+    said = re.findall(r"task (\d)/2 learned in \d+\.\d s, capacity used (\d\.\d\d\d); accuracy on the", log)
+    expected = [(number, capacity(config, seed, number)) for seed in (0, 3) for number in (1, 2)]
+    assert said == [(str(number), f"{used:.3f}") for number, used in expected]
 
 
 # ---- several seeds ---------------------------------------------------------------------------------------

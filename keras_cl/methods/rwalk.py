@@ -75,7 +75,8 @@ class RWalk(ContinualModel):
             f.assign_add(tf.square(g_i))
             w.assign_sub(tf.math.multiply_no_nan(g_i, theta - old))
         self.steps.assign_add(1)
-        tf.cond(self.steps == self.interval, self._end_interval, lambda: None)
+        while self.steps == self.interval:  # at most once; XLA would copy all that an `if` may change
+            self._end_interval()
         return self.results(batch, logits)
 
     def end_task(self, task):

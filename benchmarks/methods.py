@@ -1,0 +1,48 @@
+"""Microseconds a training step of every method file, beside fine-tuning.
+
+    python -m benchmarks.methods [--rounds=3] [--save]
+
+The network is that of the largest workload of `benchmarks.steps`; penalties and teachers are in force.
+"""
+
+from absl import app, flags
+
+from keras_cl import device
+
+HIDDEN, BATCH = (1024, 512, 256), 128
+BOUNDS = ("joint", "cumulative")  # their step is fine-tuning's
+
+
+def main(argv):
+    del argv
+    device.prepare("cpu")
+    from benchmarks.steps import EPOCHS, ROWS
+    from benchmarks.timing import interleaved, save
+
+    best = interleaved(variants(), flags.FLAGS.rounds)
+    times = {name: round(1e6 * s / (EPOCHS * -(-ROWS // BATCH)), 1) for name, s in best.items()}
+    for name, value in times.items():
+        print(f"{name:10s}{value:8.0f} us  {value / times['finetune']:6.2f} x finetune")
+    if flags.FLAGS.save:
+        save("methods", {"rounds": flags.FLAGS.rounds, "microseconds_a_step": times})
+
+
+def variants():
+    """`{method: function that trains some epochs}`, finetune first."""
+    from benchmarks.steps import method_epochs, random_stream
+    from keras_cl import catalog
+
+    names = [name for name in catalog.names("method") if name not in (*BOUNDS, "finetune")]
+    made = {}
+    for name in ("finetune", *names):
+        method = catalog.load("method", name)
+        stream = random_stream("task" if "domain" not in method.scenarios else "domain")
+        anchors = int(any(option.name == "strength" for option in catalog.choice("method", name).options))
+        made[name] = method_epochs(method, stream, HIDDEN, BATCH, "adam", anchors)
+    return made
+
+
+if __name__ == "__main__":
+    flags.DEFINE_integer("rounds", 3, "rounds of which the fastest counts")
+    flags.DEFINE_boolean("save", False, "write results/methods.json")
+    app.run(main)
