@@ -28,27 +28,40 @@ def filled(text):
 
 
 def digits():
-    """Finetune, EWC and the upper bounds on the default stream."""
-    order = ("finetune", "ewc", "cumulative", "joint")
-    head = ["method", "average accuracy", "forgetting", "accuracy just after learning", "command"]
-    return _table(head, [_row(name, "digits", name) for name in order])
+    """Methods and bounds on the default stream."""
+    names = ("finetune", "l2", "ewc", "mas", "si", "rwalk", "scp", "cumulative", "joint")
+    return _plain("digits", names)
+
+
+def digits_split():
+    """Methods that need to know the task, or gain from it, on split digits."""
+    return _plain("digits_split", ("finetune", "lwf", "hat", "joint"))
 
 
 def split_mnist():
-    """Three methods on split MNIST in the three scenarios."""
-    head = ["scenario", "method", "average accuracy", "forgetting", "command"]
-    rows = []
-    for scenario in ("task", "domain", "class"):
-        for method in ("finetune", "ewc", "joint"):
-            name, accuracy, forgetting, _, command = _row(method, "split_mnist", f"{scenario}-{method}")
-            rows.append([scenario, name, accuracy, forgetting, command])
-    return _table(head, rows)
+    """Split MNIST in the three scenarios, beside what was published."""
+    return _reproduction("split_mnist")
 
 
 def permuted_mnist():
-    """Three methods on permuted MNIST."""
-    head = ["method", "average accuracy", "forgetting", "accuracy just after learning", "command"]
-    return _table(head, [_row(name, "permuted_mnist", name) for name in ("finetune", "ewc", "joint")])
+    """Permuted MNIST, five tasks, beside what was published."""
+    return _reproduction("permuted_mnist")
+
+
+def permuted_mnist_10():
+    """Permuted MNIST, ten tasks, beside what was published."""
+    return _reproduction("permuted_mnist_10")
+
+
+def searched():
+    """The strengths that were found on validation data."""
+    rows = []
+    for file in sorted(HERE.glob("*/*.search.json")):
+        found = json.loads(file.read_text())
+        tried = ", ".join(f"{key} ({100 * a:.1f})" for key, a in found["validation_accuracy"].items())
+        row = f"{file.parent.name}/{file.name.removesuffix('.search.json')}"
+        rows.append([f"`{row}`", found["chosen"], tried, ", ".join(map(str, found["seeds"]))])
+    return _table(["row", "chosen", "tried (validation accuracy)", "seeds"], rows)
 
 
 def steps():
@@ -93,11 +106,20 @@ def choices():
     return _table(["", "measured", "unit"], rows)
 
 
-def fisher():
-    """Seconds of a Fisher pass, and in epochs."""
-    seconds = _read("fisher")["seconds"]
+def importance():
+    """Seconds of the importance passes, and in epochs."""
+    seconds = _read("importance")["seconds"]
     rows = [[name, f"{value:.2f}", f"{value / seconds['epoch']:.2f}"] for name, value in seconds.items()]
     return _table(["pass", "seconds", "epochs"], rows)
+
+
+def method_steps():
+    """Microseconds a step of every method, and beside fine-tuning."""
+    times = _read("methods")["microseconds_a_step"]
+    rows = [
+        [f"`{name}`", f"{value:.0f}", f"{value / times['finetune']:.2f}"] for name, value in times.items()
+    ]
+    return _table(["method", "microseconds a step", "to finetune"], rows)
 
 
 def job():
@@ -132,15 +154,22 @@ def _options(found):
 
 
 TABLES = {
-    "methods": methods,
-    "streams": streams,
-    "digits": digits,
-    "split_mnist": split_mnist,
-    "permuted_mnist": permuted_mnist,
-    "steps": steps,
-    "job": job,
-    "choices": choices,
-    "fisher": fisher,
+    table.__name__: table
+    for table in (
+        methods,
+        streams,
+        digits,
+        digits_split,
+        split_mnist,
+        permuted_mnist,
+        permuted_mnist_10,
+        searched,
+        steps,
+        method_steps,
+        job,
+        choices,
+        importance,
+    )
 }
 
 
@@ -148,21 +177,63 @@ def _read(name):
     return json.loads((HERE / f"{name}.json").read_text())
 
 
-def _row(method, table, row):
-    measured = _read(f"{table}/{row}")
-    accuracy, forgetting, learning = (
-        _spread(measured[name], digits)
-        for name, digits in (("average_accuracy", 1), ("forgetting", 3), ("learning_accuracy", 1))
-    )
-    flags = (HERE / f"{table}/{row}.flags").name
-    return [f"`{method}`", accuracy, forgetting, learning, f"[{flags}](results/{table}/{flags})"]
+def _plain(table, rows):
+    """Rows of a table that has no published counterpart."""
+    head = ["method", "average accuracy", "forgetting", "accuracy just after learning", "command"]
+    lines = []
+    for row in rows:
+        measured = _read(f"{table}/{row}")
+        numbers = zip(("average_accuracy", "forgetting", "learning_accuracy"), (1, 3, 1), strict=True)
+        lines.append([f"`{row}`", *(_spread(measured[name], digits) for name, digits in numbers)])
+        lines[-1].append(_link(table, row))
+    return _table(head, lines)
+
+
+def _reproduction(table):
+    """Rows of a table beside the published numbers, and whether they are reproduced."""
+    rows = []
+    for claim in _read(f"{table}/published"):
+        measured = _read(f"{table}/{claim['row']}")
+        spread = f" ± {claim['spread']}" if claim["spread"] else ""
+        rows.append(
+            [
+                _link(table, claim["row"]),
+                _spread(measured["average_accuracy"], 1),
+                f"{claim['published']}{spread} ({claim['source']})",
+                verdict(table, claim),
+                _spread(measured.get("forgetting"), 3),
+            ]
+        )
+    return _table(["command", "average accuracy", "published", "reproduced", "forgetting"], rows)
+
+
+def reproduced(table, claim):
+    """Whether a row comes within the tolerance of its claim, or as far above finetune as is claimed."""
+    ours = 100 * _read(f"{table}/{claim['row']}")["average_accuracy"]["mean"]
+    if "tolerance" in claim:
+        return abs(ours - claim["published"]) <= claim["tolerance"]
+    finetune = 100 * _read(f"{table}/finetune")["average_accuracy"]["mean"]
+    return ours >= finetune + claim["above_finetune"]
+
+
+def verdict(table, claim):
+    """What the table says about a claim: yes or no, by what measure, and why not."""
+    if "tolerance" in claim:
+        measure = f"within {claim['tolerance']:g}"
+    else:
+        measure = f"finetune + {claim['above_finetune']:g} or more"
+    return f"yes, {measure}" if reproduced(table, claim) else f"no, not {measure}: {claim['why']}"
+
+
+def _link(table, row):
+    return f"[{row}](results/{table}/{row}.flags)"
 
 
 def _spread(value, digits):
     """Percent with one digit, or a fraction with three; the spread over seeds where there is one."""
-    mean, std = value["mean"], value["std"]
-    if mean is None:
+    if not value or value["mean"] is None:
         return "-"
+    mean, std = value["mean"], value["std"]
     factor = 100 if digits == 1 else 1
     text = f"{factor * mean:.{digits}f}"
     return text if std is None else f"{text} ± {factor * std:.{digits}f}"
