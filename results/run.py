@@ -31,10 +31,11 @@ def rows(name):
 
 
 def measure(row):
-    """Trains as the row's flagfile says and writes its .json."""
+    """Trains as the row's flagfile says, goes on where that was stopped, and writes the row's .json."""
     flagfile = HERE / f"{row}.flags"
     run_dir = pathlib.Path("runs", "results", row.replace("/", "-"))
-    flags = [f"--flagfile={flagfile}", f"--run_dir={run_dir}", "--overwrite"]
+    stopped = (run_dir / "config.json").exists() and not (run_dir / "DONE").exists()
+    flags = [f"--flagfile={flagfile}", f"--run_dir={run_dir}", *([] if stopped else ["--overwrite"])]
     subprocess.run([sys.executable, "-m", "keras_cl.main", *flags], check=True)
     config = json.loads((run_dir / "config.json").read_text())
     summary = json.loads((run_dir / "summary.json").read_text())

@@ -13,7 +13,7 @@ WIDEST = 6.0  # |e|: where a gate at s_max is exactly 0 or 1 in float32
 
 
 class HAT(ContinualModel):
-    """L = CE_t + sparsity * R with R = sum_l sum_i a_i (1 - m_i) / sum_l sum_i (1 - m_i)   (eq. 5)
+    """L = CE_t + sparsity * R with R = sum_l sum_i a_i (1 - m_i) / sum_l sum_i (1 - m_i)   (eqs. 5, 6)
 
     a = sigmoid(s e^t) gates the units of every hidden layer (eq. 1); m is the maximum of the gates of earlier
     tasks. A weight between units i and j changes by a factor 1 - min(m_i, m_j) of the optimizer's step
@@ -81,7 +81,7 @@ class HAT(ContinualModel):
         """R: the share that this task's gates take of what earlier tasks left."""
         free = [1 - m for m in self.m]
         taken = [a * left for a, left in zip((g.gates(s)[self.task] for g in self.gates), free, strict=True)]
-        return tf.math.divide_no_nan(_total(taken), _total(free))
+        return tf.math.divide_no_nan(_total(taken), _total(free))  # eq. 6
 
     def _block(self, before):
         """Takes back what earlier tasks need unchanged of the optimizer's step (eq. 2)."""

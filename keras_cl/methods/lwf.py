@@ -17,7 +17,7 @@ Student = Literal["old", "all"]
 
 
 class LwF(ContinualModel):
-    """L = CE_t + strength * KD with KD = -1/B sum_n sum_c q_c log s_c   (eqs. 2 to 4 of the paper)
+    """L = CE_t + strength * KD with KD = -1/B sum_n sum_c q_c log s_c   (eqs. 2 and 3 of the paper)
 
     q = softmax(z_old / T) are the answers of the teacher, the network as it was after the task before, and
     s = softmax(z / T) those of the student on the same images. In the task-incremental scenario KD is the
@@ -67,7 +67,7 @@ class LwF(ContinualModel):
             z = self.network(batch.x, training=True)
             logits = self._masked(z, batch.task)
             KD = self._distillation(z_old, z, batch.weight)
-            loss = weight_ce * self.task_loss(batch, logits) + self.strength * weight_kd * KD  # eq. 4
+            loss = weight_ce * self.task_loss(batch, logits) + self.strength * weight_kd * KD
         self.apply(self.gradients(tape, loss))
         return self.results(batch, logits)
 
@@ -86,10 +86,13 @@ class LwF(ContinualModel):
             heads = tf.ones_like(z, tf.bool)
         answers = self._class_mask[self.task] if self._uses_all() else heads
         q = tf.nn.softmax(tf.where(heads, z_old, MASKED) / self.T)
-        log_s = tf.nn.log_softmax(tf.where(answers, z, MASKED) / self.T)
-        KD = -tf.reduce_sum(tf.where(heads, q * log_s, 0.0), axis=-1)  # [B], or [T, B]
+        log_s = tf.nn.log_softmax(tf.where(answers, z, MASKED) / self.T)  # eq. 3
+        KD = -tf.reduce_sum(tf.where(heads, q * log_s, 0.0), axis=-1)  # eq. 2; [B] or [T, B]
         KD = tf.reduce_sum(KD * weight, axis=-1) / tf.reduce_sum(weight)
-        return tf.reduce_mean(KD[:known]) if self._scenario == "task" else KD
+        if self._scenario != "task":
+            return KD
+        old = tf.cast(tf.range(len(KD)) < known, tf.float32)
+        return tf.reduce_sum(KD * old) / tf.reduce_sum(old)
 
     def _uses_all(self):
         return self._scenario == "class" and self.student == "all"

@@ -57,7 +57,7 @@ class MAS(ContinualModel):
         x, _ = task.train.open()
         rng = np.random.default_rng(seed_of(self.seed, task.index, IMPORTANCE))
         x = x[drawn(rng, len(x), self._n_samples)]
-        Omega = self._sensitivity(x, of_task=(task.stream.class_mask[task.index],))  # eq. 3
+        Omega = self._sensitivity(x, of_task=(task.stream.class_mask[task.index],))  # eqs. 2, 3
         self.penalty.update(Omega)
 
 

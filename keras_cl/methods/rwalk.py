@@ -16,11 +16,17 @@ Norm = Literal["none", "max", "minmax"]
 
 
 class RWalk(ContinualModel):
-    """L = CE_t + strength * sum_i (F_i + S_i) (theta_i - theta*_i)^2
+    """Every so many steps, with g the gradient of CE_t and D how far a weight came since the last time:
 
-    F is a moving average of squared gradients; S scores the decrease of the loss by the distance that it took
-    in the metric of F: s = sum over intervals of max(0, w / (1/2 F D^2 + eps)), averaged with those of
-    earlier tasks. Both are normalised over all weights before they are added.
+        F <- alpha * mean of g^2 + (1 - alpha) * F                      (1)
+        s <- s + max(0, w / (1/2 F D^2 + eps)),  w = -sum of g dtheta   (2)
+
+    S_t = (S_{t-1} + s) / 2 at the end of a task (3), and with F and S normalised over all weights
+
+        L = CE_t + strength * sum_i (F_i + S_i) (theta_i - theta*_i)^2  (4)
+
+    F is a moving Fisher information; s scores the decrease of the loss by the distance, in the metric of F,
+    that it took. The numbers are this docstring's.
 
     Args:
       network: raw images to logits.
@@ -69,7 +75,7 @@ class RWalk(ContinualModel):
     def train_step(self, batch):
         logits, g = self.task_gradients(batch)  # of the unregularised loss
         before = [tf.identity(theta) for theta in self.network.trainable_variables]
-        self.apply(self.penalty.added_to(g))
+        self.apply(self.penalty.added_to(g))  # gradient of eq. 4
         after = self.network.trainable_variables
         for f, w, g_i, theta, old in zip(self.f, self.w, g, after, before, strict=True):
             f.assign_add(tf.square(g_i))
@@ -84,7 +90,7 @@ class RWalk(ContinualModel):
             self._end_interval()
         if self.penalty.tasks.numpy():
             for S in self.S:
-                S.assign(S / 2)  # (S_{t-1} + s_t) / 2
+                S.assign(S / 2)  # eq. 3: S holds S_{t-1} + s
         F, S = (normalised([v.numpy() for v in values], self.norm) for values in (self.F, self.S))
         self.penalty.update([F_i + S_i for F_i, S_i in zip(F, S, strict=True)])
 
@@ -92,9 +98,9 @@ class RWalk(ContinualModel):
         alpha = tf.where(self.averaged > 0, self.alpha, 1.0)  # the first value is not averaged with zero
         theta = self.network.trainable_variables
         for f, w, F, S, now, start in zip(self.f, self.w, self.F, self.S, theta, self.start, strict=True):
-            F.assign(alpha * f / tf.cast(self.steps, tf.float32) + (1 - alpha) * F)
+            F.assign(alpha * f / tf.cast(self.steps, tf.float32) + (1 - alpha) * F)  # eq. 1
             distance = self.half * F * tf.square(now - start)
-            S.assign_add(tf.maximum(tf.math.divide_no_nan(w, distance + self.eps), 0.0))
+            S.assign_add(tf.maximum(tf.math.divide_no_nan(w, distance + self.eps), 0.0))  # eq. 2
         self.averaged.assign_add(1)
         self._begin_interval()
 

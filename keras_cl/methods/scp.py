@@ -14,12 +14,14 @@ from keras_cl.quadratic import Merge, QuadraticPenalty
 
 
 class SCP(ContinualModel):
-    """L = CE_t + strength * sum_i Gamma_i (theta_i - theta*_i)^2
+    """With zbar the mean of the logits over a task's images and xi_l random directions on the unit sphere
 
-    Gamma_i = 1/L sum_l (d (xi_l . zbar) / d theta_i)^2 with zbar the mean of the logits over the task's
-    images and xi_l random directions on the unit sphere: the curvature of the sliced Cramer distance between
-    the old and the new outputs. Its expectation is 1/K sum_c (d zbar_c / d theta_i)^2 over the K classes that
-    may answer. No labels are needed.
+        Gamma_i = 1/L sum_l (d (xi_l . zbar) / d theta_i)^2             (1)
+        L = CE_t + strength * sum_i Gamma_i (theta_i - theta*_i)^2      (2)
+
+    Gamma is the curvature of the sliced Cramer distance between the old and the new outputs. Its expectation
+    is 1/K sum_c (d zbar_c / d theta_i)^2 over the K classes that may answer. No labels are needed. The
+    numbers are this docstring's.
 
     Args:
       network: raw images to logits.
@@ -54,12 +56,13 @@ class SCP(ContinualModel):
 
     def train_step(self, batch):
         logits, gradients = self.task_gradients(batch)
-        self.apply(self.penalty.added_to(gradients))
+        self.apply(self.penalty.added_to(gradients))  # gradient of eq. 2
         return self.results(batch, logits)
 
     def end_task(self, task):
         x, _ = task.train.open()
         rng = np.random.default_rng(seed_of(self.seed, task.index, IMPORTANCE))
         x = x[drawn(rng, len(x), self.n_samples)]
-        Gamma = self._sensitivity(x, directions(task.stream.class_mask[task.index], self.slices, rng))
+        xi = directions(task.stream.class_mask[task.index], self.slices, rng)
+        Gamma = self._sensitivity(x, xi)  # eq. 1
         self.penalty.update(Gamma)
