@@ -1,7 +1,5 @@
 """Layers that a network of this library needs and Keras does not have, and networks that ask for a task."""
 
-import itertools
-
 import tensorflow as tf
 import tf_keras as keras
 
@@ -62,9 +60,11 @@ class TaskGate(keras.layers.Layer):
     def build(self, input_shape):
         normal = keras.initializers.RandomNormal(0.0, 1.0, self.seed)
         shape = (self.tasks, input_shape[0][-1])
-        self.embedding = self.add_weight("embedding", shape, tf.float32, normal)
+        self.embedding = self.add_weight("embedding", shape, tf.float32, normal, experimental_autocast=False)
         constant = keras.initializers.Constant(self.sharpest)
-        self.sharpness = self.add_weight("sharpness", (), tf.float32, constant, trainable=False)
+        self.sharpness = self.add_weight(
+            "sharpness", (), tf.float32, constant, trainable=False, experimental_autocast=False
+        )
         super().build(input_shape)
 
     def gates(self, s):
@@ -77,7 +77,7 @@ class TaskGate(keras.layers.Layer):
         @tf.custom_gradient
         def sharp(e):
             smooth = tf.sigmoid(e)
-            return tf.sigmoid(s * e), lambda up: up * self.sharpest * smooth * (1 - smooth)
+            return tf.sigmoid(s * e), lambda up: up * self.sharpest * smooth * tf.sigmoid(-e)
 
         s = tf.convert_to_tensor(s, tf.float32)
         return sharp(tf.convert_to_tensor(self.embedding))
@@ -106,21 +106,40 @@ def gated(network, tasks, sharpest, seed):
       `(network, dense layers, gates)`; there is one dense layer more than there are gates.
     """
     dense, gates = [], []
-    x, *_ = network.inputs
     task = keras.Input((), dtype=tf.int32, name="task")
-    for before, layer in itertools.pairwise(network.layers):
-        plain = isinstance(layer, keras.layers.Dense) or not layer.trainable_variables
-        require(
-            plain and layer.input is before.output,
-            f"Task gates are for chains of dense layers; {network.name} has the layer {layer.name}.",
-        )
+    misfit = _misfit(network)
+    require(
+        not misfit,
+        f"Task gates are for chains of dense layers; {network.name} {misfit}.",
+    )
+    (x,) = network.inputs
+    for layer in _own_layers(network):
         if isinstance(layer, keras.layers.Dense):
             if dense:
-                gates.append(TaskGate(tasks, sharpest, seed_of(seed, len(gates)), name=f"gate_{len(gates)}"))
+                place = len(gates)
+                gates.append(TaskGate(tasks, sharpest, seed_of(seed, place), name=f"gate_{place}"))
                 x = gates[-1]([x, task])
             dense.append(layer)
         x = layer(x)
     return keras.Model([*network.inputs, task], x, name=f"gated_{network.name}"), dense, gates
+
+
+def _misfit(network):
+    """What keeps a network from being a chain of dense layers; None if nothing does."""
+    if len(network.inputs or ()) != 1:
+        return "is not made of layers from one input"
+    (end,) = network.inputs
+    for layer in _own_layers(network):
+        dense = isinstance(layer, keras.layers.Dense) and len(layer.input.shape) == 2
+        stateless = not any(weight.dtype.is_floating for weight in layer.weights)
+        if len(layer.inbound_nodes) != 1 or layer.input is not end or not (dense or stateless):
+            return f"has the layer {layer.name}"
+        end = layer.output
+    return None
+
+
+def _own_layers(network):
+    return [layer for layer in network.layers if not isinstance(layer, keras.layers.InputLayer)]
 
 
 def logits_of(network, x, task, training=False):
@@ -130,6 +149,9 @@ def logits_of(network, x, task, training=False):
 
 def image_shape(network):
     """Shape of one image that a network takes."""
+    require(
+        network.built and hasattr(network, "inputs"), f"{network.name} does not know its input shape yet."
+    )
     return (network.input_shape[0] if _asks_for_task(network) else network.input_shape)[1:]
 
 

@@ -87,11 +87,12 @@ class HAT(ContinualModel):
         """Takes back what earlier tasks need unchanged of the optimizer's step (eq. 2)."""
 
         def keep(theta, share):
-            old = before[id(theta)]
+            old = before.get(id(theta), theta)  # a frozen weight has not changed
             theta.assign(tf.where(share == 1, theta, old + share * (theta - old)))
 
         others = 1 - tf.cast(self._class_mask[self.task], tf.float32)  # outputs of other tasks
-        for layer, m_in, m_out in zip(self.dense, [tf.ones(1), *self.m], [*self.m, others], strict=True):
+        inputs = [tf.ones(1), *self.m[:-1], tf.ones(1)]  # images, and what other tasks' outputs see, are used
+        for layer, m_in, m_out in zip(self.dense, inputs, [*self.m, others], strict=True):
             keep(layer.kernel, 1 - tf.minimum(m_in[:, tf.newaxis], m_out))
             if layer.use_bias:
                 keep(layer.bias, 1 - m_out)

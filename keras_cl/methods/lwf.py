@@ -55,7 +55,7 @@ class LwF(ContinualModel):
         self.strength = strength * temperature**2 if scale_by_t2 else strength
         self.T, self.weighting = temperature, pick("weighting", weighting, get_args(Weighting))
         self.student = pick("student", student, get_args(Student))
-        self.teacher = _frozen_copy(network)
+        self.teacher, self._teach = _frozen_copy(network)
         self.taught = tf.Variable(0, trainable=False)  # tasks that the teacher knows: t - 1
 
     def train_step(self, batch):
@@ -72,7 +72,7 @@ class LwF(ContinualModel):
         return self.results(batch, logits)
 
     def end_task(self, task):
-        self.teacher.set_weights(self.network.get_weights())
+        self._teach()
         self.taught.assign(task.number)
 
     def _distillation(self, z_old, z, weight):
@@ -99,10 +99,18 @@ class LwF(ContinualModel):
 
 
 def _frozen_copy(network):
+    """A copy that is not trained, and the function that brings it up to date."""
     try:
         copy = keras.models.clone_model(network)
-    except ValueError:
+        # Paired before freezing, which puts weights into another order.
+        pairs = list(zip(copy.weights, network.weights, strict=True))
+    except (ValueError, TypeError, NotImplementedError):
         require(False, f"lwf copies its network, and {network.name} is neither functional nor sequential.")
     copy.trainable = False
-    copy.set_weights(network.get_weights())
-    return copy
+
+    def teach():
+        for old, new in pairs:
+            old.assign(new)
+
+    teach()
+    return copy, teach
