@@ -8,7 +8,7 @@ from keras_cl.source import Source
 from keras_cl.streams.split import split
 
 
-def quadratic(method, curvature, center, start, optimizer, *, jit=False, **options):
+def quadratic(method, curvature, center, start, optimizer, **options):
     """A method on weights whose loss in task t is 1/2 sum_i a_ti (theta_i - c_ti)^2.
 
     Args:
@@ -17,7 +17,6 @@ def quadratic(method, curvature, center, start, optimizer, *, jit=False, **optio
       center: c `[T, P]`.
       start: first weights `[P]`.
       optimizer: a tf_keras optimizer.
-      jit: as of `compile`.
       **options: of the method.
 
     Returns:
@@ -38,7 +37,7 @@ def quadratic(method, curvature, center, start, optimizer, *, jit=False, **optio
     network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(units)])
     place(network, start)
     model = Quadratic(network, **options)
-    model.compile(optimizer, jit=jit)
+    model.compile(optimizer, jit=False)
     return model, stream
 
 
@@ -85,7 +84,7 @@ def adam(rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
     return change
 
 
-# Of Keras and by hand, under one name. The usual beta_2 of 0.999 is none: 1 - 0.999 has five digits in float32.
+# Of Keras and by hand, under one name. Adam's usual beta_2 will not do: 1 - 0.999 has five digits in float32.
 OPTIMIZERS = {
     "sgd": (lambda: keras.optimizers.SGD(0.05), lambda: sgd(0.05)),
     "momentum": (lambda: keras.optimizers.SGD(0.05, momentum=0.9), lambda: sgd(0.05, 0.9)),

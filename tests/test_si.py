@@ -6,7 +6,7 @@ import tf_keras as keras
 from quadratics import OPTIMIZERS, flat, place, quadratic, sgd, train
 
 from keras_cl.errors import InputError
-from keras_cl.methods import SI, Finetune
+from keras_cl.methods import SI
 from keras_cl.networks.mlp import mlp
 from keras_cl.streams.split import split
 
@@ -49,7 +49,7 @@ def assert_follows(model, stream, steps, simulation):
         np.testing.assert_allclose(flat(model.w), w, rtol=1e-5, atol=1e-6)
         model.end_task(task)
         np.testing.assert_allclose(flat(model.network.trainable_variables), theta, rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(flat(model.penalty.importance), Omega, rtol=2e-5, atol=1e-6)
+        np.testing.assert_allclose(flat(model.penalty.importance), Omega, rtol=1e-5, atol=1e-6)
         np.testing.assert_array_equal(flat(model.penalty.anchor), flat(model.network.trainable_variables))
 
 
@@ -93,12 +93,11 @@ def test_the_only_step_of_a_task_counts():
 # ---- streams ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_tasks_with_a_penalty_follow_the_simulation(optimizer, jit):
+def test_tasks_with_a_penalty_follow_the_simulation(optimizer):
     make, change_of = OPTIMIZERS[optimizer]
     options = {"strength": 0.7, "xi": 0.05}
-    model, stream = quadratic(SI, CURVATURES, CENTERS, START, make(), jit=jit, **options)
+    model, stream = quadratic(SI, CURVATURES, CENTERS, START, make(), **options)
     simulation = list(simulated(change_of, 12, **options))
     free = list(simulated(change_of, 12, strength=0, xi=0.05))
     assert np.abs(simulation[1][0] - free[1][0]).max() > 0.05  # the penalty does something in task 2
@@ -108,7 +107,7 @@ def test_tasks_with_a_penalty_follow_the_simulation(optimizer, jit):
 @pytest.mark.parametrize("clip", ["increment", "total", "none"])
 def test_negative_importances_are_clipped_where_asked(clip):
     """Velocity from task 1 carries two weights up the slope of task 2, so that their w is negative there."""
-    a, c = np.ones((3, 4)), np.array([[1, 1, 1, 1], [2, -0.05, -0.55, 2], [2, 2, 2, 2]])
+    a, c = np.ones((3, 4)), np.array([[1, 1, 1, 1], [2, -0.05, -0.55, 2], [0.5, 0.5, 0.5, 0.5]])
     others = {"a": a, "c": c, "start": np.zeros(4), "kept": True}
     options = {"strength": 0.2, "xi": 1e-5}
 
@@ -176,23 +175,7 @@ def test_a_task_begun_anew_forgets_what_was_gathered():
     np.testing.assert_allclose(flat(model.penalty.importance), next(simulation)[2], rtol=1e-5)
 
 
-# ---- laws ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("strength", "equal"), [(0.0, [True] * 3), (5.0, [True, False, False])])
-def test_without_a_penalty_it_is_fine_tuning_bit_for_bit(strength, equal):
-    make, _ = OPTIMIZERS["adam"]
-    model, stream = quadratic(SI, CURVATURES, CENTERS, START, make(), strength=strength)
-    plain, _ = quadratic(Finetune, CURVATURES, CENTERS, START, make())
-    same = []
-    for task in stream:
-        for one in (model, plain):
-            train(one, task, 5)
-            one.end_task(task)
-        theta, other = (flat(one.network.trainable_variables) for one in (model, plain))
-        same.append(np.array_equal(theta, other))
-    assert same == equal
-    assert flat(model.penalty.importance).all()  # there was something to multiply by 0
+# ---- mixed precision -------------------------------------------------------------------------------------
 
 
 def test_steps_that_loss_scaling_skips_leave_the_path_integrals_finite():

@@ -78,7 +78,7 @@ class RWalk(ContinualModel):
         self.apply(self.penalty.added_to(g))  # gradient of eq. 4
         after = self.network.trainable_variables
         for f, w, g_i, theta, old in zip(self.f, self.w, g, after, before, strict=True):
-            f.assign_add(tf.square(g_i))
+            f.assign_add(tf.square(tf.where(tf.math.is_finite(g_i), g_i, 0.0)))  # loss scaling may overflow
             w.assign_sub(tf.math.multiply_no_nan(g_i, theta - old))
         self.steps.assign_add(1)
         while self.steps == self.interval:  # at most once; XLA would copy all that an `if` may change
