@@ -229,7 +229,7 @@ MIXED = {"sum": (1, 1), "ema": (0.25, 0.75), "replace": (0, 1)}
 
 
 def ended(merge, tasks, *, uniform=False, strength=3.0, half=False, seed=13):
-    """`(penalty, variables, [(importance, weights) of every task])`; the variables are where the last ended."""
+    """`(penalty, variables, [(importance, weights) of every task])`, the variables where the last ended."""
     rng = np.random.default_rng(seed)
     variables = [tf.Variable(one) for one in normal(rng)]
     penalty = QuadraticPenalty(variables, strength, half=half, merge=merge, alpha=0.25, uniform=uniform)
