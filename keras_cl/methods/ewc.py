@@ -49,7 +49,7 @@ class EWC(ContinualModel):
         self,
         network,
         *,
-        strength: float = 300.0,
+        strength: float = 1000.0,
         online: bool = False,
         gamma: float = 1.0,
         fisher: Kind = "exact",

@@ -20,7 +20,7 @@ class L2(ContinualModel):
     forgets_in = ("class",)
     search = {"strength": (1e-3, 1.0)}
 
-    def __init__(self, network, *, strength: float = 0.01, **base):
+    def __init__(self, network, *, strength: float = 0.1, **base):
         super().__init__(network, **base)
         self.penalty = QuadraticPenalty(network.trainable_variables, strength, uniform=True)
 

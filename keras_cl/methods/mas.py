@@ -36,7 +36,7 @@ class MAS(ContinualModel):
         self,
         network,
         *,
-        strength: float = 1.0,
+        strength: float = 0.1,
         merge: Merge = "sum",
         alpha: float = 0.5,
         n_samples: int = 0,

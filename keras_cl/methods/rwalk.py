@@ -45,7 +45,7 @@ class RWalk(ContinualModel):
         self,
         network,
         *,
-        strength: float = 1.0,
+        strength: float = 3.0,
         alpha: float = 0.9,
         interval: int = 10,
         eps: float = 1e-3,

@@ -30,7 +30,7 @@ class SI(ContinualModel):
     forgets_in = ("class",)
     search = {"strength": (0.1, 100.0)}
 
-    def __init__(self, network, *, strength: float = 1.0, xi: float = 0.1, clip: Clip = "increment", **base):
+    def __init__(self, network, *, strength: float = 30.0, xi: float = 0.1, clip: Clip = "increment", **base):
         require(xi > 0, f"xi is {xi}; it must be above 0.")
         super().__init__(network, **base)
         self.xi, self.clip = xi, pick("clip", clip, get_args(Clip))
