@@ -1,5 +1,7 @@
-"""The sliced Cramer distance between two sets of points, and the directions along which its curvature is
-measured. Kolouri et al. 2020 (ICLR, openreview BJge3TNKwH)."""
+"""The sliced Cramer distance between two sets of points, and directions to slice along.
+
+Kolouri et al. 2020 (ICLR, openreview BJge3TNKwH).
+"""
 
 import numpy as np
 

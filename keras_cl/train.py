@@ -71,7 +71,8 @@ def learn(config, stream, seed, directory, exports, display):
     else:
         _restore(model, stream, directory, checkpoints, exports, results, display)
     todo = stream[results.tasks :]
-    with display.training(len(todo) * passes(config)) as progress:
+    trained = sum(bool(model.training_tasks(task)) for task in todo)
+    with display.training(trained * passes(config)) as progress:
         for task in todo:
             started = time.monotonic()
             model.begin_task(task)
