@@ -11,6 +11,7 @@ import dataclasses
 import json
 import pathlib
 import re
+import sys
 
 import numpy as np
 from absl import app, flags
@@ -40,13 +41,16 @@ def search(row, strengths, seeds):
     same = all(earlier.get(key) == value for key, value in found.items())
     accuracy = earlier["validation_accuracy"] if same else {}
     for strength in strengths:
-        accuracy[f"{strength:g}"] = value = round(validated(config, strength, seeds), 5)
-        print(f"{row}: strength {strength:g}, validation accuracy {value:.4f}", flush=True)
+        accuracy[f"{strength:.12g}"] = value = round(validated(config, strength, seeds), 5)
+        print(f"{row}: strength {strength:.12g}, validation accuracy {value:.4f}", flush=True)
     found["validation_accuracy"] = {key: accuracy[key] for key in sorted(accuracy, key=float)}
     found["chosen"] = max(accuracy, key=accuracy.get)
+    if not accuracy[found["chosen"]]:
+        sys.exit(f"Error: every strength that was tried for {row} diverged.")
     path.write_text(json.dumps(found, indent=2) + "\n")
-    line = f"--method.strength={found['chosen']}"
-    flagfile.write_text(re.sub(r"--method\.strength=.*", line, flagfile.read_text()))
+    line, flags_text = f"--method.strength={found['chosen']}\n", flagfile.read_text()
+    replaced, count = re.subn(r"--method\.strength=.*\n", line, flags_text)
+    flagfile.write_text(replaced if count else flags_text + line)
 
 
 def validated(config, strength, seeds):
