@@ -178,4 +178,4 @@ def _plain(message):
     message = re.sub(
         r"\('Non-boolean argument to boolean flag', (.*)\)", r"\1 is neither true nor false", message
     )
-    return message.rstrip(".") + "."
+    return message if message.endswith("?") else message.rstrip(".") + "."

@@ -1,10 +1,14 @@
 """Multi-layer perceptron: the network of the MNIST literature."""
 
+from typing import Literal, get_args
+
 import tf_keras as keras
 
 from keras_cl.bits import seed_of
-from keras_cl.errors import require
+from keras_cl.errors import pick, require
 from keras_cl.layers import Dropout
+
+Initial = Literal["glorot", "fan_in"]
 
 
 def mlp(
@@ -12,34 +16,46 @@ def mlp(
     *,
     hidden: tuple[int, ...] = (400, 400),
     dropout: float = 0.0,
+    initial: Initial = "glorot",
     precision: str = "float32",
     seed: int = 0,
 ):
     """Returns a perceptron with ReLU units, from raw images of `stream` to `stream.num_classes` logits.
 
-    Scaling to [0, 1] is its first layer. Weights are Glorot uniform, biases zero.
+    Scaling to [0, 1] is its first layer.
 
     Args:
       stream: gives the shape and scale of the images and the number of outputs.
       hidden: width of every hidden layer.
       dropout: rate after each hidden layer, in [0, 1).
+      initial: weights before training. glorot, uniform by Glorot's rule, biases zero, as is usual in Keras;
+        fan_in, all uniform within 1/sqrt(inputs of the layer), biases too, as is usual in PyTorch.
       precision: float32, mixed_bfloat16 or mixed_float16; variables and logits are float32 in all of them.
       seed: of the initial weights.
     """
     require(all(width >= 1 for width in hidden), f"hidden is {hidden}; a layer needs at least one unit.")
     require(0 <= dropout < 1, f"dropout is {dropout}; it must be at least 0 and below 1.")
 
-    def dense(units, place, dtype):
-        kernel = keras.initializers.GlorotUniform(seed_of(seed, place))
-        return keras.layers.Dense(units, kernel_initializer=kernel, dtype=dtype, name=f"dense_{place}")
+    pick("initial", initial, get_args(Initial))
+
+    def dense(x, units, place, dtype):
+        kernel, bias = keras.initializers.GlorotUniform(seed_of(seed, place)), "zeros"
+        if initial == "fan_in":
+            limit = x.shape[-1] ** -0.5
+            kernel, bias = (
+                keras.initializers.RandomUniform(-limit, limit, seed_of(seed, place, of)) for of in (0, 1)
+            )
+        return keras.layers.Dense(
+            units, kernel_initializer=kernel, bias_initializer=bias, dtype=dtype, name=f"dense_{place}"
+        )(x)
 
     x = images = keras.Input(stream.input_shape, name="images")
     x = keras.layers.Rescaling(stream.source.scale, dtype=precision, name="scale")(x)
     x = keras.layers.Flatten(dtype=precision, name="flatten")(x)
     for place, width in enumerate(hidden):
-        x = dense(width, place, precision)(x)
+        x = dense(x, width, place, precision)
         x = keras.layers.ReLU(dtype=precision, name=f"relu_{place}")(x)
         if dropout:
             x = Dropout(dropout, dtype=precision, name=f"dropout_{place}")(x)
-    logits = dense(stream.num_classes, len(hidden), "float32")(x)
+    logits = dense(x, stream.num_classes, len(hidden), "float32")
     return keras.Model(images, logits, name="mlp")
