@@ -128,7 +128,8 @@ def test_negative_importances_are_clipped_where_asked(clip):
 def test_what_the_loss_does_not_depend_on_gathers_nothing_even_where_it_moves():
     a = np.array([[1, 2, 3, 4], [0, 1, 0, 1]])
     momentum = keras.optimizers.SGD(0.01, momentum=0.9)
-    model, stream = quadratic(SI, a, np.ones((2, 4)), np.zeros(4), momentum, reset_optimizer=False)
+    options = {"strength": 1.0, "reset_optimizer": False}
+    model, stream = quadratic(SI, a, np.ones((2, 4)), np.zeros(4), momentum, **options)
     train(model, stream[0], 4)
     model.end_task(stream[0])
     theta, Omega = flat(model.network.trainable_variables), flat(model.penalty.importance)
