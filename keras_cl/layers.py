@@ -85,9 +85,8 @@ class TaskGate(keras.layers.Layer):
     def call(self, inputs, training=False):
         h, task = inputs
         gates = self.gates(self.sharpness if training else self.sharpest)
-        chosen = tf.one_hot(task, self.tasks)[
-            ..., tf.newaxis
-        ]  # a gather's gradient is slow in a compiled loop
+        # Not a gather, whose gradient is slow in a compiled loop.
+        chosen = tf.one_hot(task, self.tasks)[..., tf.newaxis]
         return h * tf.cast(tf.reduce_sum(chosen * gates, axis=1), h.dtype)
 
     def get_config(self):
@@ -108,10 +107,7 @@ def gated(network, tasks, sharpest, seed):
     dense, gates = [], []
     task = keras.Input((), dtype=tf.int32, name="task")
     misfit = _misfit(network)
-    require(
-        not misfit,
-        f"Task gates are for chains of dense layers; {network.name} {misfit}.",
-    )
+    require(not misfit, f"Task gates are for chains of dense layers; {network.name} {misfit}.")
     (x,) = network.inputs
     for layer in _own_layers(network):
         if isinstance(layer, keras.layers.Dense):
