@@ -12,17 +12,41 @@ import tensorflow as tf
 class Batch(NamedTuple):
     """Rows of one training step, or of `K` steps with a leading axis more.
 
+    Rows that are replayed from a memory stand behind those of the current task.
+
     Attributes:
       x: raw images `[B, *input_shape]`.
       y: output units `[B]` int32.
       task: index of the task that each row belongs to, `[B]` int32.
       weight: 1 for a row, 0 for the padding that fills the last batch of an epoch, `[B]` float32.
+      stored: slot of the memory that each row of the current task goes to, -1 for none, int32.
+      drawn: slot of the memory that each replayed row comes from, -1 for none (its weight is 0), int32.
     """
 
     x: tf.Tensor
     y: tf.Tensor
     task: tf.Tensor
     weight: tf.Tensor
+    stored: tf.Tensor | None = None
+    drawn: tf.Tensor | None = None
+
+    @property
+    def current(self):
+        """The rows of one step that are not replayed."""
+        return self if self.drawn is None else self._rows(slice(0, len(self.x) - len(self.drawn)))
+
+    def replayed(self, draw=0, draws=1):
+        """The rows of one step that draw number `draw` of `draws` brought from the memory."""
+        size = len(self.drawn) // draws
+        start = len(self.x) - len(self.drawn) + draw * size
+        return self._rows(slice(start, start + size))
+
+    def _rows(self, rows):
+        return Batch(*(part[rows] for part in self[:4]))
+
+    def step(self, k):
+        """The batch of step k."""
+        return Batch(*(None if part is None else part[k] for part in self))
 
 
 def chunk_length(batch_size, row_bytes, target=16 * 2**20, most=128):
@@ -30,7 +54,7 @@ def chunk_length(batch_size, row_bytes, target=16 * 2**20, most=128):
     return int(max(1, min(most, target // max(1, batch_size * row_bytes))))
 
 
-def chunks(x, y, task, *, batch_size, seed, length, iterations=0):
+def chunks(x, y, task, *, batch_size, seed, length, iterations=0, replay=None):
     """Endlessly reshufflable dataset of `(Batch [K, B, ...], number of real steps)`.
 
     Every iteration over it is one epoch: each row exactly once, in an order that depends on `seed` and on how
@@ -44,6 +68,7 @@ def chunks(x, y, task, *, batch_size, seed, length, iterations=0):
       seed: non-negative integer.
       length: steps a chunk, K.
       iterations: steps of one iteration over the dataset; 0 for an epoch.
+      replay: a `keras_cl.replay.Replay` that adds rows of a memory to every step.
     """
     rows = len(x)
     steps = iterations or -(-rows // batch_size)
@@ -73,7 +98,7 @@ def chunks(x, y, task, *, batch_size, seed, length, iterations=0):
         weight = tf.cast(order < rows, tf.float32)
         real = tf.math.count_nonzero(weight[:, 0], dtype=tf.int32)
         batch = Batch(tf.gather(x, row), tf.gather(y, row), tf.gather(task, row), weight)
-        return batch, real
+        return replay.mixed(batch, order, (x, y, task)) if replay else batch, real
 
     chunk_orders = tf.data.Dataset.from_tensors(1).map(orders).unbatch()
     data = chunk_orders.map(gather).prefetch(2).apply(tf.data.experimental.assert_cardinality(count))

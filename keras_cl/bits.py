@@ -8,8 +8,9 @@ it and costs next to nothing (`benchmarks/choices.py` measures both). Wellons' l
 import numpy as np
 import tensorflow as tf
 
-# Purposes of a task's randomness: order of rows, dropout masks, what is drawn to measure importances.
-ORDER, DROPOUT, IMPORTANCE = range(3)
+# Purposes of a task's randomness: order of rows, dropout masks, what is drawn to measure importances, what a
+# memory keeps, what is drawn from it, how images are mixed.
+ORDER, DROPOUT, IMPORTANCE, KEEP, REPLAY, MIX = range(6)
 
 
 def seed_of(*parts):

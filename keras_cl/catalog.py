@@ -1,6 +1,6 @@
 """What there is to choose from: one file, one choice, read from the source without importing it.
 
-Methods, networks and streams are found by file name. Their options are the annotated keyword parameters
+Methods, memories, networks and streams are found by file name. Their options are the annotated keyword parameters
 of the constructor, with its defaults; help is the docstring. Reading the source keeps `--help` free of
 TensorFlow and makes the constructor the only place where an option is named.
 """
@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from keras_cl.errors import pick
 
-AXES = {"method": "methods", "network": "networks", "stream": "streams"}
+AXES = {"method": "methods", "memory": "memories", "network": "networks", "stream": "streams"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Option:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """One method, network or stream.
+    """One method, memory, network or stream.
 
     Attributes:
       name: of its file.
@@ -63,7 +63,7 @@ class Choice:
 
 
 def names(axis):
-    """Names to choose from, sorted; `axis` is "method", "network" or "stream"."""
+    """Names to choose from, sorted; `axis` is one of `AXES`."""
     folder = pathlib.Path(__file__).parent / AXES[axis]
     return sorted(file.stem for file in folder.glob("*.py") if not file.stem.startswith("_"))
 
@@ -100,8 +100,8 @@ def _read(axis, name):
 
 
 def _symbol(module, axis, name):
-    """A method is the last class of its file, a network or stream the function named like it."""
-    if axis == "method":
+    """A method or memory is the last class of its file, a network or stream the function named like it."""
+    if axis in ("method", "memory"):
         return [node for node in module.body if isinstance(node, ast.ClassDef)][-1]
     return next(n for n in module.body if isinstance(n, ast.FunctionDef) and n.name == name)
 

@@ -1,4 +1,4 @@
-"""The settings of a run: three choices with options of their own, a data set, and how to train."""
+"""The settings of a run: four choices with options of their own, a data set, and how to train."""
 
 import dataclasses
 import functools
@@ -23,6 +23,8 @@ class Config:
 
     Args:
       method: how a step is taken.
+      memory: which rows of earlier tasks are kept to be replayed; by default what the method is made for,
+        mostly none.
       stream: how tasks are made of a data set.
       network: what is trained.
       dataset: digits (embedded), mnist, fashion_mnist, cifar10, cifar100, svhn_cropped, or path/to/file.npz.
@@ -31,8 +33,10 @@ class Config:
       epochs: passes over the training rows of each task.
       iterations: steps of each task, in place of epochs, in whole batches drawn without replacement.
       batch_size: rows of a step.
+      replay_batch_size: rows that each draw from the memory adds to a step; by default as many as batch_size.
       optimizer: how weights follow the gradient.
       learning_rate: of the optimizer.
+      momentum: of sgd, in [0, 1).
       reset_optimizer: whether each task begins with a fresh optimizer state.
       seeds: of the model (weights, order of rows, dropout), one run each; the stream has --stream.seed.
       eval_every: measure accuracy after each task, or also after each epoch.
@@ -45,10 +49,11 @@ class Config:
       cache_dir: folder for decoded data; by default ~/.cache/keras_cl.
       overwrite: start afresh where an earlier run stands.
       verbosity: 0, or 1 to show tracebacks and TensorFlow's own messages.
-      options: options of the method, stream and network as {"method.strength": 100.0}.
+      options: options of the method, memory, stream and network as {"method.strength": 100.0}.
     """
 
     method: str = "ewc"
+    memory: str = ""
     stream: str = "permuted"
     network: str = "mlp"
     dataset: str = "digits"
@@ -57,8 +62,10 @@ class Config:
     epochs: int = 10
     iterations: int = 0
     batch_size: int = 32
+    replay_batch_size: int = 0
     optimizer: Optimizer = "adam"
     learning_rate: float = 1e-3
+    momentum: float = 0.0
     reset_optimizer: bool = True
     seeds: tuple[int, ...] = (0,)
     eval_every: Literal["task", "epoch"] = "task"
@@ -74,16 +81,25 @@ class Config:
     options: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        for axis in catalog.AXES:
-            catalog.choice(axis, getattr(self, axis))
+        catalog.choice("method", self.method)
+        if not self.memory:
+            object.__setattr__(self, "memory", usual_memory(self.method))
+        for axis, name in self.choices.items():
+            catalog.choice(axis, name)
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if get_origin(field.type) is Literal and value not in get_args(field.type):
                 pick(f"--{field.name}", value, [possible for possible in get_args(field.type) if possible])
         for name in ("epochs", "batch_size"):
             require(getattr(self, name) >= 1, f"--{name} is {getattr(self, name)}; it must be at least 1.")
-        require(self.iterations >= 0, f"--iterations is {self.iterations}; it must not be negative.")
+        for name in ("iterations", "replay_batch_size"):
+            require(getattr(self, name) >= 0, f"--{name} is {getattr(self, name)}; it must not be negative.")
         require(self.learning_rate > 0, f"--learning_rate is {self.learning_rate}; it must be above 0.")
+        require(0 <= self.momentum < 1, f"--momentum is {self.momentum}; it must be at least 0 and below 1.")
+        require(
+            not self.momentum or self.optimizer == "sgd",
+            f"--momentum is for --optimizer=sgd, and the optimizer is {self.optimizer}.",
+        )
         seeds = ",".join(map(str, self.seeds))
         require(
             self.seeds and min(self.seeds) >= 0,
@@ -98,10 +114,16 @@ class Config:
             f"The method {self.method} makes no sense in the {self.scenario}-incremental scenario; possible: "
             f"{', '.join(able)}.",
         )
+        self._check_memory()
         self._check_options()
 
+    @property
+    def choices(self):
+        """`{axis: name}` of what is chosen; an axis where nothing is has no entry."""
+        return {axis: getattr(self, axis) for axis in catalog.AXES if getattr(self, axis)}
+
     def options_of(self, axis):
-        """Options given for the method, stream or network, by the names that its constructor has."""
+        """Options given for what is chosen on an axis, by the names that its constructor has."""
         start = f"{axis}."
         return {k.removeprefix(start): v for k, v in self.options.items() if k.startswith(start)}
 
@@ -110,8 +132,8 @@ class Config:
         """All settings that decide a result, defaults of the options included: what config.json holds."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         kept = {k: v for k, v in fields.items() if k not in PLACES and k != "options"}
-        for axis in catalog.AXES:
-            for option in own_options(axis, getattr(self, axis)):
+        for axis, name in self.choices.items():
+            for option in own_options(axis, name):
                 kept[f"{axis}.{option.name}"] = self.options.get(f"{axis}.{option.name}", option.default)
         file = pathlib.Path(self.dataset)
         if file.suffix == ".npz" and file.is_file():  # the same path may hold other data tomorrow
@@ -151,11 +173,28 @@ class Config:
         options = catalog.choice("stream", self.stream).options
         return next(option.default for option in options if option.name == "scenario")
 
+    def _check_memory(self):
+        possible = catalog.choice("method", self.method).constants.get("memories")
+        possible = catalog.names("memory") if possible is None else possible
+        require(
+            not self.memory or possible,
+            f"--memory is {self.memory}, and the method {self.method} can have no memory.",
+        )
+        require(
+            not self.memory or self.memory in possible,
+            f"The method {self.method} cannot have the memory {self.memory}; possible: {', '.join(possible)}.",
+        )
+        require(
+            self.memory or not self.replay_batch_size,
+            f"--replay_batch_size is {self.replay_batch_size}, and there is no --memory to replay rows from; "
+            f"possible: {', '.join(possible) or 'none'}.",
+        )
+
     def _check_options(self):
         known = {
             f"{axis}.{option.name}": option
-            for axis in catalog.AXES
-            for option in own_options(axis, getattr(self, axis))
+            for axis, choice in self.choices.items()
+            for option in own_options(axis, choice)
         }
         for name, value in self.options.items():
             if name not in known:
@@ -163,6 +202,11 @@ class Config:
                 raise InputError(f"There is no option --{name} here.{near}")
             if known[name].choices:
                 pick(f"--{name}", value, known[name].choices)
+
+
+def usual_memory(method):
+    """Name of the memory that a method has where none is asked for; "" for none."""
+    return catalog.choice("method", method).constants.get("usual_memory", "")
 
 
 def own_options(axis, name):
@@ -192,8 +236,13 @@ def make_model(config, stream, seed):
         stream, precision=config.precision, seed=seed, **config.options_of("network")
     )
     values = {"reset_optimizer": config.reset_optimizer, **_values(config, "method")}
+    if config.memory:
+        memory = catalog.load("memory", config.memory)
+        values["memory"] = memory(stream, seed=seed, **config.options_of("memory"))
     model = catalog.load("method", config.method)(network, seed=seed, **values)
     optimizer = keras.optimizers.get(config.optimizer)
+    if config.momentum:
+        optimizer.momentum = config.momentum
     optimizer.learning_rate = config.learning_rate
     model.compile(optimizer, jit={"auto": None, "on": True, "off": False}[config.jit])
     return model

@@ -30,7 +30,9 @@ def parse(argv, program="keras_cl.main"):
     shared = main_options()
     for option in shared:
         _define(values, option.name, option)
-    chosen = {axis: _chosen(arguments, axis) for axis in catalog.AXES}
+    chosen = {axis: name for axis in catalog.AXES if (name := _chosen(arguments, axis))}
+    if "memory" not in chosen and (usual := config.usual_memory(chosen["method"])):
+        chosen["memory"] = usual
     own = {axis: config.own_options(axis, name) for axis, name in chosen.items()}
     for axis, options in own.items():
         for option in options:
@@ -147,7 +149,7 @@ def _chosen(arguments, axis):
             found = arguments[place + 1]
         match = re.fullmatch(rf"--?{axis}=(.*)", argument)
         found = match.group(1) if match else found
-    return catalog.choice(axis, found).name
+    return found and catalog.choice(axis, found).name
 
 
 def _read(values, argv, chosen):

@@ -153,3 +153,10 @@ def image_shape(network):
 
 def _asks_for_task(network):
     return isinstance(network.input_shape, list)
+
+
+def feature_extractor(network):
+    """The network up to what its last dense layer sees."""
+    dense = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
+    require(dense, f"{network.name} has no dense layer whose input could be an image's features.")
+    return keras.Model(network.inputs, dense[-1].input)

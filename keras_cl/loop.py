@@ -31,7 +31,7 @@ def train_function(model, jit):
 
     def steps(chunk, count):
         for k in tf.range(count):
-            model.train_step(Batch(*(part[k] for part in chunk)))
+            model.train_step(chunk.step(k))
         return {metric.name: metric.result() for metric in model.metrics}
 
     if not model.run_eagerly:
@@ -44,7 +44,9 @@ def train_function(model, jit):
             "fit takes model.batches(task, batch_size=...), not plain arrays or data sets: every row must "
             "know its task.",
         )
-        return steps(*element)
+        result = steps(*element)
+        model.after_steps(element[0])
+        return result
 
     run.steps = steps  # a test counts its traces
     return run

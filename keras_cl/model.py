@@ -11,9 +11,10 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_cl import batches, loop
-from keras_cl.bits import DROPOUT, ORDER, seed_of
+from keras_cl.bits import DROPOUT, ORDER, REPLAY, seed_of
 from keras_cl.errors import InputError, pick, require
-from keras_cl.layers import image_shape, logits_of
+from keras_cl.layers import feature_extractor, image_shape, logits_of
+from keras_cl.replay import Replay
 
 MASKED = -1e9  # logit of a class that may not answer; finite, because -inf * 0 is NaN
 EVALUATION_ROWS = 2000  # rows of a forward pass outside of training
@@ -27,6 +28,7 @@ class ContinualModel(keras.Model):
         to, to logits `[B, C]`.
       seed: of everything random in training; a task begins by reseeding from (seed, task index).
       reset_optimizer: whether a task begins with a fresh optimizer state.
+      memory: a `Memory` of rows of earlier tasks, if there is to be one.
     """
 
     # Scenarios in which the method makes sense; the program refuses the others before reading data.
@@ -35,12 +37,20 @@ class ContinualModel(keras.Model):
     forgets_in = ()
     # Ranges worth searching, on a logarithmic scale, by option.
     search = {}
+    # The memory that the method has unless another is given, "" for none; those that it can have, None for all.
+    usual_memory = ""
+    memories = None
+    # How often a step draws from the memory; 0 for a method that makes another use of it.
+    draws = 1
+    # Whether rows are offered to the memory as they are trained on, or by `end_task`, each once.
+    online = False
 
-    def __init__(self, network, *, seed=0, reset_optimizer=True, name=None):
+    def __init__(self, network, *, seed=0, reset_optimizer=True, memory=None, name=None):
         super().__init__(name=name or type(self).__name__.lower())
         self.network = network
         self.seed = seed
         self.reset_optimizer = reset_optimizer
+        self.memory = memory
         self.task = tf.Variable(0, trainable=False, name="task")
         self._loss = keras.metrics.Mean("loss")
         self._accuracy = keras.metrics.Mean("accuracy")
@@ -94,7 +104,17 @@ class ContinualModel(keras.Model):
         raise NotImplementedError(f"{type(self).__name__} has no train_step")
 
     def end_task(self, task):
-        """Called after the last step on `task`, before the model is evaluated."""
+        """Called after the last step on `task`, before the model is evaluated: the memory gets its rows."""
+        if self.memory is not None and not self.online:
+            self.memory.update(task, self.features)
+
+    def after_steps(self, chunk):
+        """Called after some steps, with their batches `[K, B, ...]`: the memory gets what they left in it."""
+        if self.memory is not None and self.online:
+            slots = chunk.stored.numpy().reshape(-1)
+            x, y, task = (part.numpy()[:, : chunk.stored.shape[1]] for part in chunk[:3])
+            x, y, task = (part.reshape(-1, *part.shape[2:]) for part in (x, y, task))
+            self.memory.write(slots, x, y, task)
 
     def training_tasks(self, task):
         """The tasks whose rows are trained on while `task` is current: more than it only for upper bounds,
@@ -146,7 +166,14 @@ class ContinualModel(keras.Model):
 
     # ---- data and evaluation -----------------------------------------------------------------------------
 
-    def batches(self, task, batch_size=128, iterations=0):
+    def training_rows(self, task):
+        """`(x, y, task index)` of all rows that an epoch of `task` goes over."""
+        opened = [(*part.train.open(), part.index) for part in self.training_tasks(task)]
+        require(opened, f"{self.name} does not train on task {task.number}.")
+        x, y = (_joined([part[i] for part in opened]) for i in (0, 1))
+        return x, y, np.repeat([part[2] for part in opened], [len(part[1]) for part in opened])
+
+    def batches(self, task, batch_size=128, iterations=0, replay_batch_size=0):
         """The `tf.data.Dataset` that `fit` takes: chunks of batches of `task`'s training rows.
 
         Args:
@@ -154,16 +181,14 @@ class ContinualModel(keras.Model):
           batch_size: rows of a step.
           iterations: steps that one pass over the dataset takes for each of `training_tasks(task)`; by
             default a pass is an epoch, every row once.
+          replay_batch_size: rows that each draw from the memory adds to a step, by default `batch_size`.
 
         Raises:
-          InputError: if the task has fewer rows than a batch.
+          InputError: if the task has fewer rows than a batch, or the memory less room.
         """
         require(batch_size >= 1, f"batch_size is {batch_size}; it must be at least 1.")
         require(iterations >= 0, f"iterations is {iterations}; it must not be negative.")
-        opened = [(*part.train.open(), part.index) for part in self.training_tasks(task)]
-        require(opened, f"{self.name} does not train on task {task.number}.")
-        x, y = (_joined([part[i] for part in opened]) for i in (0, 1))
-        own = np.repeat([part[2] for part in opened], [len(part[1]) for part in opened])
+        x, y, own = self.training_rows(task)
         require(
             len(x) >= batch_size,
             f"batch_size is {batch_size} and task {task.number} has only {len(x)} training rows; give at "
@@ -176,8 +201,28 @@ class ContinualModel(keras.Model):
             batch_size=batch_size,
             seed=seed_of(self.seed, task.index, ORDER),
             length=batches.chunk_length(batch_size, x[0].nbytes),
-            iterations=iterations * len(opened),
+            iterations=iterations * len(self.training_tasks(task)),
+            replay=self._replay(y, own, task, replay_batch_size or batch_size),
         )
+
+    def _replay(self, y, own, task, size):
+        """The memory's part in the batches of `task`."""
+        if self.memory is None or not self.draws:
+            return None
+        require(
+            size <= self.memory.capacity,
+            f"A step replays {size} rows and the memory has room for {self.memory.capacity}; give a smaller "
+            f"--replay_batch_size or a larger --memory.capacity.",
+        )
+        seed = seed_of(self.seed, task.index, REPLAY)
+        plan = {"size": size, "draws": self.draws, "offers": self.online, "seed": seed}
+        return Replay(self.memory, y, own, index=task.index, **plan)
+
+    def features(self, x):
+        """Features `[n, F]` of raw images in inference mode: what the last dense layer of the network sees."""
+        see = feature_extractor(self.network)
+        blocks = [x[start : start + EVALUATION_ROWS] for start in range(0, len(x), EVALUATION_ROWS)]
+        return np.concatenate([see(block.astype(np.float32), training=False).numpy() for block in blocks])
 
     def predict_logits(self, x, task=None):
         """Unmasked logits `[n, C]` of raw images, in inference mode.

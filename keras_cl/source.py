@@ -41,8 +41,8 @@ class Source:
 
     @property
     def dtype(self):
-        """Data type of the raw images."""
-        return self.train[0].dtype
+        """Data type of the raw images, known before they are read: bytes are scaled, floats are not."""
+        return np.dtype(np.float32 if self.scale == 1 else np.uint8)
 
 
 def scale_of(dtype):

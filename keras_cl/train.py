@@ -113,7 +113,7 @@ def _fit(model, task, config, progress, directory):
     if not model.training_tasks(task):
         return []
     record = Record(model, task, measured=config.eval_every == "epoch")
-    batches = model.batches(task, config.batch_size, config.iterations)
+    batches = model.batches(task, config.batch_size, config.iterations, config.replay_batch_size)
     progress.begin(title_of(task))
     try:
         model.fit(batches, epochs=passes(config), verbose=0, callbacks=[record, progress])

@@ -64,7 +64,7 @@ def validated(config, strength, seeds):
         model = make_model(config, stream, seed)
         for task in stream[:TASKS]:
             model.begin_task(task)
-            data = model.batches(task, config.batch_size, config.iterations)
+            data = model.batches(task, config.batch_size, config.iterations, config.replay_batch_size)
             model.fit(data, epochs=passes(config), verbose=0)
             model.end_task(task)
         row = model.accuracies(stream[:TASKS], part="valid")

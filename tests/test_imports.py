@@ -19,7 +19,8 @@ LIBRARY = ROOT / "keras_cl"
 FLOORS = [
     {"errors"},  # everything may refuse what it is given
     {"bits", "batches", "cramer", "metrics", "quadratic", "source"},  # numbers and arrays
-    {"importance", "layers", "loop", "sources", "stream"},  # one idea each, made of numbers and arrays
+    {"importance", "layers", "loop", "memory", "sources", "stream"},  # one idea each, made of these
+    {"memories", "replay"},  # what is kept of earlier tasks, and how it comes back
     {"fisher", "model", "networks", "streams"},  # what a method is made of
     {"methods"},
     {"catalog"},  # knows methods, networks and streams by their files

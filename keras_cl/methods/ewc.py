@@ -93,6 +93,7 @@ class EWC(ContinualModel):
         return self.results(batch, logits)
 
     def end_task(self, task):
+        super().end_task(task)
         x, y = task.train.open()
         answering = task.stream.class_mask[task.index]
         F = self._fisher(x, y, answering, seed=seed_of(self.seed, task.index, IMPORTANCE))

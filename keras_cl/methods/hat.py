@@ -28,6 +28,7 @@ class HAT(ContinualModel):
     """
 
     scenarios = ("task",)
+    memories = ()
 
     def __init__(self, network, *, tasks: int = 5, sparsity: float = 0.75, s_max: float = 400.0, **base):
         require(sparsity >= 0, f"sparsity is {sparsity}; it must not be negative.")
@@ -62,6 +63,7 @@ class HAT(ContinualModel):
         return self.results(batch, logits)
 
     def end_task(self, task):
+        super().end_task(task)
         for m, gate in zip(self.m, self.gates, strict=True):
             m.assign(tf.maximum(m, gate.gates(self.s_max)[task.index]))
 

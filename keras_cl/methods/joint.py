@@ -16,6 +16,8 @@ class Joint(Cumulative):
         the rows before it are those of the untrained network.
     """
 
+    memories = ()
+
     def __init__(self, network, *, offline: bool = False, **base):
         require(
             base.get("reset_optimizer", True),

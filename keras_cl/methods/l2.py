@@ -30,4 +30,5 @@ class L2(ContinualModel):
         return self.results(batch, logits)
 
     def end_task(self, task):
+        super().end_task(task)
         self.penalty.update(np.ones(len(self.penalty.importance)))

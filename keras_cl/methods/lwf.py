@@ -72,6 +72,7 @@ class LwF(ContinualModel):
         return self.results(batch, logits)
 
     def end_task(self, task):
+        super().end_task(task)
         self._teach()
         self.taught.assign(task.number)
 

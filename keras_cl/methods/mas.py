@@ -54,6 +54,7 @@ class MAS(ContinualModel):
         return self.results(batch, logits)
 
     def end_task(self, task):
+        super().end_task(task)
         x, _ = task.train.open()
         rng = np.random.default_rng(seed_of(self.seed, task.index, IMPORTANCE))
         x = x[drawn(rng, len(x), self._n_samples)]

@@ -86,6 +86,7 @@ class RWalk(ContinualModel):
         return self.results(batch, logits)
 
     def end_task(self, task):
+        super().end_task(task)
         if self.steps.numpy():
             self._end_interval()
         if self.penalty.tasks.numpy():

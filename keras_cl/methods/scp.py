@@ -60,6 +60,7 @@ class SCP(ContinualModel):
         return self.results(batch, logits)
 
     def end_task(self, task):
+        super().end_task(task)
         x, _ = task.train.open()
         rng = np.random.default_rng(seed_of(self.seed, task.index, IMPORTANCE))
         x = x[drawn(rng, len(x), self.n_samples)]

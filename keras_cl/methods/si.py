@@ -55,6 +55,7 @@ class SI(ContinualModel):
         return self.results(batch, logits)
 
     def end_task(self, task):
+        super().end_task(task)
         theta, start = self.network.trainable_variables, self.penalty.anchor
         Omega = []
         for w, now, then, old in zip(self.w, theta, start, self.penalty.importance, strict=True):

@@ -17,12 +17,14 @@ def mlp(
     hidden: tuple[int, ...] = (400, 400),
     dropout: float = 0.0,
     initial: Initial = "glorot",
+    mean: float = 0.0,
+    std: float = 1.0,
     precision: str = "float32",
     seed: int = 0,
 ):
     """Returns a perceptron with ReLU units, from raw images of `stream` to `stream.num_classes` logits.
 
-    Scaling to [0, 1] is its first layer.
+    Its first layer scales bytes to [0, 1], and then by `mean` and `std`.
 
     Args:
       stream: gives the shape and scale of the images and the number of outputs.
@@ -30,12 +32,13 @@ def mlp(
       dropout: rate after each hidden layer, in [0, 1).
       initial: weights before training. glorot, uniform by Glorot's rule, biases zero, as is usual in Keras;
         fan_in, all uniform within 1/sqrt(inputs of the layer), biases too, as is usual in PyTorch.
+      mean, std: of a pixel on the scale of [0, 1], to be taken off and divided by; MNIST's are .1307 and .3081.
       precision: float32, mixed_bfloat16 or mixed_float16; variables and logits are float32 in all of them.
       seed: of the initial weights.
     """
     require(all(width >= 1 for width in hidden), f"hidden is {hidden}; a layer needs at least one unit.")
     require(0 <= dropout < 1, f"dropout is {dropout}; it must be at least 0 and below 1.")
-
+    require(std > 0, f"std is {std}; it must be above 0.")
     pick("initial", initial, get_args(Initial))
 
     def dense(x, units, place, dtype):
@@ -50,7 +53,7 @@ def mlp(
         )(x)
 
     x = images = keras.Input(stream.input_shape, name="images")
-    x = keras.layers.Rescaling(stream.source.scale, dtype=precision, name="scale")(x)
+    x = keras.layers.Rescaling(stream.source.scale / std, -mean / std, dtype=precision, name="scale")(x)
     x = keras.layers.Flatten(dtype=precision, name="flatten")(x)
     for place, width in enumerate(hidden):
         x = dense(x, width, place, precision)

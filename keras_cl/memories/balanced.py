@@ -1,0 +1,60 @@
+"""Balanced: as many rows of every class of every task, whatever comes how often.
+
+The greedy sampler of GDumb, Prabhu et al. 2020 (ECCV).
+"""
+
+import bisect
+
+import numpy as np
+
+from keras_cl.errors import require
+from keras_cl.memory import NOWHERE, Memory
+
+
+class Balanced(Memory):
+    """A row is taken while its cell has less than capacity / (number of cells seen) rows; where the memory
+    is full, a random row of a largest cell makes room. A cell is a class of a task.
+
+    Args:
+      stream: what its rows come from.
+      capacity: rows that it can hold.
+    """
+
+    def __init__(self, stream, *, capacity: int = 500, **base):
+        super().__init__(stream, capacity=capacity, **base)
+        require(
+            capacity >= self.cells,
+            f"A balanced memory of {capacity} rows has no row for each of {self.cells} cells of a task and a "
+            f"class; give at least --memory.capacity={self.cells}.",
+        )
+
+    def slots(self, held, y, task, rng):
+        slot = np.full(len(y), NOWHERE)
+        members = {}  # slots of each cell
+        for place, cell in enumerate(zip(held.task[: held.filled], held.y[: held.filled], strict=True)):
+            members.setdefault(cell, []).append(place)
+        cells, which = np.unique(np.stack([task, y], axis=1), axis=0, return_inverse=True)
+        cells = list(map(tuple, cells.tolist()))
+        coming = [np.flatnonzero(which == k).tolist() for k in range(len(cells))]
+        filled, row = held.filled, -1
+        while (row := self._next(row, cells, coming, members)) is not None:  # rows that are passed cost nothing
+            if filled < self.capacity:
+                place, filled = filled, filled + 1
+            else:
+                most = max(map(len, members.values()))
+                largest = [cell for cell, slots in members.items() if len(slots) == most]
+                loser = members[largest[rng.integers(len(largest))]]
+                place = loser.pop(rng.integers(len(loser)))
+            members.setdefault(cells[which[row]], []).append(place)
+            slot[row] = place
+        return slot
+
+    def _next(self, row, cells, coming, members):
+        """The first row after `row` whose cell has less than its quota; None if there is none."""
+        found = []
+        for cell, rows in zip(cells, coming, strict=True):
+            quota = self.capacity / (len(members) + (cell not in members))
+            place = bisect.bisect_right(rows, row)
+            if len(members.get(cell, ())) < quota and place < len(rows):
+                found.append(rows[place])
+        return min(found, default=None)

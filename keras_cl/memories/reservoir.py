@@ -1,0 +1,27 @@
+"""Reservoir: every row offered so far is held with the same probability.
+
+Vitter 1985, algorithm R (ACM TOMS 11(1)).
+"""
+
+import numpy as np
+
+from keras_cl.memory import NOWHERE, Memory
+
+
+class Reservoir(Memory):
+    """The n-th row (from 0) goes to slot n while there is room, else to a slot j drawn from 0 to n, if there
+    is one of that number.
+
+    Args:
+      stream: what its rows come from.
+      capacity: rows that it can hold.
+    """
+
+    def __init__(self, stream, *, capacity: int = 500, **base):
+        super().__init__(stream, capacity=capacity, **base)
+
+    def slots(self, held, y, task, rng):
+        n = held.offered + np.arange(len(y))
+        j = (rng.random(len(y)) * (n + 1)).astype(int)  # 0 to n inclusive
+        slot = np.where(n < self.capacity, n, j)
+        return np.where(slot < self.capacity, slot, NOWHERE)

@@ -1,0 +1,49 @@
+"""Ring: the last rows of every task, or of every class of every task, in equal shares.
+
+Lopez-Paz and Ranzato 2017 (arXiv:1706.08840), a share a task; Chaudhry et al. 2019 (arXiv:1902.10486), a share
+a class.
+"""
+
+from typing import Literal, get_args
+
+import numpy as np
+
+from keras_cl.errors import pick, require
+from keras_cl.memory import NOWHERE, Memory
+
+By = Literal["class", "task"]
+
+
+class Ring(Memory):
+    """Each cell has capacity / (number of cells) slots; when they are full, its oldest row makes room.
+
+    Args:
+      stream: what its rows come from.
+      capacity: rows that it can hold.
+      by: what a cell is: class, a class of a task; task, a task.
+    """
+
+    def __init__(self, stream, *, capacity: int = 500, by: By = "class", **base):
+        super().__init__(stream, capacity=capacity, **base)
+        self._by_class = pick("by", by, get_args(By)) == "class"
+        cells = self.cells if self._by_class else len(stream)
+        require(
+            capacity >= cells,
+            f"A ring of {capacity} rows has no row for each of {cells} {by} cells; give at least "
+            f"--memory.capacity={cells}.",
+        )
+        self.share = capacity // cells
+
+    def slots(self, held, y, task, rng):
+        slot = np.full(len(y), NOWHERE)
+        cell = np.stack([task, y if self._by_class else np.zeros_like(y)], axis=1)
+        which, place = np.unique(cell, axis=0, return_inverse=True)
+        own = [held.cell(t, unit if self._by_class else None) for t, unit in which]
+        rows = [np.flatnonzero(place == k) for k in range(len(which))]
+        fresh = [r[: self.share - len(slots)] for r, slots in zip(rows, own, strict=True)]
+        first = np.sort(np.concatenate([*fresh, np.zeros(0, int)]))
+        slot[first] = held.filled + np.arange(len(first))
+        for r, new, slots in zip(rows, fresh, own, strict=True):
+            circle, later = np.concatenate([slots, slot[new]]), r[len(new) :]
+            slot[later] = circle[np.arange(len(later)) % self.share]
+        return slot

@@ -1,0 +1,204 @@
+"""A memory: rows of earlier tasks in flat arrays of fixed capacity.
+
+How rows are chosen is a policy, one file each in `keras_cl/memories`. A policy that takes rows as they come
+says in which slot each of some offered rows goes, from what the memory holds and random numbers alone: so a
+chunk of training steps can be planned before its rows are trained on (see `keras_cl.replay`).
+"""
+
+import dataclasses
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from keras_cl.batches import Batch
+from keras_cl.bits import KEEP, seed_of
+from keras_cl.errors import require
+
+NOWHERE = -1  # the slot of a row that is not kept
+
+
+@dataclasses.dataclass
+class Held:
+    """What a memory holds, without its images; arrays have one entry a slot.
+
+    Attributes:
+      y, task: output unit and task of the row in each slot.
+      number: how many rows were offered before it.
+      filled: slots in use; they are the first ones.
+      offered: rows offered so far.
+    """
+
+    y: np.ndarray
+    task: np.ndarray
+    number: np.ndarray
+    filled: int
+    offered: int
+
+    def put(self, slots, y, task):
+        """Follows a policy: rows were offered and went to `slots` `[n]`, later ones replacing earlier."""
+        kept = np.flatnonzero(slots != NOWHERE)
+        at = slots[kept]
+        self.y[at], self.task[at], self.number[at] = y[kept], task[kept], self.offered + kept
+        self.filled = max(self.filled, 1 + int(at.max(initial=-1)))
+        self.offered += len(slots)
+
+    def cell(self, task, unit=None):
+        """Slots of a task's rows (and of one output unit), the longest held first."""
+        mine = self.task[: self.filled] == task
+        if unit is not None:
+            mine &= self.y[: self.filled] == unit
+        found = np.flatnonzero(mine)
+        return found[np.argsort(self.number[found])]
+
+
+class Memory(tf.Module):
+    """Base class of all memories.
+
+    Args:
+      stream: what its rows come from; gives their shape, type and cells.
+      capacity: rows that it can hold.
+      seed: of what it keeps.
+    """
+
+    by_row = True  # whether rows can be offered one after another, as they are trained on
+
+    def __init__(self, stream, *, capacity, seed=0):
+        super().__init__()
+        require(capacity >= 1, f"The memory's capacity is {capacity}; it must be at least 1.")
+        shape, dtype = stream.input_shape, stream.source.dtype
+        size = capacity * int(np.prod(shape)) * dtype.itemsize
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        require(
+            size < there / 2,
+            f"A memory of {capacity} rows takes {size / 2**30:.1f} GiB, and this machine has "
+            f"{there / 2**30:.1f} GiB; give a smaller --memory.capacity.",
+        )
+        self.capacity, self.seed = capacity, seed
+        self.cells = sum(map(len, stream.task_classes))  # pairs of a task and one of its classes
+        self.x = tf.Variable(tf.zeros((capacity, *shape), dtype), trainable=False, name="x")
+        self._y, self._task, self._number = (
+            tf.Variable(tf.zeros(capacity, tf.int32), trainable=False, name=name)
+            for name in ("y", "task", "number")
+        )
+        self._filled, self._offered = (
+            tf.Variable(0, trainable=False, name=name) for name in ("filled", "offered")
+        )
+
+    def slots(self, held, y, task, rng):
+        """The policy: slots `[n]` that the rows `y, task` `[n]`, offered in this order, go to.
+
+        Slots are given out in order, the free ones first, so that those in use are always the first ones.
+        `held` is what the memory holds before; `rng` a NumPy generator, of which as many numbers are used for
+        rows offered at once as for rows offered in several calls.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not take rows as they come")
+
+    def update(self, task, features=None):
+        """Offers all training rows of `task`, once, in random order.
+
+        Args:
+          task: a `Task`.
+          features: function of raw images that gives features `[n, F]`, for policies that look at them.
+        """
+        x, y = task.train.open()
+        rng = self.generator(task.index)
+        order = rng.permutation(len(x))
+        own = np.full(len(x), task.index)
+        slots = self.slots(self.held(), y[order], own, rng)
+        self.write(slots, x[order], y[order], own)
+
+    def generator(self, task_index):
+        """The randomness of what is kept of a task's rows; it depends on what was offered before."""
+        return np.random.default_rng(seed_of(self.seed, task_index, KEEP, int(self._offered.numpy())))
+
+    def write(self, slots, x, y, task):
+        """Puts rows that were offered in this order into their slots `[n]`; the last one for a slot stays."""
+        held = self.held()
+        held.put(slots, y, task)
+        last = last_writers(slots)
+        if len(last):
+            self.x.scatter_update(tf.IndexedSlices(tf.convert_to_tensor(x[last]), slots[last]))
+        self._set(held)
+
+    def refill(self, x, y, task):
+        """Replaces everything that is held by some rows, at most as many as the capacity."""
+        held = self.held()
+        count = len(x)
+        held.y[:count], held.task[:count], held.number[:count] = y, task, np.arange(count)
+        held.filled = count
+        if count:
+            self.x.scatter_update(tf.IndexedSlices(tf.convert_to_tensor(x), np.arange(count)))
+        self._set(held)
+
+    def held(self):
+        """A copy of what is held."""
+        arrays = (variable.numpy().copy() for variable in (self._y, self._task, self._number))
+        return Held(*arrays, int(self._filled.numpy()), int(self._offered.numpy()))
+
+    def rows(self):
+        """`(x, y, task)` of the rows that are held, in the order of their slots."""
+        return tuple(part[: len(self)] for part in self.slots_held())
+
+    def slots_held(self):
+        """`(x, y, task)` of all slots; those that are not in use hold nothing of meaning."""
+        return tuple(variable.numpy() for variable in (self.x, self._y, self._task))
+
+    def __len__(self):
+        return int(self._filled.numpy())
+
+    @property
+    def bytes_held(self):
+        """Bytes of the rows that are held, labels and tasks included."""
+        row = self.x.shape[1:].num_elements() * self.x.dtype.size
+        return len(self) * (row + self._y.dtype.size + self._task.dtype.size)
+
+    def batches(self, size, seed=0):
+        """An endless `tf.data.Dataset` of `Batch`es of `size` distinct rows of what is held now.
+
+        Raises:
+          InputError: if fewer rows are held.
+        """
+        require(size <= len(self), f"The memory holds {len(self)} rows, fewer than a batch of {size}.")
+        x, y, task = map(tf.constant, self.rows())
+        rng = np.random.default_rng(seed)
+
+        def draws(_):
+            return distinct(rng, np.full(64, len(x)), size).astype(np.int32)
+
+        def gather(slots):
+            slots = tf.ensure_shape(slots, [size])
+            return Batch(tf.gather(x, slots), tf.gather(y, slots), tf.gather(task, slots), tf.ones(size))
+
+        slots = tf.data.Dataset.counter().map(lambda i: tf.numpy_function(draws, [i], tf.int32)).unbatch()
+        return slots.map(gather).prefetch(2)
+
+    def _set(self, held):
+        for variable, value in (
+            (self._y, held.y),
+            (self._task, held.task),
+            (self._number, held.number),
+            (self._filled, held.filled),
+            (self._offered, held.offered),
+        ):
+            variable.assign(value)
+
+
+def distinct(rng, among, count):
+    """Slots `[K, count]`: in row k, `count` distinct ones of `range(among[k])`, uniformly; -1 where there are
+    too few (Floyd's algorithm, see Bentley and Floyd 1987, CACM 30(9))."""
+    chosen = np.full((len(among), count), NOWHERE)
+    uniform = rng.random((count, len(among)))
+    for place in range(count):
+        top = among - count + place
+        slot = (uniform[place] * (top + 1)).astype(int)
+        taken = (chosen[:, :place] == slot[:, np.newaxis]).any(axis=1)
+        chosen[:, place] = np.where(top < 0, NOWHERE, np.where(taken, top, slot))
+    return chosen
+
+
+def last_writers(slots):
+    """Positions in `slots` `[n]` of the last row for each slot, ascending; rows that go nowhere left out."""
+    backwards = slots[::-1]
+    found, first = np.unique(backwards, return_index=True)
+    return np.sort(len(slots) - 1 - first[found != NOWHERE])

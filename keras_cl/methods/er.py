@@ -1,0 +1,57 @@
+"""Experience replay: every step also sees some rows of earlier tasks, from a small memory.
+
+Chaudhry et al. 2019 (arXiv:1902.10486); weighting by the number of tasks: van de Ven and Tolias 2018
+(arXiv:1809.10635).
+"""
+
+from typing import Literal, get_args
+
+import tensorflow as tf
+
+from keras_cl.errors import pick, require
+from keras_cl.model import ContinualModel
+
+Weighting = Literal["mean", "share"]
+Offers = Literal["step", "task"]
+
+
+class ER(ContinualModel):
+    """L = mean CE of the B rows of the current task and the rows drawn from the memory, each under its own
+    task's classes where the task is known. The B rows are offered to the memory after the step.
+
+    Args:
+      network: raw images to logits.
+      weighting: mean, over all rows; share, CE_current / t + (1 - 1/t) CE_replayed at task t.
+      offers: when rows are offered to the memory: step, as they come, so that a task also replays itself;
+        task, at its end, each row once.
+    """
+
+    usual_memory = "reservoir"
+
+    def __init__(self, network, *, weighting: Weighting = "mean", offers: Offers = "step", **base):
+        super().__init__(network, **base)
+        require(self.memory is not None, "er replays from a memory; give it one.")
+        self.online = pick("offers", offers, get_args(Offers)) == "step"
+        require(
+            self.memory.by_row or not self.online,
+            "This memory chooses among all rows of a task, and er offers them as they come; give "
+            "--method.offers=task.",
+        )
+        self.weighting = pick("weighting", weighting, get_args(Weighting))
+
+    def train_step(self, batch):
+        if self.weighting == "share":
+            batch = self._shared(batch)
+        logits, gradients = self.task_gradients(batch)
+        self.apply(gradients)
+        return self.results(batch, logits)
+
+    def _shared(self, batch):
+        """The batch with weights of which the current rows have 1/t and the replayed ones the rest."""
+        current, replayed = batch.current.weight, batch.replayed().weight
+        t = tf.cast(self.task + 1, tf.float32)
+        weight = [
+            current / tf.reduce_sum(current) / t,
+            tf.math.divide_no_nan(replayed, tf.reduce_sum(replayed)) * (1 - 1 / t),
+        ]
+        return batch._replace(weight=tf.concat(weight, axis=0))

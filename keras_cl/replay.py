@@ -1,0 +1,101 @@
+"""The replay-mixing pipeline: what each step takes from a memory and leaves in it, planned a chunk ahead.
+
+Which slot a row goes to does not depend on the network, so the pipeline knows what the memory will hold at
+every step before the steps are taken: an online stream needs no break in the compiled loop. Replayed rows are
+gathered by index from the rows that the memory held when the task began and from the task's own rows; no row
+is copied before it is needed.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_cl.batches import Batch
+from keras_cl.memory import NOWHERE, distinct, last_writers
+
+
+class Replay:
+    """Plans the memory's part in the batches of one task.
+
+    Args:
+      memory: a `Memory`.
+      y, task: output units and tasks of the rows that are trained on.
+      index: of the current task.
+      size: rows that each draw adds to a step; where the memory holds fewer, the others have weight 0.
+      draws: independent draws a step.
+      offers: whether a step's rows are offered to the memory after it.
+      seed: of the draws.
+    """
+
+    def __init__(self, memory, y, task, *, index, size, draws=1, offers=False, seed=0):
+        self._memory, self._size, self._draws, self._offers = memory, size, draws, offers
+        self._old = tuple(map(tf.constant, memory.slots_held()))
+        self._y, self._task = np.asarray(y), np.asarray(task)
+        self._held = memory.held()
+        # What each slot holds, by number: the task's rows count from 0, what slots hold now comes after them.
+        self._content = len(y) + np.arange(memory.capacity)
+        self._keep = memory.generator(index)
+        self._draw = np.random.default_rng(seed)
+
+    def mixed(self, batch, order, new):
+        """`batch` `[K, B]` with the replayed rows behind its own, `[K, B + draws * size]`.
+
+        Args:
+          batch: the chunk's own rows.
+          order: their numbers `[K, B]`; padding has a number above all.
+          new: images, output units and tasks of all rows that are trained on, as tensors.
+        """
+        K, B = order.shape
+        stored, drawn, rows = tf.numpy_function(self._plan, [order], [tf.int32] * 3, stateful=True)
+        stored = tf.ensure_shape(stored, [K, B])
+        drawn, rows = (tf.ensure_shape(part, [K, self._draws * self._size]) for part in (drawn, rows))
+        x, y, task = (self._gather(own, old, rows) for own, old in zip(new, self._old, strict=True))
+        weight = tf.cast(drawn != NOWHERE, tf.float32)
+        mixed = (tf.concat(pair, 1) for pair in zip(batch[:4], (x, y, task, weight), strict=True))
+        return Batch(*mixed, stored, drawn)
+
+    def _gather(self, new, old, rows):
+        """Rows by their numbers."""
+        count = len(self._y)
+        held = tf.gather(old, tf.maximum(rows - count, 0))
+        if not self._offers:
+            return held
+        own = tf.reshape(rows < count, [*rows.shape, *[1] * (len(old.shape) - 1)])
+        return tf.where(own, tf.gather(new, tf.minimum(rows, count - 1)), held)
+
+    def _plan(self, order):
+        """For the rows of a chunk `[K, B]`: where they go, the slots that are drawn, and the rows in these."""
+        K = len(order)
+        stored = np.full(order.shape, NOWHERE)
+        filled = np.full(K, self._held.filled)
+        if self._offers:
+            real = order < len(self._y)
+            offered = order[real]
+            slots = self._memory.slots(self._held, self._y[offered], self._task[offered], self._keep)
+            stored[real] = slots
+            after = np.maximum(stored.max(axis=1) + 1, self._held.filled)
+            filled[1:] = np.maximum.accumulate(after)[:-1]
+            self._held.put(slots, self._y[offered], self._task[offered])
+        drawn = np.concatenate([distinct(self._draw, filled, self._size) for _ in range(self._draws)], axis=1)
+        rows = self._content_of(drawn, order, stored)
+        last = last_writers(stored.reshape(-1))
+        self._content[stored.flat[last]] = order.flat[last]
+        for step in stored:  # within a step the last row for a slot has it
+            lost = np.setdiff1d(np.flatnonzero(step != NOWHERE), last_writers(step))
+            step[lost] = NOWHERE
+        return stored.astype(np.int32), drawn.astype(np.int32), rows.astype(np.int32)
+
+    def _content_of(self, drawn, order, stored):
+        """Numbers `[K, R]` of the rows that are in the slots `drawn` `[K, R]` before each of the K steps."""
+        K, B = order.shape
+        step, place = np.nonzero(stored != NOWHERE)
+        # Writings by slot and then in order; of those before step k the last is what the slot holds.
+        key = (stored[step, place] * K + step) * B + place
+        by_key = np.argsort(key)
+        key, number = key[by_key], order[step, place][by_key]
+        wanted = (drawn * K + np.arange(K)[:, np.newaxis]) * B
+        found = np.searchsorted(key, wanted) - 1
+        if not len(key):
+            return self._content[drawn]
+        same = (found >= 0) & (key[found] // (K * B) == drawn)
+        return np.where(same, number[found], self._content[drawn])
+
