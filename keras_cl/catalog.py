@@ -1,8 +1,8 @@
 """What there is to choose from: one file, one choice, read from the source without importing it.
 
-Methods, memories, networks and streams are found by file name. Their options are the annotated keyword parameters
-of the constructor, with its defaults; help is the docstring. Reading the source keeps `--help` free of
-TensorFlow and makes the constructor the only place where an option is named.
+Methods, memories, networks and streams are found by file name. Their options are the annotated keyword
+parameters of the constructor, with its defaults; help is the docstring. Reading the source keeps `--help`
+free of TensorFlow and makes the constructor the only place where an option is named.
 """
 
 import ast

@@ -182,7 +182,8 @@ class Config:
         )
         require(
             not self.memory or self.memory in possible,
-            f"The method {self.method} cannot have the memory {self.memory}; possible: {', '.join(possible)}.",
+            f"The method {self.method} cannot have the memory {self.memory}; possible: "
+            f"{', '.join(possible)}.",
         )
         require(
             self.memory or not self.replay_batch_size,

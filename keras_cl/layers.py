@@ -1,10 +1,13 @@
 """Layers that a network of this library needs and Keras does not have, and networks that ask for a task."""
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from keras_cl.bits import random_bits, seed_of
 from keras_cl.errors import require
+
+ROWS_AT_ONCE = 2000  # of a forward pass outside of training
 
 
 class Dropout(keras.layers.Layer):
@@ -160,3 +163,10 @@ def feature_extractor(network):
     dense = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
     require(dense, f"{network.name} has no dense layer whose input could be an image's features.")
     return keras.Model(network.inputs, dense[-1].input)
+
+
+def in_blocks(function, x, *others):
+    """What a function of raw images, and arrays beside them, gives for all of them, in parts."""
+    blocks = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(x), ROWS_AT_ONCE)]
+    parts = [function(x[rows].astype(np.float32), *(other[rows] for other in others)) for rows in blocks]
+    return np.concatenate([part.numpy() for part in parts])

@@ -121,6 +121,12 @@ class Memory(tf.Module):
             self.x.scatter_update(tf.IndexedSlices(tf.convert_to_tensor(x[last]), slots[last]))
         self._set(held)
 
+    def take(self, chunk):
+        """Puts the rows of some steps, `Batch`es `[K, B, ...]`, into the slots that they were planned for."""
+        K, B = chunk.stored.shape
+        rows = (part.numpy()[:, :B].reshape(K * B, *part.shape[2:]) for part in chunk[:3])
+        self.write(chunk.stored.numpy().reshape(-1), *rows)
+
     def refill(self, x, y, task):
         """Replaces everything that is held by some rows, at most as many as the capacity."""
         held = self.held()

@@ -13,11 +13,10 @@ import tf_keras as keras
 from keras_cl import batches, loop
 from keras_cl.bits import DROPOUT, ORDER, REPLAY, seed_of
 from keras_cl.errors import InputError, pick, require
-from keras_cl.layers import feature_extractor, image_shape, logits_of
+from keras_cl.layers import feature_extractor, image_shape, in_blocks, logits_of
 from keras_cl.replay import Replay
 
 MASKED = -1e9  # logit of a class that may not answer; finite, because -inf * 0 is NaN
-EVALUATION_ROWS = 2000  # rows of a forward pass outside of training
 
 
 class ContinualModel(keras.Model):
@@ -37,7 +36,7 @@ class ContinualModel(keras.Model):
     forgets_in = ()
     # Ranges worth searching, on a logarithmic scale, by option.
     search = {}
-    # The memory that the method has unless another is given, "" for none; those that it can have, None for all.
+    # The memory that the method has where none is given, "" for none; those it can have, None for all.
     usual_memory = ""
     memories = None
     # How often a step draws from the memory; 0 for a method that makes another use of it.
@@ -111,10 +110,7 @@ class ContinualModel(keras.Model):
     def after_steps(self, chunk):
         """Called after some steps, with their batches `[K, B, ...]`: the memory gets what they left in it."""
         if self.memory is not None and self.online:
-            slots = chunk.stored.numpy().reshape(-1)
-            x, y, task = (part.numpy()[:, : chunk.stored.shape[1]] for part in chunk[:3])
-            x, y, task = (part.reshape(-1, *part.shape[2:]) for part in (x, y, task))
-            self.memory.write(slots, x, y, task)
+            self.memory.take(chunk)
 
     def training_tasks(self, task):
         """The tasks whose rows are trained on while `task` is current: more than it only for upper bounds,
@@ -209,20 +205,13 @@ class ContinualModel(keras.Model):
         """The memory's part in the batches of `task`."""
         if self.memory is None or not self.draws:
             return None
-        require(
-            size <= self.memory.capacity,
-            f"A step replays {size} rows and the memory has room for {self.memory.capacity}; give a smaller "
-            f"--replay_batch_size or a larger --memory.capacity.",
-        )
         seed = seed_of(self.seed, task.index, REPLAY)
         plan = {"size": size, "draws": self.draws, "offers": self.online, "seed": seed}
         return Replay(self.memory, y, own, index=task.index, **plan)
 
     def features(self, x):
-        """Features `[n, F]` of raw images in inference mode: what the last dense layer of the network sees."""
-        see = feature_extractor(self.network)
-        blocks = [x[start : start + EVALUATION_ROWS] for start in range(0, len(x), EVALUATION_ROWS)]
-        return np.concatenate([see(block.astype(np.float32), training=False).numpy() for block in blocks])
+        """Features `[n, F]` of raw images in inference mode: what the last dense layer sees."""
+        return in_blocks(feature_extractor(self.network), x)
 
     def predict_logits(self, x, task=None):
         """Unmasked logits `[n, C]` of raw images, in inference mode.
@@ -232,9 +221,7 @@ class ContinualModel(keras.Model):
           task: index of their task, for a network that asks for it; by default the current one.
         """
         tasks = np.full(len(x), self.task.numpy() if task is None else task, np.int32)
-        blocks = [slice(start, start + EVALUATION_ROWS) for start in range(0, len(x), EVALUATION_ROWS)]
-        logits = [self._forward(x[rows].astype(np.float32), tasks[rows]).numpy() for rows in blocks]
-        return np.concatenate(logits)
+        return in_blocks(self._forward, x, tasks)
 
     def predict_units(self, x, mask, task=None):
         """Most likely output unit `[n]` of raw images among those where `mask` `[C]` is true."""
@@ -255,7 +242,7 @@ class ContinualModel(keras.Model):
         after = (int(self.task.numpy()) + 1 if self._scenario else 0) if after is None else after
         row = np.full(len(stream), np.nan)
         for place, task in enumerate(stream):
-            mask = answering(task.stream, task.index, after)
+            mask = task.stream.answering(task.index, after)
             if mask is not None:
                 split = task.stream.split(task.index, part)
                 advice = " Give the stream a valid_fraction." if part == "valid" else ""
@@ -317,13 +304,6 @@ class ContinualModel(keras.Model):
         # A row of the past keeps its own task's mask where the task is known; else all classes seen answer.
         mask = tf.gather(self._class_mask, task if self._scenario == "task" else self.task)
         return tf.where(mask, logits, MASKED)
-
-
-def answering(stream, index, after):
-    """Classes `[C]` that may answer on task `index` after `after` tasks; None if that cannot be measured."""
-    if stream.scenario != "class":
-        return stream.class_mask[index]
-    return stream.class_mask[after - 1] if index < after else None
 
 
 def _weighted_mean(values, weight):

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cl.batches import Batch
+from keras_cl.errors import require
 from keras_cl.memory import NOWHERE, distinct, last_writers
 
 
@@ -24,9 +25,17 @@ class Replay:
       draws: independent draws a step.
       offers: whether a step's rows are offered to the memory after it.
       seed: of the draws.
+
+    Raises:
+      InputError: if a draw asks for more rows than the memory has room for.
     """
 
     def __init__(self, memory, y, task, *, index, size, draws=1, offers=False, seed=0):
+        require(
+            size <= memory.capacity,
+            f"A step replays {size} rows and the memory has room for {memory.capacity}; give a smaller "
+            f"--replay_batch_size or a larger --memory.capacity.",
+        )
         self._memory, self._size, self._draws, self._offers = memory, size, draws, offers
         self._old = tuple(map(tf.constant, memory.slots_held()))
         self._y, self._task = np.asarray(y), np.asarray(task)
@@ -63,7 +72,7 @@ class Replay:
         return tf.where(own, tf.gather(new, tf.minimum(rows, count - 1)), held)
 
     def _plan(self, order):
-        """For the rows of a chunk `[K, B]`: where they go, the slots that are drawn, and the rows in these."""
+        """For the rows of a chunk `[K, B]`: where they go, the slots that are drawn, the rows them."""
         K = len(order)
         stored = np.full(order.shape, NOWHERE)
         filled = np.full(K, self._held.filled)
@@ -98,4 +107,3 @@ class Replay:
             return self._content[drawn]
         same = (found >= 0) & (key[found] // (K * B) == drawn)
         return np.where(same, number[found], self._content[drawn])
-

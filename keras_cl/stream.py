@@ -147,6 +147,12 @@ class Stream(Sequence):
             return np.logical_or.accumulate(own)
         return np.ones_like(own)
 
+    def answering(self, index, after):
+        """Classes `[C]` that may answer on task `index` after `after` tasks; None if there are none yet."""
+        if self.scenario != "class":
+            return self.class_mask[index]
+        return self.class_mask[after - 1] if index < after else None
+
     def split(self, index, part):
         """The `Split` of task `index` named `part`: "train", "valid" or "test"."""
         rows = self._rows[part][index]

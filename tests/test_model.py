@@ -256,7 +256,7 @@ def test_predictions_do_not_depend_on_the_block_that_a_row_is_in(monkeypatch):
     model = model_of(stream)
     x, _ = stream[0].train.open()
     whole = model.predict_logits(x)
-    monkeypatch.setattr(keras_cl.model, "EVALUATION_ROWS", 7)
+    monkeypatch.setattr(keras_cl.layers, "ROWS_AT_ONCE", 7)
     np.testing.assert_allclose(model.predict_logits(x), whole, rtol=0, atol=1e-6)
 
 

@@ -37,7 +37,7 @@ class Balanced(Memory):
         cells = list(map(tuple, cells.tolist()))
         coming = [np.flatnonzero(which == k).tolist() for k in range(len(cells))]
         filled, row = held.filled, -1
-        while (row := self._next(row, cells, coming, members)) is not None:  # rows that are passed cost nothing
+        while (row := self._next(row, cells, coming, members)) is not None:
             if filled < self.capacity:
                 place, filled = filled, filled + 1
             else:

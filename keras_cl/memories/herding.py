@@ -12,8 +12,8 @@ from keras_cl.memory import Memory
 class Herding(Memory):
     """Exemplars of each cell, a class of a task, in the order in which they were chosen.
 
-    After a task each of the t cells seen so far has m = capacity / t rows: old cells keep the first m of their
-    rows (algorithm 5), new ones get theirs by herding (algorithm 4).
+    After a task each of the t cells seen so far has m = capacity / t rows: old cells keep the first m of
+    theirs (algorithm 5), new ones get theirs by herding (algorithm 4).
 
     Args:
       stream: what its rows come from.

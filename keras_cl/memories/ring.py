@@ -1,7 +1,7 @@
 """Ring: the last rows of every task, or of every class of every task, in equal shares.
 
-Lopez-Paz and Ranzato 2017 (arXiv:1706.08840), a share a task; Chaudhry et al. 2019 (arXiv:1902.10486), a share
-a class.
+A share a task: Lopez-Paz and Ranzato 2017 (arXiv:1706.08840); a share a class: Chaudhry et al. 2019
+(arXiv:1902.10486).
 """
 
 from typing import Literal, get_args

@@ -32,7 +32,7 @@ def mlp(
       dropout: rate after each hidden layer, in [0, 1).
       initial: weights before training. glorot, uniform by Glorot's rule, biases zero, as is usual in Keras;
         fan_in, all uniform within 1/sqrt(inputs of the layer), biases too, as is usual in PyTorch.
-      mean, std: of a pixel on the scale of [0, 1], to be taken off and divided by; MNIST's are .1307 and .3081.
+      mean, std: of a pixel on the scale of [0, 1], taken off and divided by; MNIST's are .1307 and .3081.
       precision: float32, mixed_bfloat16 or mixed_float16; variables and logits are float32 in all of them.
       seed: of the initial weights.
     """
