@@ -33,12 +33,12 @@ class Batch(NamedTuple):
     @property
     def current(self):
         """The rows of one step that are not replayed."""
-        return self if self.drawn is None else self._rows(slice(0, len(self.x) - len(self.drawn)))
+        return self if self.drawn is None else self._rows(slice(0, self.x.shape[0] - self.drawn.shape[0]))
 
     def replayed(self, draw=0, draws=1):
         """The rows of one step that draw number `draw` of `draws` brought from the memory."""
-        size = len(self.drawn) // draws
-        start = len(self.x) - len(self.drawn) + draw * size
+        size = self.drawn.shape[0] // draws
+        start = self.x.shape[0] - self.drawn.shape[0] + draw * size
         return self._rows(slice(start, start + size))
 
     def _rows(self, rows):

@@ -5,7 +5,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_cl.bits import random_bits, seed_of
-from keras_cl.errors import require
+from keras_cl.errors import InputError, require
 
 ROWS_AT_ONCE = 2000  # of a forward pass outside of training
 
@@ -97,6 +97,41 @@ class TaskGate(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
+class NearestMean(keras.layers.Layer):
+    """Classes by the nearest mean of features: minus the squared distance to it, outside of training.
+
+    Features and means have length 1. In training, and while there are no means, it gives the logits; a class
+    without a mean is farther than any other.
+    """
+
+    FARTHEST = -5.0  # two vectors of length 1 are at most 2 apart
+
+    def build(self, input_shape):
+        features, logits = input_shape
+        shape = (logits[-1], features[-1])
+        self.means = self.add_weight("means", shape, tf.float32, "zeros", trainable=False)
+        super().build(input_shape)
+
+    def call(self, inputs, training=False):
+        features, logits = inputs
+        if training:
+            return logits
+        phi = tf.math.l2_normalize(tf.cast(features, tf.float32), axis=1)
+        mu = tf.cast(self.means, tf.float32)
+        known = tf.reduce_any(mu != 0, axis=1)
+        length = tf.reduce_sum(phi**2, 1, keepdims=True) + tf.reduce_sum(mu**2, 1)
+        distance = length - 2 * tf.matmul(phi, mu, transpose_b=True)
+        return tf.where(tf.reduce_any(known), tf.where(known, -distance, self.FARTHEST), logits)
+
+
+def classified_by_means(network):
+    """A network of the same layers that answers by the nearest mean, and the `NearestMean` at its end."""
+    last = NearestMean(name="nearest_mean", dtype="float32")
+    features = feature_extractor(network).output
+    scores = last([features, network.output])
+    return keras.Model(network.inputs, scores, name=f"{network.name}_by_means"), last
+
+
 def gated(network, tasks, sharpest, seed):
     """A network of the same layers, from images and tasks to logits, with a `TaskGate` after each hidden one.
 
@@ -156,6 +191,25 @@ def image_shape(network):
 
 def _asks_for_task(network):
     return isinstance(network.input_shape, list)
+
+
+def frozen_copy(network):
+    """A copy of a network that is not trained, and the function that brings it up to date."""
+    try:
+        copy = keras.models.clone_model(network)
+        # Paired before freezing, which puts weights into another order.
+        pairs = list(zip(copy.weights, network.weights, strict=True))
+    except (ValueError, TypeError, NotImplementedError):
+        fault = f"{network.name}, which the method copies, is neither functional nor sequential."
+        raise InputError(fault) from None
+    copy.trainable = False
+
+    def teach():
+        for old, new in pairs:
+            old.assign(new)
+
+    teach()
+    return copy, teach
 
 
 def feature_extractor(network):

@@ -7,9 +7,9 @@ Ven and Tolias 2018 (arXiv:1809.10635) and 2019 (arXiv:1904.07734). Left out: wa
 from typing import Literal, get_args
 
 import tensorflow as tf
-import tf_keras as keras
 
 from keras_cl.errors import pick, require
+from keras_cl.layers import frozen_copy
 from keras_cl.model import MASKED, ContinualModel
 
 Weighting = Literal["count", "constant", "share"]
@@ -55,7 +55,7 @@ class LwF(ContinualModel):
         self.strength = strength * temperature**2 if scale_by_t2 else strength
         self.T, self.weighting = temperature, pick("weighting", weighting, get_args(Weighting))
         self.student = pick("student", student, get_args(Student))
-        self.teacher, self._teach = _frozen_copy(network)
+        self.teacher, self._teach = frozen_copy(network)
         self.taught = tf.Variable(0, trainable=False)  # tasks that the teacher knows: t - 1
 
     def train_step(self, batch):
@@ -97,21 +97,3 @@ class LwF(ContinualModel):
 
     def _uses_all(self):
         return self._scenario == "class" and self.student == "all"
-
-
-def _frozen_copy(network):
-    """A copy that is not trained, and the function that brings it up to date."""
-    try:
-        copy = keras.models.clone_model(network)
-        # Paired before freezing, which puts weights into another order.
-        pairs = list(zip(copy.weights, network.weights, strict=True))
-    except (ValueError, TypeError, NotImplementedError):
-        require(False, f"lwf copies its network, and {network.name} is neither functional nor sequential.")
-    copy.trainable = False
-
-    def teach():
-        for old, new in pairs:
-            old.assign(new)
-
-    teach()
-    return copy, teach

@@ -1,0 +1,72 @@
+"""Dark experience replay: what the network answered to a row is kept beside it, and asked for again.
+
+Buzzega et al. 2020 (arXiv:2004.07211).
+"""
+
+from typing import Literal, get_args
+
+import tensorflow as tf
+
+from keras_cl.errors import pick, require
+from keras_cl.layers import logits_of
+from keras_cl.model import ContinualModel
+
+Reduction = Literal["mean", "sum"]
+
+
+class DER(ContinualModel):
+    """L = CE_t + alpha * mean over rows x' of the memory of ||z' - h(x')||^2   (eq. 5 of the paper)
+
+    z' are the logits of x' when it was stored: in the step that trained on it, before the update.
+
+    Args:
+      network: raw images to logits.
+      alpha: weight of the old logits.
+      reduction: of a row's squared differences over its classes: mean, as in the released code, whose
+        published settings belong to it; sum, as in the paper.
+    """
+
+    usual_memory = "reservoir"
+    online = True
+    search = {"alpha": (0.1, 10.0)}
+
+    def __init__(self, network, *, alpha: float = 0.5, reduction: Reduction = "mean", **base):
+        require(alpha >= 0, f"alpha is {alpha}; it must not be negative.")
+        super().__init__(network, **base)
+        require(self.memory is not None, "Dark experience replay replays from a memory; give it one.")
+        require(
+            self.memory.by_row,
+            "This memory chooses among all rows of a task, and dark experience replay offers them as they come.",
+        )
+        self.alpha, self.reduction = alpha, pick("reduction", reduction, get_args(Reduction))
+        # One row more than the memory has: rows that are not kept go there.
+        shape = [self.memory.capacity + 1, network.output_shape[-1]]
+        self.z = tf.Variable(tf.zeros(shape), trainable=False, name="z")
+
+    def train_step(self, batch):
+        current = batch.current
+        with tf.GradientTape() as tape:
+            h = logits_of(self.network, batch.x, batch.task, training=True)
+            logits = self._masked(h, batch.task)
+            loss = self.objective(batch, h, logits)
+        self.apply(self.gradients(tape, loss))
+        B = current.x.shape[0]
+        self._remember(batch.stored, h[:B])
+        return self.results(current, logits[:B])
+
+    def objective(self, batch, h, logits):
+        """L; `h` are the network's logits of all rows and `logits` the same where classes may answer."""
+        current, replayed = batch.current, batch.replayed(0, self.draws)
+        B, R = current.x.shape[0], replayed.x.shape[0]
+        z = tf.gather(self.z, tf.maximum(batch.drawn[:R], 0))
+        reduce = tf.reduce_mean if self.reduction == "mean" else tf.reduce_sum
+        difference = reduce(tf.square(z - h[B : B + R]), axis=1)
+        replay = tf.reduce_sum(difference * replayed.weight)
+        replay = tf.math.divide_no_nan(replay, tf.reduce_sum(replayed.weight))
+        return self.task_loss(current, logits[:B]) + self.alpha * replay  # eq. 5
+
+    def _remember(self, stored, h):
+        """Keeps the logits of rows that the memory keeps."""
+        kept = stored[:, tf.newaxis] >= 0
+        slots = tf.where(kept, stored[:, tf.newaxis], self.memory.capacity)
+        self.z.scatter_nd_update(slots, tf.where(kept, h, 0.0))

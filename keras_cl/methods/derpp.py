@@ -1,0 +1,39 @@
+"""Dark experience replay with labels: a second draw from the memory is trained on as if it were new.
+
+DER++ of Buzzega et al. 2020 (arXiv:2004.07211).
+"""
+
+import tensorflow as tf
+
+from keras_cl.errors import require
+from keras_cl.methods.der import DER, Reduction
+
+
+class DERpp(DER):
+    """L = CE_t + alpha * ||z' - h(x')||^2 + beta * CE(x'', y''), means over two draws   (eq. 6 of the paper)
+
+    Args:
+      network: raw images to logits.
+      alpha: weight of the old logits.
+      beta: weight of the old labels.
+      reduction: of a row's squared differences over its classes: mean or sum (see `der`).
+    """
+
+    usual_memory = "reservoir"
+    online = True
+    draws = 2
+    search = {"alpha": (0.1, 10.0), "beta": (0.1, 10.0)}
+
+    def __init__(
+        self, network, *, alpha: float = 0.2, beta: float = 0.5, reduction: Reduction = "mean", **base
+    ):
+        require(beta >= 0, f"beta is {beta}; it must not be negative.")
+        super().__init__(network, alpha=alpha, reduction=reduction, **base)
+        self.beta = beta
+
+    def objective(self, batch, h, logits):
+        second = batch.replayed(1, self.draws)
+        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(second.y, logits[-second.x.shape[0] :])
+        CE = tf.reduce_sum(entropy * second.weight)
+        CE = tf.math.divide_no_nan(CE, tf.reduce_sum(second.weight))
+        return super().objective(batch, h, logits) + self.beta * CE  # eq. 6

@@ -1,0 +1,117 @@
+"""GDumb: keep a balanced memory, and when asked, train a new network on nothing else.
+
+Prabhu et al. 2020 (ECCV). Left out: cropping and mirroring of colour images.
+"""
+
+import math
+
+import tensorflow as tf
+
+from keras_cl.bits import MIX, random_bits, seed_of
+from keras_cl.cutmix import cutmix
+from keras_cl.errors import require
+from keras_cl.model import ContinualModel
+
+
+class GDumb(ContinualModel):
+    """A task's rows are offered to the memory, in one pass; then the network learns the rows that the memory
+    holds, from its initial weights. Epochs are passes over the memory.
+
+    The learning rate of epoch e = 2^j + i, i < 2^j, is low + (high - low) (1 + cos(pi i / 2^j)) / 2, a cosine
+    with warm restarts; that of epoch 0 is high / 10. The setting --learning_rate is high.
+
+    Args:
+      network: raw images to logits.
+      low: lowest learning rate.
+      weight_decay: factor of the weights in the gradient.
+      clip_norm: greatest length of the gradient.
+      cutmix: probability that the images of a step are mixed with each other.
+    """
+
+    usual_memory = "balanced"
+    draws = 0
+
+    def __init__(
+        self,
+        network,
+        *,
+        low: float = 0.0005,
+        weight_decay: float = 1e-6,
+        clip_norm: float = 10.0,
+        cutmix: float = 0.0,
+        **base,
+    ):
+        require(low >= 0, f"low is {low}; it must not be negative.")
+        require(weight_decay >= 0, f"weight_decay is {weight_decay}; it must not be negative.")
+        require(clip_norm > 0, f"clip_norm is {clip_norm}; it must be above 0.")
+        require(0 <= cutmix <= 1, f"cutmix is {cutmix}; it must be at least 0 and at most 1.")
+        require(
+            not cutmix or len(network.input_shape) == 4,
+            f"cutmix is for images, and the network takes rows of {network.input_shape[1:]}.",
+        )
+        require(
+            base.get("reset_optimizer", True),
+            "gdumb starts again at every task, its optimizer too: reset_optimizer cannot be false.",
+        )
+        super().__init__(network, **base)
+        require(self.memory is not None, "gdumb learns from a memory; give it one.")
+        self.low, self.weight_decay, self.clip_norm, self.cutmix = low, weight_decay, clip_norm, cutmix
+        self._initial_weights = network.get_weights()
+        self.mixing = tf.Variable(0, trainable=False)  # seed of the task's cutmix
+        self.step = tf.Variable(0, trainable=False)  # of the task
+        self.epoch = tf.Variable(1, trainable=False)  # steps of an epoch
+
+    def compile(self, optimizer="sgd", **kwargs):
+        super().compile(optimizer, **kwargs)
+        self.high = float(self.optimizer.learning_rate)
+
+    def begin_task(self, task):
+        super().begin_task(task)
+        self.memory.update(task, self.features)
+        self.network.set_weights(self._initial_weights)
+        self.mixing.assign(seed_of(self.seed, task.index, MIX))
+        self.step.assign(0)
+
+    def end_task(self, task):
+        """Nothing is left to do: the memory has had the task's rows since its beginning."""
+
+    def training_rows(self, task):
+        return self.memory.rows()
+
+    def batches(self, task, batch_size=128, iterations=0, replay_batch_size=0):
+        self.epoch.assign(max(1, -(-len(self.memory) // batch_size)))
+        return super().batches(task, batch_size, iterations, replay_batch_size)
+
+    def train_step(self, batch):
+        self.optimizer.learning_rate = self.rate(self.step // self.epoch)
+        with tf.GradientTape() as tape:
+            if self.cutmix:
+                logits, loss = self._mixed_loss(batch)
+            else:
+                logits = self.logits(batch)
+                loss = self.task_loss(batch, logits)
+        gradients = self.gradients(tape, loss)
+        theta = self.network.trainable_variables
+        gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
+        self.apply([g + self.weight_decay * weight for g, weight in zip(gradients, theta, strict=True)])
+        self.step.assign_add(1)
+        return self.results(batch, logits)
+
+    def rate(self, e):
+        """Learning rate of epoch `e`, an integer scalar."""
+        e = tf.cast(e, tf.float32)
+        cycle = tf.pow(2.0, tf.floor(tf.math.log(tf.maximum(e, 1.0)) / math.log(2.0) + 1e-4))
+        rate = self.low + (self.high - self.low) * (1 + tf.cos(math.pi * (e - cycle) / cycle)) / 2
+        return tf.where(e < 1, self.high / 10, rate)
+
+    def _mixed_loss(self, batch):
+        """Logits and lam * CE(y) + (1 - lam) * CE(y of the box), of images that are perhaps mixed."""
+        B = batch.x.shape[0]
+        uniform = tf.cast(random_bits(self.mixing, self.step, [4 + B]), tf.float32) / 2.0**32
+        order = tf.argsort(uniform[4:])
+        x, lam = cutmix(batch.x, uniform[:3], order)
+        mixes = uniform[3] < self.cutmix
+        x, lam = tf.where(mixes, x, batch.x), tf.where(mixes, lam, 1.0)
+        logits = self.logits(batch._replace(x=x))
+        other = self.task_loss(batch._replace(y=tf.gather(batch.y, order)), logits)
+        return logits, lam * self.task_loss(batch, logits) + (1 - lam) * other

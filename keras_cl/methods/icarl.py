@@ -1,0 +1,74 @@
+"""iCaRL: a few exemplars of every class are trained on with the new classes, and their means answer.
+
+Rebuffi et al. 2017 (arXiv:1611.07725). Left out: means over mirrored images.
+"""
+
+from typing import Literal, get_args
+
+import numpy as np
+import tensorflow as tf
+
+from keras_cl.errors import pick, require
+from keras_cl.layers import classified_by_means, frozen_copy, logits_of
+from keras_cl.memories.herding import normalised
+from keras_cl.model import ContinualModel
+
+Reduction = Literal["sum", "mean"]
+
+
+class ICaRL(ContinualModel):
+    """L = mean over the rows of D_t and of the memory of  sum_c BCE(sigmoid(z_c), target_c)  (algorithm 3)
+
+    The target of an old class is sigmoid(z_c) of the network as it was after the task before, that of a new
+    one 1 for the row's own class and 0 for others. An image is of the class whose exemplars have the mean
+    feature nearest to its own, y* = argmin_y ||phi(x) - mu_y|| (algorithm 1); features have length 1. Inside
+    a task, new classes have no mean yet and are not answered.
+
+    Args:
+      network: raw images to logits; phi is what its last dense layer sees.
+      reduction: of the classes' BCE: sum, as van de Ven's code; mean, as the released one.
+    """
+
+    scenarios = ("class",)
+    usual_memory = "herding"
+    draws = 0  # exemplars are rows of an epoch like those of the task
+
+    def __init__(self, network, *, reduction: Reduction = "sum", **base):
+        self.reduction = pick("reduction", reduction, get_args(Reduction))
+        by_means, nearest = classified_by_means(network)
+        super().__init__(by_means, **base)
+        require(self.memory is not None, "icarl keeps its exemplars in a memory; give it one.")
+        self.nearest = nearest
+        self.teacher, self._teach = frozen_copy(network)
+        self.taught = tf.Variable(0, trainable=False)  # tasks that the teacher knows: t - 1
+
+    def training_rows(self, task):
+        new, old = super().training_rows(task), self.memory.rows()
+        return tuple(np.concatenate(pair) for pair in zip(new, old, strict=True))  # D = D_t and exemplars
+
+    def train_step(self, batch):
+        answering = self._class_mask[self.task]
+        old = tf.logical_and(self._class_mask[tf.maximum(self.taught, 1) - 1], self.taught > 0)
+        q = tf.sigmoid(self.teacher(batch.x, training=False))
+        target = tf.where(old, q, tf.one_hot(batch.y, len(answering)))
+        with tf.GradientTape() as tape:
+            z = logits_of(self.network, batch.x, batch.task, training=True)
+            BCE = tf.nn.sigmoid_cross_entropy_with_logits(target, z)
+            BCE = tf.reduce_sum(tf.where(answering, BCE, 0.0), axis=1)
+            if self.reduction == "mean":
+                BCE /= tf.cast(tf.math.count_nonzero(answering), tf.float32)
+            L = tf.reduce_sum(BCE * batch.weight) / tf.reduce_sum(batch.weight)
+            L = tf.math.add_n([L, *self.network.losses])
+        self.apply(self.gradients(tape, L))
+        return self.results(batch, self._masked(z, batch.task))
+
+    def end_task(self, task):
+        super().end_task(task)
+        x, y, _ = self.memory.rows()
+        phi = normalised(self.features(x))
+        mu = np.zeros(self.nearest.means.shape)
+        for unit in np.unique(y):
+            mu[unit] = phi[y == unit].mean(axis=0)
+        self.nearest.means.assign(normalised(mu))
+        self._teach()
+        self.taught.assign(task.number)
