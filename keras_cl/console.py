@@ -94,6 +94,15 @@ class Display:
         told = "".join(f", {name.replace('_', ' ')} {value:.3f}" for name, value in report.items())
         self.say(f"{title} learned in {seconds:.1f} s{told}; accuracy on the tasks so far: {known}")
 
+    def sizes(self, summary):
+        """Says how large the network is, and what the method and its memory hold after the last task."""
+        parts = [f"network {_bytes(summary['network_bytes'])} ({summary['parameters']:,} parameters)"]
+        parts += [f"method {_bytes(summary['method_bytes'][-1])}"]
+        if summary["memory_bytes"][-1]:
+            rows = summary["memory_rows"][-1]
+            parts.append(f"memory {_bytes(summary['memory_bytes'][-1])} ({rows:,} rows held)")
+        self.say(f"kept     {', '.join(parts)}")
+
     def end(self, remark, results, models):
         """Ends with a remark, if there is one, and the paths."""
         if remark:
@@ -162,6 +171,12 @@ def _console(file=None):
     if not console.is_terminal:
         console.width = WIDE
     return console
+
+
+def _bytes(count):
+    """1.5 MB and the like."""
+    power = min(3, (len(str(count)) - 1) // 3)
+    return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB')[power]}"
 
 
 def _numbers(logs):

@@ -125,11 +125,10 @@ class NearestMean(keras.layers.Layer):
 
 
 def classified_by_means(network):
-    """A network of the same layers that answers by the nearest mean, and the `NearestMean` at its end."""
-    last = NearestMean(name="nearest_mean", dtype="float32")
+    """A network of the same layers that answers by the nearest mean; `NearestMean` is its last layer."""
     features = feature_extractor(network).output
-    scores = last([features, network.output])
-    return keras.Model(network.inputs, scores, name=f"{network.name}_by_means"), last
+    scores = NearestMean(dtype="float32")([features, network.output])
+    return keras.Model(network.inputs, scores, name=f"{network.name}_by_means")
 
 
 def gated(network, tasks, sharpest, seed):

@@ -94,6 +94,14 @@ class Memory(tf.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} does not take rows as they come")
 
+    def require_room(self, size):
+        """Refuses draws of `size` rows if the memory has room for fewer."""
+        require(
+            size <= self.capacity,
+            f"A step replays {size} rows and the memory has room for {self.capacity}; give a smaller "
+            f"--replay_batch_size or a larger --memory.capacity.",
+        )
+
     def update(self, task, features=None):
         """Offers all training rows of `task`, once, in random order.
 

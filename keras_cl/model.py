@@ -39,6 +39,8 @@ class ContinualModel(keras.Model):
     # The memory that the method has where none is given, "" for none; those it can have, None for all.
     usual_memory = ""
     memories = None
+    # Whether `end_task` settles how the method answers; otherwise it must not change that.
+    answers_at_end = False
     # How often a step draws from the memory; 0 for a method that makes another use of it.
     draws = 1
     # Whether rows are offered to the memory as they are trained on, or by `end_task`, each once.

@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cl.batches import Batch
-from keras_cl.errors import require
 from keras_cl.memory import NOWHERE, distinct, last_writers
 
 
@@ -31,11 +30,7 @@ class Replay:
     """
 
     def __init__(self, memory, y, task, *, index, size, draws=1, offers=False, seed=0):
-        require(
-            size <= memory.capacity,
-            f"A step replays {size} rows and the memory has room for {memory.capacity}; give a smaller "
-            f"--replay_batch_size or a larger --memory.capacity.",
-        )
+        memory.require_room(size)
         self._memory, self._size, self._draws, self._offers = memory, size, draws, offers
         self._old = tuple(map(tf.constant, memory.slots_held()))
         self._y, self._task = np.asarray(y), np.asarray(task)

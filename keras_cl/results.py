@@ -32,23 +32,28 @@ class Results:
         """The results as they stood after `tasks` tasks."""
         return Results(self.records[: tasks + 1])
 
-    def add(self, model, accuracies, seconds=0.0, epochs=()):
+    def add(self, model, accuracies, rows=0, seconds=0.0, epochs=()):
         """Appends and returns the record of a model as it is now.
 
         Args:
           model: a `ContinualModel`.
           accuracies: on every task, `[T]`.
+          rows: that the task has for training.
           seconds: spent on learning the task.
           epochs: list of dicts with epoch, loss, accuracy, seconds and perhaps accuracies.
         """
+        memory = model.memory.variables if model.memory else ()
         self.records.append(
             {
                 "accuracies": plain(accuracies),
+                "rows": rows,
                 "seconds": seconds,
                 "epochs": list(epochs),
                 "parameters": model.network.count_params(),
                 "network_bytes": size_in_bytes(model.network.variables),
-                "method_bytes": size_in_bytes(model.method_variables),
+                "method_bytes": size_in_bytes(model.method_variables) - size_in_bytes(memory),
+                "memory_bytes": size_in_bytes(memory),
+                "memory_rows": len(model.memory) if model.memory else 0,
                 "report": model.report(),
             }
         )
@@ -59,14 +64,22 @@ class Results:
         return {**metrics.summary(self.matrix), **self.costs()}
 
     def costs(self):
-        """Seconds and bytes of method state a task, parameters and bytes of the network, and what the method
-        itself reports of every task."""
+        """Seconds, bytes of method state and of memory, and rows held by it after every task; parameters and
+        bytes of the network; the efficiencies made of them (MS, SSS); what the method itself reports."""
         learned = self.records[1:]
+        sizes = [record["network_bytes"] + record["method_bytes"] for record in learned]
+        rows = [record["memory_rows"] for record in learned]
         return {
             "seconds": [record["seconds"] for record in learned],
             "parameters": learned[-1]["parameters"],
             "network_bytes": learned[-1]["network_bytes"],
             "method_bytes": [record["method_bytes"] for record in learned],
+            "memory_bytes": [record["memory_bytes"] for record in learned],
+            "memory_rows": rows,
+            "model_size_efficiency": metrics.model_size_efficiency(sizes),
+            "sample_storage_efficiency": metrics.sample_storage_efficiency(
+                rows, sum(record["rows"] for record in learned)
+            ),
             **{name: [record["report"][name] for record in learned] for name in learned[-1]["report"]},
         }
 

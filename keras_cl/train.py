@@ -83,7 +83,7 @@ def learn(config, stream, seed, directory, exports, display):
             row = model.accuracies(stream)
             if epochs:
                 epochs[-1]["accuracies"] = plain(row)
-            record = results.add(model, row, seconds, epochs)
+            record = results.add(model, row, len(task.train), seconds, epochs)
             exports.write(model.network, task, results)
             directory.commit(task.number, record, checkpoints.write)
             directory.write_results(results)
@@ -178,6 +178,7 @@ def _one_seed(config, stream, directory, display):
     summary = results.summary()
     display.matrix(results.matrix, "Accuracy (percent) on the test images of each task")
     display.summary(summary)
+    display.sizes(summary)
     display.end(expectation(config), directory.path, exports.folder)
     return summary
 
@@ -200,6 +201,7 @@ def _several_seeds(config, stream, directory, display):
         directory.finish()
     display.matrix(matrices.mean(axis=0), f"Mean accuracy (percent) over {len(matrices)} seeds")
     display.summary(summary)
+    display.sizes(summary)
     display.end(expectation(config), directory.path, exports.folder.parent)
     return summary
 

@@ -7,7 +7,9 @@ A share a task: Lopez-Paz and Ranzato 2017 (arXiv:1706.08840); a share a class: 
 from typing import Literal, get_args
 
 import numpy as np
+import tensorflow as tf
 
+from keras_cl.batches import Batch
 from keras_cl.errors import pick, require
 from keras_cl.memory import NOWHERE, Memory
 
@@ -33,6 +35,7 @@ class Ring(Memory):
             f"--memory.capacity={cells}.",
         )
         self.share = capacity // cells
+        self.most = self.share * (max(map(len, stream.task_classes)) if self._by_class else 1)  # of a task
 
     def slots(self, held, y, task, rng):
         slot = np.full(len(y), NOWHERE)
@@ -47,3 +50,14 @@ class Ring(Memory):
             circle, later = np.concatenate([slots, slot[new]]), r[len(new) :]
             slot[later] = circle[np.arange(len(later)) % self.share]
         return slot
+
+    def of_task(self, task):
+        """`Batch` of all rows that are held of a task, also inside a compiled step: of one shape for every
+        task, with rows of weight 0 beside its own."""
+        slot = tf.range(self.capacity)
+        own = (self._task == task) & (slot < self._filled)
+        # They are neighbours: tasks come one after the other, and no row makes room for another task's.
+        first = tf.reduce_min(tf.where(own, slot, self.capacity - self.most))
+        rows = first + tf.range(self.most)
+        x, y, owner, own = (tf.gather(part, rows) for part in (self.x, self._y, self._task, own))
+        return Batch(x, y, owner, tf.cast(own, tf.float32))

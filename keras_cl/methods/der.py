@@ -36,7 +36,7 @@ class DER(ContinualModel):
         require(self.memory is not None, "Dark experience replay replays from a memory; give it one.")
         require(
             self.memory.by_row,
-            "This memory chooses among all rows of a task, and dark experience replay offers them as they come.",
+            "This memory chooses among all rows of a task; dark experience replay offers them as they come.",
         )
         self.alpha, self.reduction = alpha, pick("reduction", reduction, get_args(Reduction))
         # One row more than the memory has: rows that are not kept go there.
