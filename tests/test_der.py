@@ -38,7 +38,7 @@ def expected_step(model, batch, z, alpha, beta=0.0, reduction="mean"):
 @pytest.mark.parametrize("held", [R, 1, 0])
 @pytest.mark.parametrize("scenario", ["task", "domain", "class"])
 def test_a_step_of_der_is_that_of_its_equation(scenario, held, reduction):
-    model = at_task(3, DER, scenario, alpha=0.7, reduction=reduction)
+    model = at_task(3, DER, scenario, alpha=0.7, reduction=reduction, head="seen")
     batch = batch_of(3, held=held, scenario=scenario)
     expected = expected_step(model, batch, kept(model), 0.7, reduction=reduction)
     assert_close(step(model, batch), expected, atol=5e-6)
@@ -47,7 +47,7 @@ def test_a_step_of_der_is_that_of_its_equation(scenario, held, reduction):
 @pytest.mark.parametrize(("alpha", "beta"), [(0.7, 0.3), (0.0, 0.4), (0.9, 0.0)])
 @pytest.mark.parametrize("held", [R, 1, 0])
 def test_a_step_of_derpp_is_that_of_its_equation(alpha, beta, held):
-    model, batch = at_task(3, DERpp, alpha=alpha, beta=beta), batch_of(3, draws=2, held=held)
+    model, batch = at_task(3, DERpp, alpha=alpha, beta=beta, head="seen"), batch_of(3, draws=2, held=held)
     expected = expected_step(model, batch, kept(model), alpha, beta)
     assert_close(step(model, batch), expected, atol=5e-6)
 
@@ -57,12 +57,23 @@ def test_without_its_terms_a_step_is_that_of_fine_tuning(method, draws):
     off = {"alpha": 0.0} if method is DER else {"alpha": 0.0, "beta": 0.0}
     batch = batch_of(3, draws=draws)
     assert_close(
-        step(at_task(3, method, **off), batch), step(at_task(3, Finetune, memory=None), batch.current)
+        step(at_task(3, method, head="seen", **off), batch),
+        step(at_task(3, Finetune, memory=None), batch.current),
     )
 
 
+@pytest.mark.parametrize(("method", "draws"), [(DER, 1), (DERpp, 2)])
+def test_in_the_class_incremental_scenario_classes_to_come_are_held_down(method, draws):
+    off = {"alpha": 0.0} if method is DER else {"alpha": 0.0, "beta": 0.0}
+    bias = {
+        head: step(at_task(2, method, head=head, **off), batch_of(2, draws))[1] for head in ("all", "seen")
+    }
+    assert (bias["all"][4:] > 0).all()  # what a step takes off the logits of the third task's classes
+    assert not bias["seen"][4:].any()
+
+
 def test_rows_whose_answers_have_not_changed_do_not_matter():
-    model, batch = at_task(3, DER, alpha=1000.0), batch_of(3)
+    model, batch = at_task(3, DER, alpha=1000.0, head="seen"), batch_of(3)
     h = logits(batch, model.network.get_weights())
     z = model.z.numpy()
     z[batch.drawn.numpy()] = h[B:]

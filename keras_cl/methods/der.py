@@ -12,6 +12,7 @@ from keras_cl.layers import logits_of
 from keras_cl.model import ContinualModel
 
 Reduction = Literal["mean", "sum"]
+Head = Literal["all", "seen"]
 
 
 class DER(ContinualModel):
@@ -24,13 +25,17 @@ class DER(ContinualModel):
       alpha: weight of the old logits.
       reduction: of a row's squared differences over its classes: mean, as in the released code, whose
         published settings belong to it; sum, as in the paper.
+      head: classes that the cross entropy is over in the class-incremental scenario: all, those to come
+        included, so that the old logits hold them down later; seen, as other methods here.
     """
 
     usual_memory = "reservoir"
     online = True
     search = {"alpha": (0.1, 10.0)}
 
-    def __init__(self, network, *, alpha: float = 0.5, reduction: Reduction = "mean", **base):
+    def __init__(
+        self, network, *, alpha: float = 0.5, reduction: Reduction = "mean", head: Head = "all", **base
+    ):
         require(alpha >= 0, f"alpha is {alpha}; it must not be negative.")
         super().__init__(network, **base)
         require(self.memory is not None, "Dark experience replay replays from a memory; give it one.")
@@ -39,6 +44,7 @@ class DER(ContinualModel):
             "This memory chooses among all rows of a task; dark experience replay offers them as they come.",
         )
         self.alpha, self.reduction = alpha, pick("reduction", reduction, get_args(Reduction))
+        self.head = pick("head", head, get_args(Head))
         # One row more than the memory has: rows that are not kept go there.
         shape = [self.memory.capacity + 1, network.output_shape[-1]]
         self.z = tf.Variable(tf.zeros(shape), trainable=False, name="z")
@@ -47,7 +53,8 @@ class DER(ContinualModel):
         current = batch.current
         with tf.GradientTape() as tape:
             h = logits_of(self.network, batch.x, batch.task, training=True)
-            logits = self._masked(h, batch.task)
+            full = self._scenario == "class" and self.head == "all"
+            logits = h if full else self._masked(h, batch.task)
             loss = self.objective(batch, h, logits)
         self.apply(self.gradients(tape, loss))
         B = current.x.shape[0]

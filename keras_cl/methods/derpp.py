@@ -6,7 +6,7 @@ DER++ of Buzzega et al. 2020 (arXiv:2004.07211).
 import tensorflow as tf
 
 from keras_cl.errors import require
-from keras_cl.methods.der import DER, Reduction
+from keras_cl.methods.der import DER, Head, Reduction
 
 
 class DERpp(DER):
@@ -17,6 +17,7 @@ class DERpp(DER):
       alpha: weight of the old logits.
       beta: weight of the old labels.
       reduction: of a row's squared differences over its classes: mean or sum (see `der`).
+      head: classes that the cross entropies are over in the class-incremental scenario: all or seen.
     """
 
     usual_memory = "reservoir"
@@ -25,10 +26,17 @@ class DERpp(DER):
     search = {"alpha": (0.1, 10.0), "beta": (0.1, 10.0)}
 
     def __init__(
-        self, network, *, alpha: float = 0.2, beta: float = 0.5, reduction: Reduction = "mean", **base
+        self,
+        network,
+        *,
+        alpha: float = 0.2,
+        beta: float = 0.5,
+        reduction: Reduction = "mean",
+        head: Head = "all",
+        **base,
     ):
         require(beta >= 0, f"beta is {beta}; it must not be negative.")
-        super().__init__(network, alpha=alpha, reduction=reduction, **base)
+        super().__init__(network, alpha=alpha, reduction=reduction, head=head, **base)
         self.beta = beta
 
     def objective(self, batch, h, logits):
