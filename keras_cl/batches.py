@@ -90,11 +90,14 @@ def chunks(x, y, task, *, batch_size, seed, length, iterations=0, replay=None):
             epochs.assign_add(needed)
             order = tf.map_fn(lambda number: shuffled(number)[:whole], first + tf.range(needed))
             order = tf.reshape(order, [-1])[: steps * batch_size]
-        order = tf.pad(order, [[0, count * length * batch_size - len(order)]], constant_values=rows)
+        # Padding repeats rows of the same epoch, so that statistics over a batch are of rows like the others.
+        real = tf.shape(order)[0]
+        padding = tf.range(count * length * batch_size - real) % real
+        order = tf.concat([order, rows + tf.gather(order, padding)], axis=0)
         return tf.reshape(order, [count, length, batch_size])
 
     def gather(order):
-        row = tf.minimum(order, rows - 1)
+        row = order % rows
         weight = tf.cast(order < rows, tf.float32)
         real = tf.math.count_nonzero(weight[:, 0], dtype=tf.int32)
         batch = Batch(tf.gather(x, row), tf.gather(y, row), tf.gather(task, row), weight)

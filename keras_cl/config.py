@@ -185,6 +185,12 @@ class Config:
             f"The method {self.method} cannot have the memory {self.memory}; possible: "
             f"{', '.join(possible)}.",
         )
+        draws = catalog.choice("method", self.method).constants.get("draws", 1)
+        require(
+            draws or not self.replay_batch_size,
+            f"--replay_batch_size is {self.replay_batch_size}, and the method {self.method} does not replay "
+            f"rows in its steps.",
+        )
         require(
             self.memory or not self.replay_batch_size,
             f"--replay_batch_size is {self.replay_batch_size}, and there is no --memory to replay rows from; "
@@ -241,7 +247,7 @@ def make_model(config, stream, seed):
         memory = catalog.load("memory", config.memory)
         values["memory"] = memory(stream, seed=seed, **config.options_of("memory"))
     model = catalog.load("method", config.method)(network, seed=seed, **values)
-    if model.memory and model.draws:
+    if model.memory is not None and model.draws:
         model.memory.require_room(config.replay_batch_size or config.batch_size)
     optimizer = keras.optimizers.get(config.optimizer)
     if config.momentum:

@@ -130,10 +130,14 @@ class Memory(tf.Module):
         self._set(held)
 
     def take(self, chunk):
-        """Puts the rows of some steps, `Batch`es `[K, B, ...]`, into the slots that they were planned for."""
-        K, B = chunk.stored.shape
-        rows = (part.numpy()[:, :B].reshape(K * B, *part.shape[2:]) for part in chunk[:3])
-        self.write(chunk.stored.numpy().reshape(-1), *rows)
+        """Puts the rows of some steps, `Batch`es `[K, B, ...]`, into the slots that they were planned for.
+
+        Padding is no row: it was not offered, and is not counted.
+        """
+        B = chunk.stored.shape[1]
+        real = chunk.weight.numpy()[:, :B] > 0
+        rows = (part.numpy()[:, :B][real] for part in chunk[:3])
+        self.write(chunk.stored.numpy()[real], *rows)
 
     def refill(self, x, y, task):
         """Replaces everything that is held by some rows, at most as many as the capacity."""
@@ -175,9 +179,9 @@ class Memory(tf.Module):
         """
         require(size <= len(self), f"The memory holds {len(self)} rows, fewer than a batch of {size}.")
         x, y, task = map(tf.constant, self.rows())
-        rng = np.random.default_rng(seed)
 
-        def draws(_):
+        def draws(i):  # from a generator of their own: every iteration over the dataset begins anew
+            rng = np.random.default_rng(seed_of(seed, int(i)))
             return distinct(rng, np.full(64, len(x)), size).astype(np.int32)
 
         def gather(slots):

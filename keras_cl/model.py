@@ -115,8 +115,7 @@ class ContinualModel(keras.Model):
             self.memory.take(chunk)
 
     def training_tasks(self, task):
-        """The tasks whose rows are trained on while `task` is current: more than it only for upper bounds,
-        none where the method waits for later tasks."""
+        """Tasks whose rows are trained on while `task` is current: more than it only for bounds, or none."""
         return [task]
 
     # ---- what a train_step is made of --------------------------------------------------------------------

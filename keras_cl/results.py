@@ -42,7 +42,7 @@ class Results:
           seconds: spent on learning the task.
           epochs: list of dicts with epoch, loss, accuracy, seconds and perhaps accuracies.
         """
-        memory = model.memory.variables if model.memory else ()
+        memory = () if model.memory is None else model.memory.variables
         self.records.append(
             {
                 "accuracies": plain(accuracies),
@@ -53,7 +53,7 @@ class Results:
                 "network_bytes": size_in_bytes(model.network.variables),
                 "method_bytes": size_in_bytes(model.method_variables) - size_in_bytes(memory),
                 "memory_bytes": size_in_bytes(memory),
-                "memory_rows": len(model.memory) if model.memory else 0,
+                "memory_rows": 0 if model.memory is None else len(model.memory),
                 "report": model.report(),
             }
         )

@@ -5,7 +5,6 @@ import pytest
 import tf_keras as keras
 
 from keras_cl import catalog
-from keras_cl.batches import Batch
 from keras_cl.networks.mlp import mlp
 from keras_cl.streams.split import split
 
@@ -33,7 +32,7 @@ def test_the_state_of_a_method_is_what_is_documented_and_no_optimizer_moves_it(m
         model.begin_task(task)
         chunk, _ = next(iter(model.batches(task, 32)))
         before = model.network.get_weights()
-        model.train_step(Batch(*(part[0] for part in chunk)))
+        model.train_step(chunk.step(0))
         assert any(np.any(old != new) for old, new in zip(before, model.network.get_weights(), strict=True))
         model.end_task(task)
     held = model.method_variables

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tf_keras as keras
 from helpers import assert_same, blobs
 
 from keras_cl import sources, streams
@@ -65,3 +66,28 @@ def test_a_seed_decides_the_weights_and_layers_do_not_share_them(initial):
 def test_what_makes_no_network_is_refused(options, message):
     with pytest.raises(InputError, match=message.replace("?", r"\?")):
         mlp(STREAM, **options)
+
+
+def test_batch_norm_normalises_the_input_of_every_relu_over_the_batch():
+    network = mlp(STREAM, hidden=(6, 5), batch_norm=True)
+    x = np.random.default_rng(0).integers(0, 256, (50, 6, 6, 1)).astype(np.float32)
+    seen = keras.Model(network.inputs, [network.get_layer(f"norm_{k}").output for k in (0, 1)])(
+        x, training=True
+    )
+    for units in seen:
+        np.testing.assert_allclose(np.mean(units, axis=0), 0, atol=1e-4)
+        spread = np.std(units, axis=0)
+        np.testing.assert_allclose(spread[spread > 0.5], 1, atol=0.02)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.1307, 0.3081)])
+def test_images_are_scaled_and_then_standardised(mean, std):
+    network = mlp(STREAM, hidden=(4,), mean=mean, std=std)
+    x = np.random.default_rng(0).integers(0, 256, (3, 6, 6, 1)).astype(np.float32)
+    scaled = keras.Model(network.inputs, network.get_layer("scale").output)(x)
+    np.testing.assert_allclose(scaled, (x / 255 - mean) / std, rtol=1e-5, atol=1e-6)
+
+
+def test_a_deviation_that_is_not_above_0_is_refused():
+    with pytest.raises(InputError, match="std is 0.0; it must be above 0"):
+        mlp(STREAM, std=0.0)

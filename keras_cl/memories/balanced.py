@@ -30,7 +30,7 @@ class Balanced(Memory):
 
     def slots(self, held, y, task, rng):
         slot = np.full(len(y), NOWHERE)
-        members = {}  # slots of each cell
+        members = {}  # slots of each cell, ascending: how rows were cut into offerings leaves no trace
         for place, cell in enumerate(zip(held.task[: held.filled], held.y[: held.filled], strict=True)):
             members.setdefault(cell, []).append(place)
         cells, which = np.unique(np.stack([task, y], axis=1), axis=0, return_inverse=True)
@@ -42,10 +42,10 @@ class Balanced(Memory):
                 place, filled = filled, filled + 1
             else:
                 most = max(map(len, members.values()))
-                largest = [cell for cell, slots in members.items() if len(slots) == most]
+                largest = sorted(cell for cell, slots in members.items() if len(slots) == most)
                 loser = members[largest[rng.integers(len(largest))]]
                 place = loser.pop(rng.integers(len(loser)))
-            members.setdefault(cells[which[row]], []).append(place)
+            bisect.insort(members.setdefault(cells[which[row]], []), place)
             slot[row] = place
         return slot
 

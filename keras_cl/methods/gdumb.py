@@ -41,8 +41,8 @@ class GDumb(ContinualModel):
         cutmix: float = 0.0,
         **base,
     ):
-        require(low >= 0, f"low is {low}; it must not be negative.")
-        require(weight_decay >= 0, f"weight_decay is {weight_decay}; it must not be negative.")
+        for name, value in (("low", low), ("weight_decay", weight_decay)):
+            require(value >= 0, f"{name} is {value}; it must not be negative.")
         require(clip_norm > 0, f"clip_norm is {clip_norm}; it must be above 0.")
         require(0 <= cutmix <= 1, f"cutmix is {cutmix}; it must be at least 0 and at most 1.")
         require(
@@ -85,15 +85,10 @@ class GDumb(ContinualModel):
     def train_step(self, batch):
         self.optimizer.learning_rate = self.rate(self.step // self.epoch)
         with tf.GradientTape() as tape:
-            if self.cutmix:
-                logits, loss = self._mixed_loss(batch)
-            else:
-                logits = self.logits(batch)
-                loss = self.task_loss(batch, logits)
-        gradients = self.gradients(tape, loss)
-        theta = self.network.trainable_variables
-        gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
-        self.apply([g + self.weight_decay * weight for g, weight in zip(gradients, theta, strict=True)])
+            logits, loss = self._loss(batch)
+        clipped, _ = tf.clip_by_global_norm(self.gradients(tape, loss), self.clip_norm)
+        pairs = zip(clipped, self.network.trainable_variables, strict=True)
+        self.apply([g + self.weight_decay * theta for g, theta in pairs])
         self.step.assign_add(1)
         return self.results(batch, logits)
 
@@ -104,8 +99,11 @@ class GDumb(ContinualModel):
         rate = self.low + (self.high - self.low) * (1 + tf.cos(math.pi * (e - cycle) / cycle)) / 2
         return tf.where(e < 1, self.high / 10, rate)
 
-    def _mixed_loss(self, batch):
-        """Logits and lam * CE(y) + (1 - lam) * CE(y of the box), of images that are perhaps mixed."""
+    def _loss(self, batch):
+        """Logits and CE, or lam * CE(y) + (1 - lam) * CE(y of the box) of images that are perhaps mixed."""
+        if not self.cutmix:
+            logits = self.logits(batch)
+            return logits, self.task_loss(batch, logits)
         B = batch.x.shape[0]
         uniform = tf.cast(random_bits(self.mixing, self.step, [4 + B]), tf.float32) / 2.0**32
         order = tf.argsort(uniform[4:])

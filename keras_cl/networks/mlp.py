@@ -15,6 +15,7 @@ def mlp(
     stream,
     *,
     hidden: tuple[int, ...] = (400, 400),
+    batch_norm: bool = False,
     dropout: float = 0.0,
     initial: Initial = "glorot",
     mean: float = 0.0,
@@ -29,6 +30,7 @@ def mlp(
     Args:
       stream: gives the shape and scale of the images and the number of outputs.
       hidden: width of every hidden layer.
+      batch_norm: whether the input of each ReLU is normalised over the batch (Ioffe and Szegedy 2015).
       dropout: rate after each hidden layer, in [0, 1).
       initial: weights before training. glorot, uniform by Glorot's rule, biases zero, as is usual in Keras;
         fan_in, all uniform within 1/sqrt(inputs of the layer), biases too, as is usual in PyTorch.
@@ -57,6 +59,8 @@ def mlp(
     x = keras.layers.Flatten(dtype=precision, name="flatten")(x)
     for place, width in enumerate(hidden):
         x = dense(x, width, place, precision)
+        if batch_norm:
+            x = keras.layers.BatchNormalization(dtype=precision, name=f"norm_{place}")(x)
         x = keras.layers.ReLU(dtype=precision, name=f"relu_{place}")(x)
         if dropout:
             x = Dropout(dropout, dtype=precision, name=f"dropout_{place}")(x)

@@ -1,0 +1,110 @@
+"""Gradient episodic memory: no step may, to first order, raise the loss on what is kept of an earlier task.
+
+Lopez-Paz and Ranzato 2017 (arXiv:1706.08840), with the lower bound of the dual as in their released code.
+"""
+
+import tensorflow as tf
+
+from keras_cl.errors import require
+from keras_cl.layers import logits_of
+from keras_cl.memories.ring import Ring
+from keras_cl.model import ContinualModel
+from keras_cl.nnls import nnls_gram
+
+
+class Episodic(ContinualModel):
+    """What GEM and A-GEM share: gradients on a memory, and how many steps would have raised its loss.
+
+    Args:
+      network: raw images to logits.
+    """
+
+    def __init__(self, network, **base):
+        super().__init__(network, **base)
+        require(self.memory is not None, f"{self.name} keeps to what its memory allows; give it one.")
+        self.steps, self.violations = (
+            tf.Variable(0, trainable=False, name=n) for n in ("steps", "violations")
+        )
+
+    def begin_task(self, task):
+        super().begin_task(task)
+        self.steps.assign(0)
+        self.violations.assign(0)
+
+    def memory_gradient(self, rows):
+        """Gradient of the mean loss on rows of the memory, 0 where there are none. The network is as in
+        evaluation: the pass leaves dropout masks and batch statistics as they would be without it."""
+        with tf.GradientTape() as tape:
+            logits = self._masked(logits_of(self.network, rows.x, rows.task), rows.task)
+            loss = self.task_loss(rows, logits)
+        some = tf.cast(tf.reduce_any(rows.weight > 0), tf.float32)  # the mean over no rows is no number
+        return [tf.math.multiply_no_nan(part, some) for part in self.gradients(tape, loss)]
+
+    def count(self, violated):
+        """Takes note of a step."""
+        self.steps.assign_add(1)
+        self.violations.assign_add(tf.cast(violated, tf.int32))
+
+    def report(self):
+        return {"violations": int(self.violations) / max(1, int(self.steps))}  # share of the task's steps
+
+
+class GEM(Episodic):
+    """v = argmin 1/2 ||v - g||^2 subject to <v, g_k> >= 0 for all tasks k < t
+
+    g is the gradient of CE_t and g_k that of the mean CE of all rows held of task k. With rows g_k in G the
+    dual is u = argmin 1/2 u'GG'u + (Gg)'u subject to u >= gamma, v = g + G'u (eq. 11 of the paper), and it is
+    solved where some <g, g_k> < 0. Momentum and adaptive optimizers void the guarantee: use plain sgd.
+
+    Args:
+      network: raw images to logits.
+      margin: gamma, memory strength: lower bound of u, so how far v turns towards the gradients of all
+        earlier tasks where it has to turn at all; 0 gives the nearest v that is allowed.
+      ridge: is added to the diagonal of GG'; above 0 the solution is unique.
+    """
+
+    usual_memory = "ring"
+    memories = ("ring",)
+    draws = 0
+
+    def __init__(self, network, *, margin: float = 0.5, ridge: float = 1e-3, **base):
+        require(margin >= 0, f"margin is {margin}; it must not be negative.")
+        require(ridge >= 0, f"ridge is {ridge}; it must not be negative.")
+        super().__init__(network, **base)
+        require(isinstance(self.memory, Ring), "gem needs all rows of a task together: give it a ring.")
+        self.gamma, self.ridge = margin, ridge
+
+    def train_step(self, batch):
+        logits, gradients = self.task_gradients(batch)
+        v = self._projected(_flat(gradients), self._memory_gradients())  # algorithm 1, PROJECT
+        parts = tf.split(v, [part.shape.num_elements() for part in gradients])
+        self.apply([tf.reshape(v_i, g_i.shape) for v_i, g_i in zip(parts, gradients, strict=True)])
+        return self.results(batch, logits)
+
+    def _memory_gradients(self):
+        """G `[T, P]`: g_k of all tasks before this one, at the weights of this step; 0 for the others."""
+        size = sum(theta.shape.num_elements() for theta in self.network.trainable_variables)
+        k, G = tf.constant(0), tf.zeros([len(self._class_mask), size])
+        while k < self.task:  # not over a range, whose length XLA would have to know within a loop
+            g_k = _flat(self.memory_gradient(self.memory.of_task(k)))
+            k, G = k + 1, tf.tensor_scatter_nd_update(G, [[k]], [g_k])
+        return G
+
+    def _projected(self, g, G):
+        """v `[P]`; in float64, in which GG' is what it should be."""
+        g, G = tf.cast(g, tf.float64), tf.cast(G, tf.float64)
+        Gg = tf.linalg.matvec(G, g)
+        # Also where it is no number, so that the step shows it.
+        violated = ~tf.reduce_all((Gg >= 0) & tf.math.is_finite(Gg))
+        self.count(violated)
+        if violated:
+            past = tf.range(len(G)) < self.task
+            Q = tf.matmul(G, G, transpose_b=True) + self.ridge * tf.eye(len(G), dtype=tf.float64)
+            bound = tf.where(past, tf.constant(self.gamma, tf.float64), 0.0)
+            u = bound + nnls_gram(Q, Gg + tf.linalg.matvec(Q, bound), past)  # eq. 11 in u - gamma >= 0
+            g = g + tf.linalg.matvec(G, u, transpose_a=True)
+        return tf.cast(g, tf.float32)
+
+
+def _flat(gradients):
+    return tf.concat([tf.reshape(part, [-1]) for part in gradients], axis=0)

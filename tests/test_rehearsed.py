@@ -1,0 +1,132 @@
+"""Any method with any memory, and the equalities that tie them to each other."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from helpers import assert_same, blobs, learn
+
+from keras_cl import catalog
+from keras_cl.config import SCENARIOS, Config, make_model, make_stream
+from keras_cl.errors import InputError
+
+MEMORIES = catalog.names("memory")
+
+
+def constants(method):
+    return catalog.choice("method", method).constants
+
+
+def possible(method):
+    memories = constants(method).get("memories")
+    return MEMORIES if memories is None else memories
+
+
+TAKING = [name for name in catalog.names("method") if possible(name)]
+PAIRS = [(method, memory) for method in TAKING for memory in possible(method)]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "blobs.npz"
+    np.savez(path, **blobs([9] * 4))
+    return str(path)
+
+
+def settings(dataset, method, memory, **given):
+    scenario = constants(method).get("scenarios", SCENARIOS)[-1]
+    options = {"network.hidden": (6,), "memory.capacity": 8} | given.pop("options", {})
+    if not memory and not constants(method).get("usual_memory"):
+        del options["memory.capacity"]
+    fixed = {"stream": "split", "scenario": scenario, "tasks": 2, "batch_size": 4, "jit": "off"}
+    return Config(method=method, memory=memory, dataset=dataset, options=options, **{**fixed, **given})
+
+
+def made(config, eagerly=True):
+    model = make_model(config, make_stream(config), seed=0)
+    model.run_eagerly = eagerly
+    return model
+
+
+def learned(config, **options):
+    model = made(config, **options)
+    for _ in learn(model, make_stream(config), batch_size=config.batch_size):
+        pass
+    return model
+
+
+@pytest.mark.parametrize(("method", "memory"), PAIRS)
+def test_any_method_learns_with_any_memory_that_it_can_have(dataset, method, memory):
+    online = catalog.load("method", method).online or method == "er"
+    if online and not catalog.load("memory", memory).by_row:
+        with pytest.raises(InputError, match="chooses among all rows of a task"):
+            made(settings(dataset, method, memory))
+        return
+    model = learned(settings(dataset, method, memory))
+    assert all(np.isfinite(weights).all() for weights in model.network.get_weights())
+    x, y, task = model.memory.rows()
+    assert len(x) == 8
+    assert set(task.tolist()) == {0, 1}
+    np.testing.assert_array_equal(task, y // 2)
+
+
+@pytest.mark.parametrize("method", [name for name in TAKING if not constants(name).get("usual_memory")])
+def test_a_memory_changes_what_a_method_learns_from_the_second_task_on(dataset, method):
+    with_memory, without = (learned(settings(dataset, method, memory)) for memory in ("ring", ""))
+    pairs = zip(with_memory.network.get_weights(), without.network.get_weights(), strict=True)
+    assert any(np.abs(one - other).max() > 1e-4 for one, other in pairs)
+    assert without.memory is None
+
+
+@pytest.mark.parametrize(
+    "method", [m for m in TAKING if any(o.name == "strength" for o in catalog.choice("method", m).options)]
+)
+def test_without_its_penalty_a_method_with_a_memory_is_experience_replay_bit_for_bit(dataset, method):
+    off = learned(settings(dataset, method, "ring", options={"method.strength": 0.0}), eagerly=False)
+    er = learned(settings(dataset, "er", "ring", options={"method.offers": "task"}), eagerly=False)
+    assert_same(off.network.get_weights(), er.network.get_weights())
+
+
+@pytest.mark.parametrize("method", [name for name in catalog.names("method") if not possible(name)])
+def test_a_method_that_can_have_no_memory_says_so_before_data_is_read(method):
+    with pytest.raises(InputError, match=f"--memory is ring, and the method {method} can have no memory"):
+        settings("no/such/file.npz", method, "ring")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"method": "er", "memory": "resevoir"}, "memory 'resevoir' is not known.*Did you mean reservoir"),
+        ({"method": "ewc", "replay_batch_size": 5}, "there is no --memory to replay rows from"),
+        ({"method": "gem", "replay_batch_size": 5}, "gem does not replay rows in its steps"),
+        ({"method": "er", "replay_batch_size": -1}, "replay_batch_size is -1"),
+        ({"method": "gem", "memory": "herding"}, "gem cannot have the memory herding; possible: ring"),
+        ({"method": "er", "options": {"memory.capacty": 3}}, "no option --memory.capacty.*memory.capacity"),
+        ({"method": "finetune", "options": {"memory.capacity": 3}}, "no option --memory.capacity"),
+        ({"method": "er", "momentum": 0.5, "optimizer": "adam"}, "--momentum is for --optimizer=sgd"),
+        ({"method": "er", "momentum": 1.0, "optimizer": "sgd"}, "--momentum is 1.0"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_before_data_is_read(given, message):
+    with pytest.raises(InputError, match=message):
+        Config(dataset="no/such/file.npz", **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"options": {"memory.capacity": 3}}, "replays 4 rows and the memory has room for 3"),
+        ({"replay_batch_size": 9}, "replays 9 rows and the memory has room for 8"),
+        ({"memory": "ring", "options": {"memory.capacity": 3}}, "no row for each of 4 class cells"),
+        ({"options": {"memory.capacity": 10**12}}, "GiB, and this machine has"),
+    ],
+)
+def test_a_memory_that_is_too_small_or_large_is_refused_before_training(dataset, given, message):
+    with pytest.raises(InputError, match=message):
+        made(settings(dataset, "er", **{"memory": "reservoir", **given}))
+
+
+def test_momentum_is_that_of_sgd(dataset):
+    config = settings(dataset, "finetune", "", optimizer="sgd", momentum=0.9)
+    assert made(config).optimizer.momentum == 0.9
+    assert dataclasses.replace(config, momentum=0.0).settings["momentum"] == 0.0
