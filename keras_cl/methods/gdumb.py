@@ -85,7 +85,7 @@ class GDumb(ContinualModel):
     def train_step(self, batch):
         self.optimizer.learning_rate = self.rate(self.step // self.epoch)
         with tf.GradientTape() as tape:
-            logits, loss = self._loss(batch)
+            logits, loss = self._answers(batch)
         clipped, _ = tf.clip_by_global_norm(self.gradients(tape, loss), self.clip_norm)
         pairs = zip(clipped, self.network.trainable_variables, strict=True)
         self.apply([g + self.weight_decay * theta for g, theta in pairs])
@@ -99,7 +99,7 @@ class GDumb(ContinualModel):
         rate = self.low + (self.high - self.low) * (1 + tf.cos(math.pi * (e - cycle) / cycle)) / 2
         return tf.where(e < 1, self.high / 10, rate)
 
-    def _loss(self, batch):
+    def _answers(self, batch):
         """Logits and CE, or lam * CE(y) + (1 - lam) * CE(y of the box) of images that are perhaps mixed."""
         if not self.cutmix:
             logits = self.logits(batch)
