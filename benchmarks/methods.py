@@ -1,8 +1,9 @@
-"""Microseconds a training step of every method file, beside fine-tuning.
+"""Microseconds a training step of every method that needs no memory, beside fine-tuning.
 
     python -m benchmarks.methods [--rounds=3] [--save]
 
-The network is that of the largest workload of `benchmarks.steps`; penalties and teachers are in force.
+The network is that of the largest workload of `benchmarks.steps`; penalties and teachers are in force. What a
+memory costs is measured by `benchmarks.replay`.
 """
 
 from absl import app, flags
@@ -32,7 +33,10 @@ def variants():
     from benchmarks.steps import method_epochs, random_stream
     from keras_cl import catalog
 
-    names = [name for name in catalog.names("method") if name not in (*BOUNDS, "finetune")]
+    needs = {
+        name: catalog.choice("method", name).constants.get("usual_memory") for name in catalog.names("method")
+    }
+    names = [name for name in needs if not needs[name] and name not in (*BOUNDS, "finetune")]
     made = {}
     for name in ("finetune", *names):
         method = catalog.load("method", name)

@@ -75,7 +75,7 @@ def random_stream(scenario="domain"):
     )
 
 
-def method_epochs(method, stream, hidden, batch, optimizer, anchors=0, epochs=EPOCHS):
+def method_epochs(method, stream, hidden, batch, optimizer, anchors=0, epochs=EPOCHS, replayed=0):
     """Trains a method through `fit`, with some anchors of random importance."""
     import keras_cl
 
@@ -85,7 +85,7 @@ def method_epochs(method, stream, hidden, batch, optimizer, anchors=0, epochs=EP
     for _ in range(anchors if hasattr(model, "penalty") else 0):
         model.penalty.add([1e-3 * rng.random(v.shape) for v in model.penalty.importance])
     model.begin_task(stream[0])
-    data = model.batches(stream[0], batch)
+    data = model.batches(stream[0], batch, replay_batch_size=replayed)
     return lambda: model.fit(data, epochs=epochs, verbose=0)
 
 
