@@ -44,7 +44,7 @@ def test_a_miss_has_a_reason_and_nothing_else_has_one(table, monkeypatch):
     from results import tables
 
     for claim in json.loads((ROOT / f"results/{table}/published.json").read_text()):
-        assert ("why" in claim) != tables.reproduced(table, claim), claim["row"]
+        assert ("why" in claim) != tables.reproduced(table, claim), claim
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("results/*/*.search.json")), ids=lambda file: file.name)
