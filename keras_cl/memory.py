@@ -165,12 +165,6 @@ class Memory(tf.Module):
     def __len__(self):
         return int(self._filled.numpy())
 
-    @property
-    def bytes_held(self):
-        """Bytes of the rows that are held, labels and tasks included."""
-        row = self.x.shape[1:].num_elements() * self.x.dtype.size
-        return len(self) * (row + self._y.dtype.size + self._task.dtype.size)
-
     def batches(self, size, seed=0):
         """An endless `tf.data.Dataset` of `Batch`es of `size` distinct rows of what is held now.
 

@@ -67,7 +67,7 @@ class Replay:
         return tf.where(own, tf.gather(new, tf.minimum(rows, count - 1)), held)
 
     def _plan(self, order):
-        """For the rows of a chunk `[K, B]`: where they go, the slots that are drawn, the rows them."""
+        """For the rows of a chunk `[K, B]`: where they go; the slots that are drawn and their rows."""
         K = len(order)
         stored = np.full(order.shape, NOWHERE)
         filled = np.full(K, self._held.filled)

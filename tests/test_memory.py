@@ -45,7 +45,7 @@ def chi_square(counts):
 
 def test_a_new_memory_holds_nothing():
     memory = Reservoir(STREAM, capacity=5)
-    assert len(memory) == memory.bytes_held == 0
+    assert len(memory) == 0
     assert [len(part) for part in memory.rows()] == [0, 0, 0]
     assert (memory.held().filled, memory.held().offered) == (0, 0)
 
@@ -109,13 +109,6 @@ def test_rows_are_kept_as_they_come_raw_and_bit_for_bit(stream):
 
     assert lines(x, y) == lines(all_x, all_y)
     assert (own == 1).all()
-
-
-@pytest.mark.parametrize(("stream", "pixel"), [(STREAM, 1), (FLOATS, 4)])
-def test_bytes_held_are_those_of_images_labels_and_tasks(stream, pixel):
-    memory = Reservoir(stream, capacity=9)
-    memory.write(np.arange(7), *rows_of(7, stream=stream))
-    assert memory.bytes_held == 7 * (4 * pixel + 4 + 4)
 
 
 def test_what_is_handed_out_is_a_copy_that_writing_does_not_change():

@@ -1,11 +1,16 @@
 """Results: what a run has measured so far, and the numbers made of it."""
 
 import numpy as np
+import pytest
 import tf_keras as keras
 
 from keras_cl import metrics
+from keras_cl.memories import Reservoir
+from keras_cl.methods import ER
 from keras_cl.methods.finetune import Finetune
+from keras_cl.networks import mlp
 from keras_cl.results import Results, mean_costs, plain, size_in_bytes
+from keras_cl.streams import split
 
 NAN = float("nan")
 MATRIX = np.array([[0.1, 0.2], [0.9, 0.3], [0.8, 0.7]])
@@ -16,11 +21,14 @@ def records(matrix=MATRIX, epochs=(), seconds=1.0, used=None):
     return [
         {
             "accuracies": plain(row),
+            "rows": 100 if number else 0,
             "seconds": seconds * number,
             "epochs": list(epochs) if number else [],
             "parameters": 12,
             "network_bytes": 48,
             "method_bytes": 10 * number,
+            "memory_bytes": 300,
+            "memory_rows": 20 * number,
             "report": {} if used is None else {"used": used * number},
         }
         for number, row in enumerate(np.asarray(matrix))
@@ -49,7 +57,16 @@ def test_the_summary_holds_every_measure_and_what_the_run_cost():
     summary = Results(records()).summary()
     assert {name: summary[name] for name in metrics.DESCRIPTIONS} == metrics.summary(MATRIX)
     rest = {name: value for name, value in summary.items() if name not in metrics.DESCRIPTIONS}
-    assert rest == {"seconds": [1.0, 2.0], "parameters": 12, "network_bytes": 48, "method_bytes": [10, 20]}
+    assert rest == {
+        "seconds": [1.0, 2.0],
+        "parameters": 12,
+        "network_bytes": 48,
+        "method_bytes": [10, 20],
+        "memory_bytes": [300, 300],
+        "memory_rows": [20, 40],
+        "model_size_efficiency": pytest.approx((1 + 58 / 68) / 2),
+        "sample_storage_efficiency": pytest.approx(1 - (20 / 200 + 40 / 200) / 2),
+    }
 
 
 def test_what_a_method_reports_is_in_the_summary_as_one_number_a_task():
@@ -60,10 +77,9 @@ def test_what_a_method_reports_is_in_the_summary_as_one_number_a_task():
 
 def test_over_seeds_times_and_reports_are_means_and_sizes_are_those_of_any():
     runs = [Results(records(seconds=1.0, used=0.25)), Results(records(seconds=4.0, used=0.1))]
-    assert mean_costs(runs) == {
-        "seconds": [2.5, 5.0], "parameters": 12, "network_bytes": 48, "method_bytes": [10, 20],
-        "used": [0.175, 0.35],
-    }  # fmt: skip
+    one = runs[0].costs()
+    assert mean_costs(runs) == {**one, "seconds": [2.5, 5.0], "used": [0.175, 0.35]}
+    assert (one["parameters"], one["memory_rows"]) == (12, [20, 40])
     assert mean_costs([Results(records()), Results(records())]) == Results(records()).costs()
 
 
@@ -92,12 +108,22 @@ def test_adding_measures_the_size_of_network_and_method():
     model = Finetune(network)
     model.compile("sgd")
     results = Results()
-    record = results.add(model, np.array([0.25, NAN]), 1.5, [epoch(1)])
+    record = results.add(model, np.array([0.25, NAN]), 7, 1.5, [epoch(1)])
     assert results.records == [record] and results.tasks == 0
     assert (record["accuracies"], record["seconds"], record["epochs"]) == ([0.25, None], 1.5, [epoch(1)])
     assert (record["parameters"], record["network_bytes"]) == (3 * 2 + 2, 4 * (3 * 2 + 2))
     assert record["method_bytes"] == size_in_bytes(model.method_variables)
     assert record["report"] == {}
+
+
+def test_adding_counts_the_memory_apart_from_the_method():
+    stream = split("digits", tasks=5, scenario="class")
+    model = ER(mlp(stream, hidden=(4,)), memory=Reservoir(stream, capacity=20))
+    model.memory.update(stream[0])
+    record = Results().add(model, np.zeros(5), rows=9)
+    assert (record["rows"], record["memory_rows"]) == (9, 20)
+    assert record["memory_bytes"] == 20 * (64 + 3 * 4) + 2 * 4  # bytes; unit, task and number; two counters
+    assert record["method_bytes"] + record["memory_bytes"] == size_in_bytes(model.method_variables)
 
 
 def test_adding_keeps_what_the_method_reports():
