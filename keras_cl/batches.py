@@ -19,8 +19,9 @@ class Batch(NamedTuple):
       y: output units `[B]` int32.
       task: index of the task that each row belongs to, `[B]` int32.
       weight: 1 for a row, 0 for the padding that fills the last batch of an epoch, `[B]` float32.
-      stored: slot of the memory that each row of the current task goes to, -1 for none, int32.
-      drawn: slot of the memory that each replayed row comes from, -1 for none (its weight is 0), int32.
+      stored: slot of the memory that each row of the current task goes to, -1 for none, int32 `[B]`.
+      drawn: slot of the memory that each replayed row comes from, -1 for none (its weight is 0), int32 `[R]`.
+      offered: rows that the memory was offered before the step, int32 scalar.
     """
 
     x: tf.Tensor
@@ -29,6 +30,7 @@ class Batch(NamedTuple):
     weight: tf.Tensor
     stored: tf.Tensor | None = None
     drawn: tf.Tensor | None = None
+    offered: tf.Tensor | None = None
 
     @property
     def current(self):

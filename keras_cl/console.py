@@ -175,7 +175,7 @@ def _console(file=None):
 
 def _bytes(count):
     """1.5 MB and the like."""
-    power = min(3, (len(str(count)) - 1) // 3)
+    power = sum(count >= 999.5 * 1000**k for k in range(3))  # of what three digits round to
     return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB')[power]}"
 
 

@@ -169,6 +169,8 @@ def _no_such_flag(name, values, chosen):
     if dot and axis in chosen:
         said = f"The {axis} {chosen[axis]} has no option --{name}."
         near = [f"--{known}" for known in values if known.startswith(f"{axis}.")]
+    elif dot and axis in catalog.AXES:
+        said, near = f"{chosen['method']} has no {axis} here, so there is no --{name}; give --{axis} too.", []
     else:
         said, near = f"There is no flag --{name}.", [f"--{known}" for known in values]
     return f"{said}{did_you_mean(f'--{name}', near)} --help lists all of them."

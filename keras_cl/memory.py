@@ -16,6 +16,7 @@ from keras_cl.bits import KEEP, seed_of
 from keras_cl.errors import require
 
 NOWHERE = -1  # the slot of a row that is not kept
+COPIES = 6  # of a memory while a task is learned: its variables, what a plan replays from, a checkpoint
 
 
 @dataclasses.dataclass
@@ -70,11 +71,12 @@ class Memory(tf.Module):
         size = capacity * int(np.prod(shape)) * dtype.itemsize
         there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         require(
-            size < there / 2,
-            f"A memory of {capacity} rows takes {size / 2**30:.1f} GiB, and this machine has "
-            f"{there / 2**30:.1f} GiB; give a smaller --memory.capacity.",
+            size < there / COPIES,
+            f"A memory of {capacity} rows takes {size / 2**30:.1f} GiB, training holds up to {COPIES} copies "
+            f"of it, and this machine has {there / 2**30:.1f} GiB; give a smaller --memory.capacity.",
         )
         self.capacity, self.seed = capacity, seed
+        self.room = capacity  # rows that it holds when it is full
         self.cells = sum(map(len, stream.task_classes))  # pairs of a task and one of its classes
         self.x = tf.Variable(tf.zeros((capacity, *shape), dtype), trainable=False, name="x")
         self._y, self._task, self._number = (
@@ -86,7 +88,7 @@ class Memory(tf.Module):
         )
 
     def slots(self, held, y, task, rng):
-        """The policy: slots `[n]` that the rows `y, task` `[n]`, offered in this order, go to.
+        """The policy: slots `[n]` that the rows `y`, `task` `[n]`, offered in this order, go to.
 
         Slots are given out in order, the free ones first, so that those in use are always the first ones.
         `held` is what the memory holds before; `rng` a NumPy generator, of which as many numbers are used for
@@ -97,8 +99,8 @@ class Memory(tf.Module):
     def require_room(self, size):
         """Refuses draws of `size` rows if the memory has room for fewer."""
         require(
-            size <= self.capacity,
-            f"A step replays {size} rows and the memory has room for {self.capacity}; give a smaller "
+            size <= self.room,
+            f"A step replays {size} rows and the memory has room for {self.room}; give a smaller "
             f"--replay_batch_size or a larger --memory.capacity.",
         )
 
@@ -133,8 +135,16 @@ class Memory(tf.Module):
         """Puts the rows of some steps, `Batch`es `[K, B, ...]`, into the slots that they were planned for.
 
         Padding is no row: it was not offered, and is not counted.
+
+        Raises:
+          InputError: if steps that were planned before these were not taken.
         """
         B = chunk.stored.shape[1]
+        require(
+            int(chunk.offered[0]) == int(self._offered.numpy()),
+            "These batches were planned for a memory in another state: a data set with a memory is made by "
+            "batches(task) just before fit, and read by fit alone and to its end.",
+        )
         real = chunk.weight.numpy()[:, :B] > 0
         rows = (part.numpy()[:, :B][real] for part in chunk[:3])
         self.write(chunk.stored.numpy()[real], *rows)

@@ -51,6 +51,7 @@ class ContinualModel(keras.Model):
         self.network = network
         self.seed = seed
         self.reset_optimizer = reset_optimizer
+        require(memory is None or self.memories != (), f"{self.name} can have no memory.")
         self.memory = memory
         self.task = tf.Variable(0, trainable=False, name="task")
         self._loss = keras.metrics.Mean("loss")
@@ -105,7 +106,7 @@ class ContinualModel(keras.Model):
         raise NotImplementedError(f"{type(self).__name__} has no train_step")
 
     def end_task(self, task):
-        """Called after the last step on `task`, before the model is evaluated: the memory gets its rows."""
+        """Called after the last step on `task`, before it is evaluated: the memory gets the task's rows."""
         if self.memory is not None and not self.online:
             self.memory.update(task, self.features)
 
@@ -186,29 +187,26 @@ class ContinualModel(keras.Model):
         require(batch_size >= 1, f"batch_size is {batch_size}; it must be at least 1.")
         require(iterations >= 0, f"iterations is {iterations}; it must not be negative.")
         x, y, own = self.training_rows(task)
-        require(
-            len(x) >= batch_size,
-            f"batch_size is {batch_size} and task {task.number} has only {len(x)} training rows; give at "
-            f"most that many.",
-        )
+        said = f"batch_size is {batch_size} and task {task.number} has only {len(x)} training rows"
+        require(len(x) >= batch_size, f"{said}; give at most that many.")
+        replay = self._replay(y, own, task, replay_batch_size or batch_size)
         return batches.chunks(
             x,
             y,
             own,
             batch_size=batch_size,
             seed=seed_of(self.seed, task.index, ORDER),
-            length=batches.chunk_length(batch_size, x[0].nbytes),
+            length=batches.chunk_length(batch_size + (replay.rows if replay else 0), x[0].nbytes),
             iterations=iterations * len(self.training_tasks(task)),
-            replay=self._replay(y, own, task, replay_batch_size or batch_size),
+            replay=replay,
         )
 
     def _replay(self, y, own, task, size):
         """The memory's part in the batches of `task`."""
         if self.memory is None or not self.draws:
             return None
-        seed = seed_of(self.seed, task.index, REPLAY)
-        plan = {"size": size, "draws": self.draws, "offers": self.online, "seed": seed}
-        return Replay(self.memory, y, own, index=task.index, **plan)
+        plan = {"size": size, "draws": self.draws, "offers": self.online, "index": task.index}
+        return Replay(self.memory, y, own, seed=seed_of(self.seed, task.index, REPLAY), **plan)
 
     def features(self, x):
         """Features `[n, F]` of raw images in inference mode: what the last dense layer sees."""

@@ -2,8 +2,9 @@
 
 Which slot a row goes to does not depend on the network, so the pipeline knows what the memory will hold at
 every step before the steps are taken: an online stream needs no break in the compiled loop. Replayed rows are
-gathered by index from the rows that the memory held when the task began and from the task's own rows; no row
-is copied before it is needed.
+gathered by index from the rows that the memory held when the task began and from the task's own rows.
+
+A plan is ahead of the memory, so every chunk that is planned has to be trained on, and in its order.
 """
 
 import numpy as np
@@ -32,6 +33,7 @@ class Replay:
     def __init__(self, memory, y, task, *, index, size, draws=1, offers=False, seed=0):
         memory.require_room(size)
         self._memory, self._size, self._draws, self._offers = memory, size, draws, offers
+        self.rows = draws * size  # that every step has more
         self._old = tuple(map(tf.constant, memory.slots_held()))
         self._y, self._task = np.asarray(y), np.asarray(task)
         self._held = memory.held()
@@ -49,31 +51,36 @@ class Replay:
           new: images, output units and tasks of all rows that are trained on, as tensors.
         """
         K, B = order.shape
-        stored, drawn, rows = tf.numpy_function(self._plan, [order], [tf.int32] * 3, stateful=True)
-        stored = tf.ensure_shape(stored, [K, B])
-        drawn, rows = (tf.ensure_shape(part, [K, self._draws * self._size]) for part in (drawn, rows))
+        stored, drawn, rows, offered = tf.numpy_function(self._plan, [order], [tf.int32] * 4, stateful=True)
+        stored, offered = tf.ensure_shape(stored, [K, B]), tf.ensure_shape(offered, [K])
+        drawn, rows = (tf.ensure_shape(part, [K, self.rows]) for part in (drawn, rows))
+        # Where there is nothing to draw, the step's own rows come again, with weight 0: statistics over a
+        # batch are then of rows like the others.
+        again = tf.gather(order % len(self._y), tf.range(drawn.shape[1]) % B, axis=1)
+        rows = tf.where(drawn == NOWHERE, again, rows)
         x, y, task = (self._gather(own, old, rows) for own, old in zip(new, self._old, strict=True))
         weight = tf.cast(drawn != NOWHERE, tf.float32)
         mixed = (tf.concat(pair, 1) for pair in zip(batch[:4], (x, y, task, weight), strict=True))
-        return Batch(*mixed, stored, drawn)
+        return Batch(*mixed, stored, drawn, offered)
 
     def _gather(self, new, old, rows):
         """Rows by their numbers."""
         count = len(self._y)
-        held = tf.gather(old, tf.maximum(rows - count, 0))
-        if not self._offers:
-            return held
         own = tf.reshape(rows < count, [*rows.shape, *[1] * (len(old.shape) - 1)])
+        held = tf.gather(old, tf.maximum(rows - count, 0))
         return tf.where(own, tf.gather(new, tf.minimum(rows, count - 1)), held)
 
     def _plan(self, order):
-        """For the rows of a chunk `[K, B]`: where they go; the slots that are drawn and their rows."""
+        """For the rows of a chunk `[K, B]`: where they go; the slots that are drawn and their rows; how many
+        rows were offered before each step."""
         K = len(order)
+        offered_before = np.full(K, self._held.offered)
         stored = np.full(order.shape, NOWHERE)
         filled = np.full(K, self._held.filled)
         if self._offers:
             real = order < len(self._y)
             offered = order[real]
+            offered_before[1:] += np.cumsum(real.sum(axis=1))[:-1]
             slots = self._memory.slots(self._held, self._y[offered], self._task[offered], self._keep)
             stored[real] = slots
             after = np.maximum(stored.max(axis=1) + 1, self._held.filled)
@@ -86,7 +93,7 @@ class Replay:
         for step in stored:  # within a step the last row for a slot has it
             lost = np.setdiff1d(np.flatnonzero(step != NOWHERE), last_writers(step))
             step[lost] = NOWHERE
-        return stored.astype(np.int32), drawn.astype(np.int32), rows.astype(np.int32)
+        return tuple(part.astype(np.int32) for part in (stored, drawn, rows, offered_before))
 
     def _content_of(self, drawn, order, stored):
         """Numbers `[K, R]` of the rows that are in the slots `drawn` `[K, R]` before each of the K steps."""

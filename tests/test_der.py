@@ -82,9 +82,10 @@ def test_rows_whose_answers_have_not_changed_do_not_matter():
     assert_close(step(model, batch), plain, atol=1e-3)  # 1000 times what float32 leaves of zero
 
 
+@pytest.mark.parametrize("head", ["all", "seen"])
 @pytest.mark.parametrize(("method", "draws"), [(DER, 1), (DERpp, 2)])
-def test_the_logits_kept_are_those_before_the_update_and_no_others_change(method, draws):
-    model, batch = at_task(3, method), batch_of(3, draws=draws)
+def test_the_logits_kept_are_those_before_the_update_and_no_others_change(method, draws, head):
+    model, batch = at_task(2, method, head=head), batch_of(2, draws=draws)
     z = kept(model)
     h = logits(batch, model.network.get_weights())
     step(model, batch)

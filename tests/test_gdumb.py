@@ -9,40 +9,18 @@ from replays import B, assert_close, at_task, batch_of, entropies, gradient, ste
 
 from keras_cl import sources, streams
 from keras_cl.batches import Batch
+from keras_cl.bits import random_bits
 from keras_cl.cutmix import cutmix
 from keras_cl.errors import InputError
 from keras_cl.memories import Balanced
-from keras_cl.methods import GDumb
+from keras_cl.methods import Finetune, GDumb
 from keras_cl.networks import mlp
+
+STREAM = streams.split(sources.from_arrays(**blobs([8] * 4)), tasks=2, scenario="class")
 
 
 def rows(seed=2):
     return batch_of(2, seed=seed).current
-
-
-@pytest.mark.parametrize(
-    ("epoch", "share"),  # of the way from low to high
-    [
-        (1, 1),
-        (2, 1),
-        (3, 0.5),
-        (4, 1),
-        (5, 0.853553),
-        (6, 0.5),
-        (7, 0.146447),
-        (8, 1),
-        (64, 1),
-        (96, 0.5),
-        (128, 1),
-    ],
-)
-def test_the_rate_restarts_at_every_power_of_two(epoch, share):
-    model = at_task(1, GDumb, memory=Balanced, rate=0.05, low=0.01)
-    np.testing.assert_allclose(model.rate(epoch), 0.01 + 0.04 * share, rtol=1e-5)
-
-
-def test_the_first_epoch_warms_up():
-    np.testing.assert_allclose(at_task(1, GDumb, memory=Balanced, rate=0.05).rate(0), 0.005, rtol=1e-6)
 
 
 def test_steps_use_the_rate_of_their_epoch():
@@ -117,33 +95,65 @@ def test_lam_is_the_share_of_pixels_that_are_the_images_own(uniform):
         np.testing.assert_allclose(1 - float(lam), whole, atol=1e-6)
 
 
-def images_model(share):
+def images_model(share, scenario="class", seed=0):
     data = sources.from_arrays(**blobs([8] * 4))
-    stream = streams.split(data, tasks=2, scenario="class")
-    model = GDumb(mlp(stream, hidden=(5,)), memory=Balanced(stream, capacity=8), cutmix=share)
+    stream = streams.split(data, tasks=2, scenario=scenario)
+    network = mlp(stream, hidden=(5,), dropout=0.5)
+    model = GDumb(network, memory=Balanced(stream, capacity=8), cutmix=share, seed=seed)
     model.compile(keras.optimizers.SGD(0.1), jit=False)
-    model.begin_task(stream[0])
-    x, y = stream[0].train.open()
-    return model, Batch(tf.constant(x[:B]), tf.constant(y[:B]), tf.zeros(B, tf.int32), tf.ones(B))
+    for task in stream:
+        model.begin_task(task)
+    x, y, task = (part[:B] for part in model.memory.rows())
+    return model, Batch(tf.constant(x), tf.constant(y), tf.constant(task), tf.ones(B))
 
 
-def test_labels_mix_as_the_pixels_do():
-    model, batch = images_model(1.0)
-    seen = []
-    logits_of_model = model.logits
-    model.logits = lambda given: seen.append(given) or logits_of_model(given)
-    logits, loss = model._answers(batch)
-    mixed = seen[0].x.numpy()
-    own = np.mean(mixed == batch.x.numpy(), axis=(1, 2, 3))
-    lam = own.max()  # an image that gets its own box back is all its own; pixels may agree by chance
-    candidates = []
-    for other in range(B):
-        pair = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather(batch.y, [other] * B), logits).numpy()
-        candidates.append(pair)
-    ce = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, logits).numpy()
-    assert min(ce.mean(), np.min(candidates)) <= float(loss) <= max(ce.mean(), np.max(candidates))
-    assert 0 <= lam <= 1
-    assert not np.array_equal(mixed, batch.x.numpy())
+@pytest.mark.parametrize("scenario", ["task", "class"])
+def test_labels_mix_as_the_pixels_do_each_under_its_own_classes(scenario):
+    model, batch = images_model(1.0, scenario)
+    batch = Batch(*(tf.concat([part[:2], part[2:][::-1]], axis=0) for part in batch[:4]))
+    uniform = random_bits(model.mixing, model.step, [4 + B]).numpy() / 2.0**32
+    order = np.argsort(uniform[4:])
+    assert any(batch.task.numpy()[order] != batch.task.numpy())
+    x, lam = cutmix(batch.x, tf.constant(uniform[:3], tf.float32), tf.constant(order))
+    state = [w.numpy() for w in model.network.non_trainable_variables]
+    z = model.network(x, training=True).numpy().astype(float)
+    for variable, value in zip(model.network.non_trainable_variables, state, strict=True):
+        variable.assign(value)
+    _, loss = model._answers(batch)
+
+    def entropy(y, task):
+        mask = model._class_mask.numpy()[task if scenario == "task" else 1]
+        masked = np.where(mask, z, -np.inf)
+        log_p = masked - np.log(np.exp(masked).sum(axis=1, keepdims=True))
+        return -log_p[np.arange(B), y].mean()
+
+    y, task = batch.y.numpy(), batch.task.numpy()
+    expected = float(lam) * entropy(y, task) + (1 - float(lam)) * entropy(y[order], task[order])
+    np.testing.assert_allclose(float(loss), expected, rtol=1e-5)
+    assert 0 < float(lam) < 1
+
+
+def test_every_task_and_seed_mixes_and_drops_out_in_its_own_way():
+    states = []
+    for seed in (0, 1):
+        model, _ = images_model(1.0, seed=seed)
+        dropout = model.network.get_layer("dropout_0").state.numpy().tolist()
+        states.append((int(model.mixing), *dropout))
+        plain = Finetune(mlp(STREAM, hidden=(5,), dropout=0.5), seed=seed)
+        plain.compile("sgd", jit=False)
+        plain.begin_task(STREAM[1])
+        assert plain.network.get_layer("dropout_0").state.numpy().tolist() == dropout
+    first = GDumb(mlp(STREAM, hidden=(5,)), memory=Balanced(STREAM, capacity=8))
+    first.compile("sgd", jit=False)
+    first.begin_task(STREAM[0])
+    assert len({states[0][0], states[1][0], int(first.mixing)}) == 3
+    assert states[0][1] != states[1][1]
+
+
+def test_a_batch_larger_than_the_memory_is_refused_in_its_own_words():
+    model, _ = images_model(0.0)
+    with pytest.raises(InputError, match="batch_size is 9 and the memory holds only 8 rows"):
+        model.batches(STREAM[1], 9)
 
 
 def test_without_cutmix_images_are_as_they_are_and_a_step_repeats():
@@ -161,6 +171,7 @@ def test_without_cutmix_images_are_as_they_are_and_a_step_repeats():
     ("options", "message"),
     [
         ({"memory": None}, "gdumb learns from a memory; give it one"),
+        ({"low": 2.0}, "low is 2.0, above the learning rate, which is 1.0"),
         ({"low": -0.1}, "low is -0.1; it must not be negative"),
         ({"weight_decay": -1.0}, "weight_decay is -1.0"),
         ({"clip_norm": 0.0}, "clip_norm is 0.0; it must be above 0"),

@@ -10,7 +10,7 @@ from keras_cl import sources, streams
 from keras_cl.batches import Batch
 from keras_cl.errors import InputError
 from keras_cl.layers import NearestMean, feature_extractor
-from keras_cl.memories import Herding, Reservoir
+from keras_cl.memories import Herding, Ring
 from keras_cl.methods import ICaRL
 from keras_cl.networks import mlp
 
@@ -77,7 +77,7 @@ def test_an_epoch_goes_over_the_rows_of_the_task_and_the_exemplars():
         np.testing.assert_array_equal(own, y // 2)
 
 
-@pytest.mark.parametrize("memory", [Herding, Reservoir])
+@pytest.mark.parametrize("memory", [Herding, Ring])
 def test_an_image_is_of_the_class_whose_exemplars_have_the_nearest_mean(memory):
     model = made(memory)
     for _ in learn(model, STREAM, batch_size=4, epochs=2):
@@ -104,6 +104,14 @@ def test_with_one_exemplar_a_class_it_is_the_nearest_neighbour():
     x, y, _ = model.memory.rows()
     assert sorted(y.tolist()) == list(range(6))
     np.testing.assert_array_equal(model.predict_units(x, np.ones(6, bool)), y)
+
+
+def test_the_teacher_is_the_network_at_the_end_of_the_task_before():
+    model = made()
+    for task in learn(model, STREAM[:2], batch_size=4):
+        x, _ = task.test.open()
+        expected = model.network(x.astype(np.float32), training=True)
+        np.testing.assert_array_equal(model.teacher(x.astype(np.float32)), expected)
 
 
 def test_the_head_does_not_answer_after_a_task_and_a_class_to_come_is_never_answered():

@@ -18,7 +18,7 @@ LIBRARY = ROOT / "keras_cl"
 # own files may use each other.
 FLOORS = [
     {"errors"},  # everything may refuse what it is given
-    {"bits", "batches", "cramer", "cutmix", "metrics", "nnls", "quadratic", "source"},  # numbers and arrays
+    {"bits", "batches", "cramer", "cutmix", "metrics", "nnls", "quadratic", "schedules", "source"},
     {"importance", "layers", "loop", "memory", "sources", "stream"},  # one idea each, made of these
     {"memories", "replay"},  # what is kept of earlier tasks, and how it comes back
     {"fisher", "model", "networks", "streams"},  # what a method is made of

@@ -9,6 +9,7 @@ from helpers import assert_same, blobs, learn
 from keras_cl import catalog
 from keras_cl.config import SCENARIOS, Config, make_model, make_stream
 from keras_cl.errors import InputError
+from keras_cl.memories import Reservoir
 
 MEMORIES = catalog.names("memory")
 
@@ -101,6 +102,10 @@ def test_a_method_that_can_have_no_memory_says_so_before_data_is_read(method):
         ({"method": "gem", "replay_batch_size": 5}, "gem does not replay rows in its steps"),
         ({"method": "er", "replay_batch_size": -1}, "replay_batch_size is -1"),
         ({"method": "gem", "memory": "herding"}, "gem cannot have the memory herding; possible: ring"),
+        (
+            {"method": "icarl", "memory": "reservoir", "scenario": "class"},
+            "icarl cannot have the memory reservoir; possible: balanced, ",
+        ),
         ({"method": "er", "options": {"memory.capacty": 3}}, "no option --memory.capacty.*memory.capacity"),
         ({"method": "finetune", "options": {"memory.capacity": 3}}, "no option --memory.capacity"),
         ({"method": "er", "momentum": 0.5, "optimizer": "adam"}, "--momentum is for --optimizer=sgd"),
@@ -118,7 +123,10 @@ def test_settings_that_do_not_fit_are_refused_before_data_is_read(given, message
         ({"options": {"memory.capacity": 3}}, "replays 4 rows and the memory has room for 3"),
         ({"replay_batch_size": 9}, "replays 9 rows and the memory has room for 8"),
         ({"memory": "ring", "options": {"memory.capacity": 3}}, "no row for each of 4 class cells"),
-        ({"options": {"memory.capacity": 10**12}}, "GiB, and this machine has"),
+        (
+            {"options": {"memory.capacity": 10**12}},
+            "GiB, training holds up to 6 copies",
+        ),
     ],
 )
 def test_a_memory_that_is_too_small_or_large_is_refused_before_training(dataset, given, message):
@@ -130,3 +138,40 @@ def test_momentum_is_that_of_sgd(dataset):
     config = settings(dataset, "finetune", "", optimizer="sgd", momentum=0.9)
     assert made(config).optimizer.momentum == 0.9
     assert dataclasses.replace(config, momentum=0.0).settings["momentum"] == 0.0
+
+
+@pytest.mark.parametrize("method", [name for name in catalog.names("method") if not possible(name)])
+def test_the_constructor_refuses_a_memory_too(dataset, method):
+    config = settings(dataset, method, "")
+    stream = make_stream(config)
+    network = catalog.load("network", "mlp")(stream, hidden=(4,))
+    with pytest.raises(InputError, match=f"{method} can have no memory"):
+        catalog.load("method", method)(network, memory=Reservoir(stream, capacity=8))
+
+
+def begun(dataset, **options):
+    """A model of `er` that begins the first task, its batches, and the task."""
+    config = settings(
+        dataset, "er", "reservoir", options={f"method.{name}": v for name, v in options.items()}
+    )
+    model, task = made(config, eagerly=False), make_stream(config)[0]
+    model.begin_task(task)
+    return model, model.batches(task, 4), task
+
+
+def test_a_dataset_that_was_read_without_training_on_it_is_refused(dataset):
+    model, data, task = begun(dataset)
+    next(iter(data))
+    with pytest.raises(InputError, match="planned for a memory in another state"):
+        model.fit(data, verbose=0)
+    model.fit(model.batches(task, 4), verbose=0)
+    assert int(model.memory.held().offered) == len(task.train)
+
+
+def test_rows_that_are_not_there_are_rows_of_the_step_again(dataset):
+    """So that batch normalisation sees rows like the others."""
+    _, data, _ = begun(dataset, offers="task")
+    for chunk, real in data:
+        for step in map(chunk.step, range(int(real))):
+            assert not step.replayed().weight.numpy().any()
+            np.testing.assert_array_equal(step.replayed().x, step.current.x)

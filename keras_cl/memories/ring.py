@@ -35,6 +35,7 @@ class Ring(Memory):
             f"--memory.capacity={cells}.",
         )
         self.share = capacity // cells
+        self.room = self.share * cells
         self.most = self.share * (max(map(len, stream.task_classes)) if self._by_class else 1)  # of a task
 
     def slots(self, held, y, task, rng):

@@ -41,7 +41,8 @@ class DER(ContinualModel):
         require(self.memory is not None, "Dark experience replay replays from a memory; give it one.")
         require(
             self.memory.by_row,
-            "This memory chooses among all rows of a task; dark experience replay offers them as they come.",
+            "This memory chooses among all rows of a task, and dark experience replay offers them as they "
+            "come; give it a reservoir, ring or balanced.",
         )
         self.alpha, self.reduction = alpha, pick("reduction", reduction, get_args(Reduction))
         self.head = pick("head", head, get_args(Head))

@@ -22,8 +22,8 @@ class ER(ContinualModel):
     Args:
       network: raw images to logits.
       weighting: mean, over all rows; share, CE_current / t + (1 - 1/t) CE_replayed at task t.
-      offers: when rows are offered to the memory: step, as they come, so that a task also replays itself;
-        task, at its end, each row once.
+      offers: when rows are offered to the memory: step, as they come, in every epoch anew, so that a task
+        also replays itself; task, at its end, each row once.
     """
 
     usual_memory = "reservoir"

@@ -3,22 +3,22 @@
 Prabhu et al. 2020 (ECCV). Left out: cropping and mirroring of colour images.
 """
 
-import math
-
 import tensorflow as tf
 
 from keras_cl.bits import MIX, random_bits, seed_of
 from keras_cl.cutmix import cutmix
 from keras_cl.errors import require
+from keras_cl.layers import logits_of
 from keras_cl.model import ContinualModel
+from keras_cl.schedules import warm_restarts
 
 
 class GDumb(ContinualModel):
     """A task's rows are offered to the memory, in one pass; then the network learns the rows that the memory
     holds, from its initial weights. Epochs are passes over the memory.
 
-    The learning rate of epoch e = 2^j + i, i < 2^j, is low + (high - low) (1 + cos(pi i / 2^j)) / 2, a cosine
-    with warm restarts; that of epoch 0 is high / 10. The setting --learning_rate is high.
+    The learning rate falls as a cosine from --learning_rate to `low`, anew from epochs 1, 2, 4, 8 and so on;
+    that of epoch 0 is a tenth.
 
     Args:
       network: raw images to logits.
@@ -29,6 +29,7 @@ class GDumb(ContinualModel):
     """
 
     usual_memory = "balanced"
+    memories = ("balanced", "reservoir", "ring")  # herding would choose by a network that is thrown away
     draws = 0
 
     def __init__(
@@ -64,11 +65,12 @@ class GDumb(ContinualModel):
     def compile(self, optimizer="sgd", **kwargs):
         super().compile(optimizer, **kwargs)
         self.high = float(self.optimizer.learning_rate)
+        require(self.low <= self.high, f"low is {self.low}, above the learning rate, which is {self.high}.")
 
     def begin_task(self, task):
-        super().begin_task(task)
-        self.memory.update(task, self.features)
+        self.memory.update(task)
         self.network.set_weights(self._initial_weights)
+        super().begin_task(task)
         self.mixing.assign(seed_of(self.seed, task.index, MIX))
         self.step.assign(0)
 
@@ -79,11 +81,13 @@ class GDumb(ContinualModel):
         return self.memory.rows()
 
     def batches(self, task, batch_size=128, iterations=0, replay_batch_size=0):
-        self.epoch.assign(max(1, -(-len(self.memory) // batch_size)))
+        rows = len(self.memory)
+        require(batch_size <= rows, f"batch_size is {batch_size} and the memory holds only {rows} rows.")
+        self.epoch.assign(rows // batch_size + bool(rows % batch_size and not iterations))
         return super().batches(task, batch_size, iterations, replay_batch_size)
 
     def train_step(self, batch):
-        self.optimizer.learning_rate = self.rate(self.step // self.epoch)
+        self.optimizer.learning_rate = warm_restarts(self.step // self.epoch, self.high, self.low)
         with tf.GradientTape() as tape:
             logits, loss = self._answers(batch)
         clipped, _ = tf.clip_by_global_norm(self.gradients(tape, loss), self.clip_norm)
@@ -91,13 +95,6 @@ class GDumb(ContinualModel):
         self.apply([g + self.weight_decay * theta for g, theta in pairs])
         self.step.assign_add(1)
         return self.results(batch, logits)
-
-    def rate(self, e):
-        """Learning rate of epoch `e`, an integer scalar."""
-        e = tf.cast(e, tf.float32)
-        cycle = tf.pow(2.0, tf.floor(tf.math.log(tf.maximum(e, 1.0)) / math.log(2.0) + 1e-4))
-        rate = self.low + (self.high - self.low) * (1 + tf.cos(math.pi * (e - cycle) / cycle)) / 2
-        return tf.where(e < 1, self.high / 10, rate)
 
     def _answers(self, batch):
         """Logits and CE, or lam * CE(y) + (1 - lam) * CE(y of the box) of images that are perhaps mixed."""
@@ -108,8 +105,8 @@ class GDumb(ContinualModel):
         uniform = tf.cast(random_bits(self.mixing, self.step, [4 + B]), tf.float32) / 2.0**32
         order = tf.argsort(uniform[4:])
         x, lam = cutmix(batch.x, uniform[:3], order)
-        mixes = uniform[3] < self.cutmix
-        x, lam = tf.where(mixes, x, batch.x), tf.where(mixes, lam, 1.0)
-        logits = self.logits(batch._replace(x=x))
-        other = self.task_loss(batch._replace(y=tf.gather(batch.y, order)), logits)
+        x, lam = (tf.where(uniform[3] < self.cutmix, *pair) for pair in ((x, batch.x), (lam, 1.0)))
+        z = logits_of(self.network, x, batch.task, training=True)
+        logits, task = self._masked(z, batch.task), tf.gather(batch.task, order)
+        other = self.task_loss(batch._replace(y=tf.gather(batch.y, order)), self._masked(z, task))
         return logits, lam * self.task_loss(batch, logits) + (1 - lam) * other

@@ -1,6 +1,6 @@
 """iCaRL: a few exemplars of every class are trained on with the new classes, and their means answer.
 
-Rebuffi et al. 2017 (arXiv:1611.07725). Left out: means over mirrored images.
+Rebuffi et al. 2017 (arXiv:1611.07725). Left out: means over mirrored images, weight decay.
 """
 
 from typing import Literal, get_args
@@ -31,6 +31,7 @@ class ICaRL(ContinualModel):
 
     scenarios = ("class",)
     usual_memory = "herding"
+    memories = ("balanced", "herding", "ring")  # those that keep a row of every class
     answers_at_end = True
     draws = 0  # exemplars are rows of an epoch like those of the task
 
