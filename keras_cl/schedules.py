@@ -9,7 +9,7 @@ def warm_restarts(e, high, low):
     """Learning rate of epoch `e`, an integer scalar: a cosine with warm restarts, each twice as long.
 
     With e = 2^j + i, i < 2^j, it is low + (high - low) (1 + cos(pi i / 2^j)) / 2 (eq. 5 of Loshchilov and
-    Hutter 2017, arXiv:1608.03983, with T_0 = 1 and T_mult = 2); that of epoch 0, which warms up, is high / 10.
+    Hutter 2017, arXiv:1608.03983, with T_0 = 1, T_mult = 2); that of epoch 0, which warms up, is high / 10.
     """
     e = tf.cast(e, tf.float32)
     cycle = tf.pow(2.0, tf.floor(tf.math.log(tf.maximum(e, 1.0)) / math.log(2.0) + 1e-4))
