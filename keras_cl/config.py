@@ -258,8 +258,14 @@ def make_model(config, stream, seed):
 
 
 def expectation(config):
-    """A sentence for results that look like a fault and are not, or None."""
+    """A sentence for results that look like a fault and are not, or whose promise was given up; or None."""
     constants = catalog.choice("method", config.method).constants
+    if constants.get("plain_sgd") and (config.optimizer != "sgd" or config.momentum):
+        how = f"{config.optimizer} with momentum" if config.momentum else config.optimizer
+        return (
+            f"{config.method} projects gradients, and what it promises holds for --optimizer=sgd without "
+            f"momentum; this run used {how}."
+        )
     if config.scenario not in constants.get("forgets_in", ()):
         return None
     return (

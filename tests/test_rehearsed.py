@@ -7,7 +7,7 @@ import pytest
 from helpers import assert_same, blobs, learn
 
 from keras_cl import catalog
-from keras_cl.config import SCENARIOS, Config, make_model, make_stream
+from keras_cl.config import SCENARIOS, Config, expectation, make_model, make_stream
 from keras_cl.errors import InputError
 from keras_cl.memories import Reservoir
 
@@ -132,6 +132,21 @@ def test_settings_that_do_not_fit_are_refused_before_data_is_read(given, message
 def test_a_memory_that_is_too_small_or_large_is_refused_before_training(dataset, given, message):
     with pytest.raises(InputError, match=message):
         made(settings(dataset, "er", **{"memory": "reservoir", **given}))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"method": "gem"}, "momentum; this run used adam"),
+        ({"method": "agem", "optimizer": "sgd", "momentum": 0.9}, "this run used sgd with momentum"),
+        ({"method": "agem", "optimizer": "sgd"}, None),
+        ({"method": "er"}, None),
+    ],
+)
+def test_a_run_that_gives_up_a_methods_promise_says_so(given, said):
+    sentence = expectation(Config(**given))
+    assert (sentence is None) == (said is None)
+    assert said is None or said in sentence
 
 
 def test_momentum_is_that_of_sgd(dataset):

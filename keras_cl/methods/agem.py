@@ -19,6 +19,7 @@ class AGEM(Episodic):
     """
 
     usual_memory = "ring"
+    plain_sgd = True
 
     def train_step(self, batch):
         logits, g = self.task_gradients(batch.current)

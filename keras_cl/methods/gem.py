@@ -64,6 +64,7 @@ class GEM(Episodic):
     """
 
     usual_memory = "ring"
+    plain_sgd = True
     memories = ("ring",)
     draws = 0
 
