@@ -75,6 +75,8 @@ def chunks(x, y, task, *, batch_size, seed, length, iterations=0, replay=None):
     rows = len(x)
     steps = iterations or -(-rows // batch_size)
     count = -(-steps // length)
+    if replay:
+        x, y, task = replay.joined(x, y, task)
     x, y, task = tf.constant(x), tf.constant(y, tf.int32), tf.constant(task, tf.int32)
 
     with tf.device("CPU:0"):
@@ -102,8 +104,11 @@ def chunks(x, y, task, *, batch_size, seed, length, iterations=0, replay=None):
         row = order % rows
         weight = tf.cast(order < rows, tf.float32)
         real = tf.math.count_nonzero(weight[:, 0], dtype=tf.int32)
-        batch = Batch(tf.gather(x, row), tf.gather(y, row), tf.gather(task, row), weight)
-        return replay.mixed(batch, order, (x, y, task)) if replay else batch, real
+        slots = ()
+        if replay:
+            replayed, heavy, *slots = replay.planned(order)
+            row, weight = tf.concat([row, replayed], axis=1), tf.concat([weight, heavy], axis=1)
+        return Batch(tf.gather(x, row), tf.gather(y, row), tf.gather(task, row), weight, *slots), real
 
     chunk_orders = tf.data.Dataset.from_tensors(1).map(orders).unbatch()
     data = chunk_orders.map(gather).prefetch(2).apply(tf.data.experimental.assert_cardinality(count))

@@ -1,8 +1,8 @@
 """The replay-mixing pipeline: what each step takes from a memory and leaves in it, planned a chunk ahead.
 
 Which slot a row goes to does not depend on the network, so the pipeline knows what the memory will hold at
-every step before the steps are taken: an online stream needs no break in the compiled loop. Replayed rows are
-gathered by index from the rows that the memory held when the task began and from the task's own rows.
+every step before the steps are taken: an online stream needs no break in the compiled loop. The rows that the
+memory held when the task began stand behind the task's own, and a step's rows, new and old, are one gather.
 
 A plan is ahead of the memory, so every chunk that is planned has to be trained on, and in its order.
 """
@@ -10,7 +10,6 @@ A plan is ahead of the memory, so every chunk that is planned has to be trained 
 import numpy as np
 import tensorflow as tf
 
-from keras_cl.batches import Batch
 from keras_cl.memory import NOWHERE, distinct, last_writers
 
 
@@ -34,7 +33,7 @@ class Replay:
         memory.require_room(size)
         self._memory, self._size, self._draws, self._offers = memory, size, draws, offers
         self.rows = draws * size  # that every step has more
-        self._old = tuple(map(tf.constant, memory.slots_held()))
+        self._old = memory.slots_held()
         self._y, self._task = np.asarray(y), np.asarray(task)
         self._held = memory.held()
         # What each slot holds, by number: the task's rows count from 0, what slots hold now comes after them.
@@ -42,13 +41,19 @@ class Replay:
         self._keep = memory.generator(index)
         self._draw = np.random.default_rng(seed)
 
-    def mixed(self, batch, order, new):
-        """`batch` `[K, B]` with the replayed rows behind its own, `[K, B + draws * size]`.
+    def joined(self, x, y, task):
+        """The rows that are trained on and, behind them, all slots of the memory: what rows' numbers mean."""
+        return tuple(np.concatenate(pair) for pair in zip((x, y, task), self._old, strict=True))
+
+    def planned(self, order):
+        """What a chunk replays.
 
         Args:
-          batch: the chunk's own rows.
-          order: their numbers `[K, B]`; padding has a number above all.
-          new: images, output units and tasks of all rows that are trained on, as tensors.
+          order: numbers of its own rows `[K, B]`; padding has a number above all.
+
+        Returns:
+          numbers `[K, R]` of the rows replayed in each step, their weights `[K, R]`, and for `Batch` stored
+          `[K, B]`, drawn `[K, R]` and offered `[K]`.
         """
         K, B = order.shape
         stored, drawn, rows, offered = tf.numpy_function(self._plan, [order], [tf.int32] * 4, stateful=True)
@@ -56,19 +61,9 @@ class Replay:
         drawn, rows = (tf.ensure_shape(part, [K, self.rows]) for part in (drawn, rows))
         # Where there is nothing to draw, the step's own rows come again, with weight 0: statistics over a
         # batch are then of rows like the others.
-        again = tf.gather(order % len(self._y), tf.range(drawn.shape[1]) % B, axis=1)
-        rows = tf.where(drawn == NOWHERE, again, rows)
-        x, y, task = (self._gather(own, old, rows) for own, old in zip(new, self._old, strict=True))
-        weight = tf.cast(drawn != NOWHERE, tf.float32)
-        mixed = (tf.concat(pair, 1) for pair in zip(batch[:4], (x, y, task, weight), strict=True))
-        return Batch(*mixed, stored, drawn, offered)
-
-    def _gather(self, new, old, rows):
-        """Rows by their numbers."""
-        count = len(self._y)
-        own = tf.reshape(rows < count, [*rows.shape, *[1] * (len(old.shape) - 1)])
-        held = tf.gather(old, tf.maximum(rows - count, 0))
-        return tf.where(own, tf.gather(new, tf.minimum(rows, count - 1)), held)
+        again = tf.gather(order % len(self._y), tf.range(self.rows) % B, axis=1)
+        there = drawn != NOWHERE
+        return tf.where(there, rows, again), tf.cast(there, tf.float32), stored, drawn, offered
 
     def _plan(self, order):
         """For the rows of a chunk `[K, B]`: where they go; the slots that are drawn and their rows; how many

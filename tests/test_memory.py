@@ -151,7 +151,7 @@ def test_taking_a_chunk_leaves_out_padding_and_what_was_replayed():
     weight = np.float32([[1, 1, 1, 1], [1, 1, 0, 1], [0, 0, 0, 1]])
     stored = np.array([[0, -1, 1], [0, 2, -1], [-1, -1, -1]])
     memory = Reservoir(STREAM, capacity=5)
-    memory.take(Batch(*map(tf.constant, (x, y, task, weight, stored, np.zeros((3, 1), int)))))
+    memory.take(Batch(*map(tf.constant, (x, y, task, weight, stored, np.zeros((3, 1), int), [0, 3, 5]))))
     steps, places = [1, 0, 1], [0, 2, 1]
     assert_same(memory.rows(), [part[steps, places] for part in (x, y, task)])
     assert memory.held().offered == 5

@@ -193,7 +193,7 @@ def test_fit_leaves_in_the_memory_what_was_trained_on_and_traces_once(monkeypatc
         simulation.check_memory()
         model.end_task(task)
     assert memory.held().offered == 3 * (13 + 10 + 20)
-    assert shapes == {((3, 9, 3, 3, 1), (3, 9), (3, 9), (3, 9), (3, 4), (3, 5))}
+    assert shapes == {((3, 9, 3, 3, 1), (3, 9), (3, 9), (3, 9), (3, 4), (3, 5), (3,))}
     assert model.train_function.steps.experimental_get_tracing_count() == 1
 
 
