@@ -241,7 +241,7 @@ def _plain(table, rows):
     for row in rows:
         measured = _read(f"{table}/{row}")
         numbers = zip(("average_accuracy", "forgetting", "learning_accuracy"), (1, 3, 1), strict=True)
-        lines.append([f"`{row}`", *(_spread(measured[name], digits) for name, digits in numbers)])
+        lines.append([f"`{row}`", *(_spread(measured.get(name), digits) for name, digits in numbers)])
         lines[-1].append(_link(table, row))
     return _table(head, lines)
 
