@@ -149,7 +149,8 @@ def _chosen(arguments, axis):
             found = arguments[place + 1]
         match = re.fullmatch(rf"--?{axis}=(.*)", argument)
         found = match.group(1) if match else found
-    return found and catalog.choice(axis, found).name
+    nothing = not found and not getattr(config.Config, axis)  # is a choice on an axis where it is the default
+    return "" if nothing else catalog.choice(axis, found).name
 
 
 def _read(values, argv, chosen):

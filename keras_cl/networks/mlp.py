@@ -34,7 +34,8 @@ def mlp(
       dropout: rate after each hidden layer, in [0, 1).
       initial: weights before training. glorot, uniform by Glorot's rule, biases zero, as is usual in Keras;
         fan_in, all uniform within 1/sqrt(inputs of the layer), biases too, as is usual in PyTorch.
-      mean, std: of a pixel on the scale of [0, 1], taken off and divided by; MNIST's are .1307 and .3081.
+      mean: of a pixel on the scale of [0, 1], taken off; .1307 for MNIST.
+      std: deviation of a pixel on that scale, divided by; .3081 for MNIST.
       precision: float32, mixed_bfloat16 or mixed_float16; variables and logits are float32 in all of them.
       seed: of the initial weights.
     """
