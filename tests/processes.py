@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 from unittest import mock
@@ -45,7 +46,12 @@ def start(*command_line, **popen):
     """Starts `python` with some arguments as a process of its own, with pipes for what it says."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, *command_line], env=environment, **pipes, **popen)
+
+    def hear_ctrl_c():  # which what a shell starts in its background ignores, and its children too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    line = [sys.executable, *command_line]
+    return subprocess.Popen(line, env=environment, **{"preexec_fn": hear_ctrl_c, **pipes, **popen})
 
 
 def said(*given):
