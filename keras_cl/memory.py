@@ -96,6 +96,14 @@ class Memory(tf.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} does not take rows as they come")
 
+    def require_cells(self, name, cells, what):
+        """Refuses a policy called `name` that owes each of `cells` cells a row and has fewer rows."""
+        require(
+            self.capacity >= cells,
+            f"A {name} of {self.capacity} rows has no row for each of {cells} {what}; give at least "
+            f"--memory.capacity={cells}.",
+        )
+
     def require_room(self, size):
         """Refuses draws of `size` rows if the memory has room for fewer."""
         require(

@@ -183,20 +183,21 @@ def methods():
 
 def memories():
     """Every memory file, in its own words."""
-    rows = []
-    for name in catalog.names("memory"):
-        found = catalog.choice("memory", name)
-        rows.append([f"[`{name}`](keras_cl/memories/{name}.py)", found.title, _options(found)])
-    return _table(["memory", "in a sentence", "options"], rows)
+    return _choices("memory")
 
 
 def streams():
     """Every stream file, in its own words."""
+    return _choices("stream")
+
+
+def _choices(axis):
     rows = []
-    for name in catalog.names("stream"):
-        found = catalog.choice("stream", name)
-        rows.append([f"[`{name}`](keras_cl/streams/{name}.py)", found.title, _options(found)])
-    return _table(["stream", "in a sentence", "options"], rows)
+    for name in catalog.names(axis):
+        found = catalog.choice(axis, name)
+        file = f"keras_cl/{catalog.AXES[axis]}/{name}.py"
+        rows.append([f"[`{name}`]({file})", found.title, _options(found)])
+    return _table([axis, "in a sentence", "options"], rows)
 
 
 def _options(found):

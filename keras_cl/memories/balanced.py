@@ -7,7 +7,6 @@ import bisect
 
 import numpy as np
 
-from keras_cl.errors import require
 from keras_cl.memory import NOWHERE, Memory
 
 
@@ -22,11 +21,7 @@ class Balanced(Memory):
 
     def __init__(self, stream, *, capacity: int = 500, **base):
         super().__init__(stream, capacity=capacity, **base)
-        require(
-            capacity >= self.cells,
-            f"A balanced memory of {capacity} rows has no row for each of {self.cells} cells of a task and a "
-            f"class; give at least --memory.capacity={self.cells}.",
-        )
+        self.require_cells("balanced memory", self.cells, "cells of a task and a class")
 
     def slots(self, held, y, task, rng):
         slot = np.full(len(y), NOWHERE)

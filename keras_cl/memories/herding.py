@@ -24,11 +24,7 @@ class Herding(Memory):
 
     def __init__(self, stream, *, capacity: int = 500, **base):
         super().__init__(stream, capacity=capacity, **base)
-        require(
-            capacity >= self.cells,
-            f"A herding memory of {capacity} rows has no row for each of {self.cells} cells of a task and a "
-            f"class; give at least --memory.capacity={self.cells}.",
-        )
+        self.require_cells("herding memory", self.cells, "cells of a task and a class")
 
     def update(self, task, features=None):
         require(features is not None, "A herding memory chooses by features; give update(task, features).")

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cl.batches import Batch
-from keras_cl.errors import pick, require
+from keras_cl.errors import pick
 from keras_cl.memory import NOWHERE, Memory
 
 By = Literal["class", "task"]
@@ -29,11 +29,7 @@ class Ring(Memory):
         super().__init__(stream, capacity=capacity, **base)
         self._by_class = pick("by", by, get_args(By)) == "class"
         cells = self.cells if self._by_class else len(stream)
-        require(
-            capacity >= cells,
-            f"A ring of {capacity} rows has no row for each of {cells} {by} cells; give at least "
-            f"--memory.capacity={cells}.",
-        )
+        self.require_cells("ring", cells, f"{by} cells")
         self.share = capacity // cells
         self.room = self.share * cells
         self.most = self.share * (max(map(len, stream.task_classes)) if self._by_class else 1)  # of a task
