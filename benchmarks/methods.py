@@ -34,7 +34,7 @@ def variants():
     from keras_cl import catalog
 
     needs = {
-        name: catalog.choice("method", name).constants.get("usual_memory") for name in catalog.names("method")
+        name: catalog.choice("method", name).constants.get("usual", {}).get("memory") for name in catalog.names("method")
     }
     names = [name for name in needs if not needs[name] and name not in (*BOUNDS, "finetune")]
     made = {}

@@ -60,7 +60,7 @@ def rehearsing(method, stream, network):
     """A method around its usual memory, if it has one."""
     from keras_cl import catalog
 
-    usual = catalog.choice("method", method).constants.get("usual_memory")
+    usual = catalog.choice("method", method).constants.get("usual", {}).get("memory")
     memory = catalog.load("memory", usual)(stream, capacity=CAPACITY) if usual else None
     return catalog.load("method", method)(network, memory=memory)
 

@@ -22,6 +22,7 @@ class Batch(NamedTuple):
       stored: slot of the memory that each row of the current task goes to, -1 for none, int32 `[B]`.
       drawn: slot of the memory that each replayed row comes from, -1 for none (its weight is 0), int32 `[R]`.
       offered: rows that the memory was offered before the step, int32 scalar.
+      target: probabilities `[R, C]` of the classes for each replayed row, where it has no one class.
     """
 
     x: tf.Tensor
@@ -31,6 +32,7 @@ class Batch(NamedTuple):
     stored: tf.Tensor | None = None
     drawn: tf.Tensor | None = None
     offered: tf.Tensor | None = None
+    target: tf.Tensor | None = None
 
     @property
     def current(self):

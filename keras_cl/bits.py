@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 # Purposes of a task's randomness: order of rows, dropout masks, what is drawn to measure importances, what a
-# memory keeps, what is drawn from it, how images are mixed.
-ORDER, DROPOUT, IMPORTANCE, KEEP, REPLAY, MIX = range(6)
+# memory keeps, what is drawn from it, how images are mixed, what a generator draws to replay and to learn.
+ORDER, DROPOUT, IMPORTANCE, KEEP, REPLAY, MIX, GENERATE, LATENT = range(8)
 
 
 def seed_of(*parts):
@@ -27,6 +27,19 @@ def random_bits(seed, step, shape):
     key = _mix(_unsigned(seed) ^ _mix(_unsigned(step)))
     counter = tf.bitcast(tf.range(tf.reduce_prod(shape)), tf.uint32)
     return tf.reshape(_mix(counter * _u32(0x9E3779B1) + key), shape)
+
+
+def random_uniform(seed, step, shape):
+    """Uniform float32 tensor of `shape`, above 0 and below 1."""
+    bits = tf.bitwise.right_shift(random_bits(seed, step, shape), _u32(9))
+    return (tf.cast(bits, tf.float32) + 0.5) / 2.0**23
+
+
+def random_normal(seed, step, shape):
+    """Standard normal float32 tensor of `shape` (Box and Muller 1958)."""
+    radius, angle = tf.unstack(random_uniform(seed, step, tf.concat([[2], shape], axis=0)))
+    radius, angle = (tf.reshape(part, shape) for part in (radius, angle))
+    return tf.sqrt(-2 * tf.math.log(radius)) * tf.cos(2 * np.pi * angle)
 
 
 def _unsigned(value):

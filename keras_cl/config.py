@@ -13,6 +13,12 @@ from keras_cl.errors import InputError, did_you_mean, pick, require
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"]
 SCENARIOS = ("task", "domain", "class")
 
+# Choices that a method may have a say in, and what is chosen where none has.
+UNSAID = {"memory": "", "network": "mlp"}
+
+# What a run gives to constructors by itself; those of methods and streams get every setting that they ask for.
+SUPPLIED = {"network": {"precision", "seed"}, "memory": {"seed"}}
+
 # Settings that say where things are or how much is said, and do not change a result.
 PLACES = ("run_dir", "export_dir", "data_dir", "cache_dir", "overwrite", "verbosity")
 
@@ -23,10 +29,10 @@ class Config:
 
     Args:
       method: how a step is taken.
-      memory: which rows of earlier tasks are kept to be replayed; by default what the method is made for,
-        mostly none.
+      memory: what is kept of earlier tasks to be replayed, rows or a generator; by default what the method is
+        made for, mostly none.
       stream: how tasks are made of a data set.
-      network: what is trained.
+      network: what is trained; by default what the method is made for, mostly mlp.
       dataset: digits (embedded), mnist, fashion_mnist, cifar10, cifar100, svhn_cropped, or path/to/file.npz.
       tasks: number of tasks.
       scenario: task, domain or class incremental; by default what is usual for the stream.
@@ -55,7 +61,7 @@ class Config:
     method: str = "ewc"
     memory: str = ""
     stream: str = "permuted"
-    network: str = "mlp"
+    network: str = ""
     dataset: str = "digits"
     tasks: int = 5
     scenario: Literal["", "task", "domain", "class"] = ""
@@ -82,8 +88,9 @@ class Config:
 
     def __post_init__(self):
         catalog.choice("method", self.method)
-        if not self.memory:
-            object.__setattr__(self, "memory", usual_memory(self.method))
+        for axis in UNSAID:
+            if not getattr(self, axis):
+                object.__setattr__(self, axis, usual_choice(axis, self.method))
         for axis, name in self.choices.items():
             catalog.choice(axis, name)
         for field in dataclasses.fields(self):
@@ -123,18 +130,17 @@ class Config:
         return {axis: getattr(self, axis) for axis in catalog.AXES if getattr(self, axis)}
 
     def options_of(self, axis):
-        """Options given for what is chosen on an axis, by the names that its constructor has."""
-        start = f"{axis}."
-        return {k.removeprefix(start): v for k, v in self.options.items() if k.startswith(start)}
+        """Options of what is chosen on an axis, by the names that its constructor has."""
+        options = own_options(axis, getattr(self, axis), self.method)
+        return {option.name: self.options.get(f"{axis}.{option.name}", option.default) for option in options}
 
     @functools.cached_property
     def settings(self):
         """All settings that decide a result, defaults of the options included: what config.json holds."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         kept = {k: v for k, v in fields.items() if k not in PLACES and k != "options"}
-        for axis, name in self.choices.items():
-            for option in own_options(axis, name):
-                kept[f"{axis}.{option.name}"] = self.options.get(f"{axis}.{option.name}", option.default)
+        for axis in self.choices:
+            kept |= {f"{axis}.{option}": value for option, value in self.options_of(axis).items()}
         file = pathlib.Path(self.dataset)
         if file.suffix == ".npz" and file.is_file():  # the same path may hold other data tomorrow
             kept["dataset_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -174,8 +180,7 @@ class Config:
         return next(option.default for option in options if option.name == "scenario")
 
     def _check_memory(self):
-        possible = catalog.choice("method", self.method).constants.get("memories")
-        possible = catalog.names("memory") if possible is None else possible
+        possible = possible_memories(self.method)
         require(
             not self.memory or possible,
             f"--memory is {self.memory}, and the method {self.method} can have no memory.",
@@ -201,7 +206,7 @@ class Config:
         known = {
             f"{axis}.{option.name}": option
             for axis, choice in self.choices.items()
-            for option in own_options(axis, choice)
+            for option in own_options(axis, choice, self.method)
         }
         for name, value in self.options.items():
             if name not in known:
@@ -211,16 +216,35 @@ class Config:
                 pick(f"--{name}", value, known[name].choices)
 
 
-def usual_memory(method):
-    """Name of the memory that a method has where none is asked for; "" for none."""
-    return catalog.choice("method", method).constants.get("usual_memory", "")
+def usual_choice(axis, method):
+    """What is chosen on an axis for a method where nothing is said; "" for nothing."""
+    return catalog.choice("method", method).constants.get("usual", {}).get(axis, UNSAID[axis])
 
 
-def own_options(axis, name):
-    """Options that belong to a choice alone: those that are neither settings of their own nor the seed that
-    a run supplies."""
-    shared = {field.name for field in dataclasses.fields(Config)} | ({"seed"} if axis == "network" else set())
-    return [option for option in catalog.choice(axis, name).options if option.name not in shared]
+def possible_memories(method):
+    """Names of the memories that a method can have."""
+    constants = catalog.choice("method", method).constants
+    if constants.get("memories") is not None:
+        return list(constants["memories"])
+    generated = constants.get("generated", True)
+    return [name for name in catalog.names("memory") if generated or not generates(name)]
+
+
+def generates(memory):
+    """Whether a memory is a generator, and holds no rows."""
+    return catalog.choice("memory", memory).constants.get("generates", False)
+
+
+def own_options(axis, name, method):
+    """Options that belong to a choice alone, with the defaults that the method has for them: those that are
+    neither settings of their own nor what a run supplies."""
+    usual = catalog.choice("method", method).constants.get("usual", {})
+    supplied = SUPPLIED.get(axis, {field.name for field in dataclasses.fields(Config)})
+    return [
+        dataclasses.replace(option, default=usual.get(f"{axis}.{option.name}", option.default))
+        for option in catalog.choice(axis, name).options
+        if option.name not in supplied
+    ]
 
 
 def make_stream(config):

@@ -30,10 +30,11 @@ def parse(argv, program="keras_cl.main"):
     shared = main_options()
     for option in shared:
         _define(values, option.name, option)
-    chosen = {axis: name for axis in catalog.AXES if (name := _chosen(arguments, axis))}
-    if "memory" not in chosen and (usual := config.usual_memory(chosen["method"])):
-        chosen["memory"] = usual
-    own = {axis: config.own_options(axis, name) for axis, name in chosen.items()}
+    chosen = {axis: _chosen(arguments, axis) for axis in catalog.AXES}
+    for axis in config.UNSAID:
+        chosen[axis] = chosen[axis] or config.usual_choice(axis, chosen["method"])
+    chosen = {axis: name for axis, name in chosen.items() if name}
+    own = {axis: config.own_options(axis, name, chosen["method"]) for axis, name in chosen.items()}
     for axis, options in own.items():
         for option in options:
             _define(values, f"{axis}.{option.name}", option)

@@ -21,17 +21,19 @@ def prefers_xla(network):
     return not convolves or bool(tf.config.list_logical_devices("GPU"))
 
 
-def train_function(model, jit):
+def train_function(model, step, jit, after=None):
     """The function of an iterator that Keras's `fit` calls: runs one chunk, returns the metrics.
 
     Args:
-      model: a `ContinualModel`; its `train_step` takes one `Batch`.
+      model: a Keras model; its metrics are what `step` leaves in them.
+      step: function of one `Batch` that learns from it.
       jit: whether XLA compiles the loop.
+      after: function of a chunk, called when its steps were taken.
     """
 
     def steps(chunk, count):
         for k in tf.range(count):
-            model.train_step(chunk.step(k))
+            step(chunk.step(k))
         return {metric.name: metric.result() for metric in model.metrics}
 
     if not model.run_eagerly:
@@ -45,7 +47,8 @@ def train_function(model, jit):
             "know its task.",
         )
         result = steps(*element)
-        model.after_steps(element[0])
+        if after:
+            after(element[0])
         return result
 
     run.steps = steps  # a test counts its traces

@@ -5,7 +5,6 @@ says in which slot each of some offered rows goes, from what the memory holds an
 chunk of training steps can be planned before its rows are trained on (see `keras_cl.replay`).
 """
 
-import dataclasses
 import os
 
 import numpy as np
@@ -14,43 +13,10 @@ import tensorflow as tf
 from keras_cl.batches import Batch
 from keras_cl.bits import KEEP, seed_of
 from keras_cl.errors import require
+from keras_cl.replay import Replay
+from keras_cl.slots import Held, distinct, last_writers
 
-NOWHERE = -1  # the slot of a row that is not kept
 COPIES = 6  # of a memory while a task is learned: its variables, what a plan replays from, a checkpoint
-
-
-@dataclasses.dataclass
-class Held:
-    """What a memory holds, without its images; arrays have one entry a slot.
-
-    Attributes:
-      y, task: output unit and task of the row in each slot.
-      number: how many rows were offered before it.
-      filled: slots in use; they are the first ones.
-      offered: rows offered so far.
-    """
-
-    y: np.ndarray
-    task: np.ndarray
-    number: np.ndarray
-    filled: int
-    offered: int
-
-    def put(self, slots, y, task):
-        """Follows a policy: rows were offered and went to `slots` `[n]`, later ones replacing earlier."""
-        kept = np.flatnonzero(slots != NOWHERE)
-        at = slots[kept]
-        self.y[at], self.task[at], self.number[at] = y[kept], task[kept], self.offered + kept
-        self.filled = max(self.filled, 1 + int(at.max(initial=-1)))
-        self.offered += len(slots)
-
-    def cell(self, task, unit=None):
-        """Slots of a task's rows (and of one output unit), the longest held first."""
-        mine = self.task[: self.filled] == task
-        if unit is not None:
-            mine &= self.y[: self.filled] == unit
-        found = np.flatnonzero(mine)
-        return found[np.argsort(self.number[found])]
 
 
 class Memory(tf.Module):
@@ -62,7 +28,9 @@ class Memory(tf.Module):
       seed: of what it keeps.
     """
 
+    generates = False  # its rows are stored
     by_row = True  # whether rows can be offered one after another, as they are trained on
+    metrics = ()  # of its own learning
 
     def __init__(self, stream, *, capacity, seed=0):
         super().__init__()
@@ -96,6 +64,35 @@ class Memory(tf.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} does not take rows as they come")
 
+    # ---- what a model asks of its memory; for rows that are stored, little is to be done ------------------
+
+    def attach(self, network, jit):
+        """Takes notice of the network that learns, and of whether its loop is compiled by XLA."""
+
+    def begin(self, task, reset_optimizer=True):
+        """Prepares for `task`."""
+
+    def plan(self, y, task, **options):
+        """The memory's part in the pipeline of a task, a `Replay`."""
+        return Replay(self, y, task, **options)
+
+    def watch(self, data):
+        """Takes notice of the data set that the method is going to learn from."""
+
+    def mixed(self, batch):
+        """The batch of a step with the memory's rows in it: the pipeline has put them there already."""
+        return batch
+
+    def learn(self, batch):
+        """Learns from the batch of a step."""
+
+    @property
+    def kept(self):
+        """Variables that outlast a task."""
+        return self.variables
+
+    # ---- what it holds -----------------------------------------------------------------------------------
+
     def require_cells(self, name, cells, what):
         """Refuses a policy called `name` that owes each of `cells` cells a row and has fewer rows."""
         require(
@@ -120,13 +117,13 @@ class Memory(tf.Module):
           features: function of raw images that gives features `[n, F]`, for policies that look at them.
         """
         x, y = task.train.open()
-        rng = self.generator(task.index)
+        rng = self.rng(task.index)
         order = rng.permutation(len(x))
         own = np.full(len(x), task.index)
         slots = self.slots(self.held(), y[order], own, rng)
         self.write(slots, x[order], y[order], own)
 
-    def generator(self, task_index):
+    def rng(self, task_index):
         """The randomness of what is kept of a task's rows; it depends on what was offered before."""
         return np.random.default_rng(seed_of(self.seed, task_index, KEEP, int(self._offered.numpy())))
 
@@ -212,23 +209,3 @@ class Memory(tf.Module):
             (self._offered, held.offered),
         ):
             variable.assign(value)
-
-
-def distinct(rng, among, count):
-    """Slots `[K, count]`: in row k, `count` distinct ones of `range(among[k])`, uniformly; -1 where there are
-    too few (Floyd's algorithm, see Bentley and Floyd 1987, CACM 30(9))."""
-    chosen = np.full((len(among), count), NOWHERE)
-    uniform = rng.random((count, len(among)))
-    for place in range(count):
-        top = among - count + place
-        slot = (uniform[place] * (top + 1)).astype(int)
-        taken = (chosen[:, :place] == slot[:, np.newaxis]).any(axis=1)
-        chosen[:, place] = np.where(top < 0, NOWHERE, np.where(taken, top, slot))
-    return chosen
-
-
-def last_writers(slots):
-    """Positions in `slots` `[n]` of the last row for each slot, ascending; rows that go nowhere left out."""
-    backwards = slots[::-1]
-    found, first = np.unique(backwards, return_index=True)
-    return np.sort(len(slots) - 1 - first[found != NOWHERE])

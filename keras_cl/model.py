@@ -11,15 +11,15 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_cl import batches, loop
+from keras_cl.answers import Answers
 from keras_cl.bits import DROPOUT, ORDER, REPLAY, seed_of
-from keras_cl.errors import InputError, pick, require
-from keras_cl.layers import feature_extractor, image_shape, in_blocks, logits_of
-from keras_cl.replay import Replay
+from keras_cl.errors import InputError, require
+from keras_cl.layers import image_shape, logits_of
 
 MASKED = -1e9  # logit of a class that may not answer; finite, because -inf * 0 is NaN
 
 
-class ContinualModel(keras.Model):
+class ContinualModel(Answers, keras.Model):
     """Base class of all methods.
 
     Args:
@@ -36,9 +36,11 @@ class ContinualModel(keras.Model):
     forgets_in = ()
     # Ranges worth searching, on a logarithmic scale, by option.
     search = {}
-    # The memory that the method has where none is given, "" for none; those it can have, None for all.
-    usual_memory = ""
+    # Choices and options that the method has where none are given, as {"memory": "ring"}.
+    usual = {}
+    # The memories that it can have, None for all; whether those that generate are among these.
     memories = None
+    generated = True
     # Whether `end_task` settles how the method answers; otherwise it must not change that.
     answers_at_end = False
     # How often a step draws from the memory; 0 for a method that makes another use of it.
@@ -78,7 +80,9 @@ class ContinualModel(keras.Model):
             optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
         super().compile(optimizer=optimizer, run_eagerly=run_eagerly)
         self.jit = loop.prefers_xla(self.network) if jit is None else jit
-        self.optimizer.build(self.network.trainable_variables)
+        self.optimizer.build(self.trained)
+        if self.memory is not None:
+            self.memory.attach(self.network, self.jit)
         self._fresh_optimizer = [_constant(v) for v in self.optimizer.variables]
 
     def fit(self, x, y=None, *, steps_per_epoch=None, **kwargs):
@@ -99,6 +103,8 @@ class ContinualModel(keras.Model):
         if self.reset_optimizer:
             for variable, value in zip(self.optimizer.variables, self._fresh_optimizer, strict=True):
                 variable.assign(tf.fill(variable.shape, value))
+        if self.memory is not None:
+            self.memory.begin(task, self.reset_optimizer)
 
     def train_step(self, batch):
         """Takes one step on a `Batch` and returns `self.results(...)`. No Python branch on the task here:
@@ -128,6 +134,9 @@ class ContinualModel(keras.Model):
     def task_loss(self, batch, logits):
         """Mean cross entropy of the batch, with the network's own regularisation losses if it has any."""
         entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, logits)
+        if batch.target is not None:  # the replayed rows, the last ones, have probabilities as labels
+            R = batch.target.shape[0]
+            entropy = tf.concat([entropy[:-R], self.memory.entropy(batch.target, logits[-R:])], axis=0)
         return tf.math.add_n([_weighted_mean(entropy, batch.weight), *self.network.losses])
 
     def task_gradients(self, batch):
@@ -138,21 +147,21 @@ class ContinualModel(keras.Model):
         return logits, self.gradients(tape, loss)
 
     def gradients(self, tape, loss):
-        """Gradient of `loss` by the network's trainable variables; zero where it does not depend on one."""
+        """Gradient of `loss` by the variables that steps train; zero where it does not depend on one."""
         scaled = isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer)
         if scaled:
             with tape:
                 loss = self.optimizer.get_scaled_loss(loss)
         gradients = tape.gradient(
             loss,
-            self.network.trainable_variables,
+            self.trained,
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
         return self.optimizer.get_unscaled_gradients(gradients) if scaled else gradients
 
     def apply(self, gradients):
         """Lets the optimizer take its step."""
-        self.optimizer.apply_gradients(zip(gradients, self.network.trainable_variables, strict=True))
+        self.optimizer.apply_gradients(zip(gradients, self.trained, strict=True))
 
     def results(self, batch, logits):
         """Updates loss and accuracy of the epoch with this batch and returns them."""
@@ -190,7 +199,7 @@ class ContinualModel(keras.Model):
         said = f"batch_size is {batch_size} and task {task.number} has only {len(x)} training rows"
         require(len(x) >= batch_size, f"{said}; give at most that many.")
         replay = self._replay(y, own, task, replay_batch_size or batch_size)
-        return batches.chunks(
+        data = batches.chunks(
             x,
             y,
             own,
@@ -200,59 +209,25 @@ class ContinualModel(keras.Model):
             iterations=iterations * len(self.training_tasks(task)),
             replay=replay,
         )
+        if self.memory is not None:
+            self.memory.watch(data)
+        return data
 
     def _replay(self, y, own, task, size):
         """The memory's part in the batches of `task`."""
         if self.memory is None or not self.draws:
             return None
         plan = {"size": size, "draws": self.draws, "offers": self.online, "index": task.index}
-        return Replay(self.memory, y, own, seed=seed_of(self.seed, task.index, REPLAY), **plan)
-
-    def features(self, x):
-        """Features `[n, F]` of raw images in inference mode: what the last dense layer sees."""
-        return in_blocks(feature_extractor(self.network), x)
-
-    def predict_logits(self, x, task=None):
-        """Unmasked logits `[n, C]` of raw images, in inference mode.
-
-        Args:
-          x: raw images `[n, ...]`.
-          task: index of their task, for a network that asks for it; by default the current one.
-        """
-        tasks = np.full(len(x), self.task.numpy() if task is None else task, np.int32)
-        return in_blocks(self._forward, x, tasks)
-
-    def predict_units(self, x, mask, task=None):
-        """Most likely output unit `[n]` of raw images among those where `mask` `[C]` is true."""
-        return np.where(mask, self.predict_logits(x, task), -np.inf).argmax(axis=1)
-
-    def accuracies(self, stream, after=None, part="test"):
-        """Accuracy on every task: one row of the accuracy matrix.
-
-        Args:
-          stream: a `Stream`, or a part of one.
-          after: number of tasks learned so far, 0 for an untrained network; by default those begun.
-          part: "test", "valid" or "train".
-
-        Returns:
-          float array `[T]`; NaN for tasks whose classes may not answer yet (class-incremental).
-        """
-        pick("part", part, ["test", "valid", "train"])
-        after = (int(self.task.numpy()) + 1 if self._scenario else 0) if after is None else after
-        row = np.full(len(stream), np.nan)
-        for place, task in enumerate(stream):
-            mask = task.stream.answering(task.index, after)
-            if mask is not None:
-                split = task.stream.split(task.index, part)
-                advice = " Give the stream a valid_fraction." if part == "valid" else ""
-                require(len(split), f"Task {task.number} has no {part} rows.{advice}")
-                x, y = split.open()
-                row[place] = np.mean(self.predict_units(x, mask, task.index) == y)
-        return row
+        return self.memory.plan(y, own, seed=seed_of(self.seed, task.index, REPLAY), **plan)
 
     def report(self):
         """Numbers of the method's own that are worth knowing after a task, `{name: number}`."""
         return {}
+
+    @property
+    def trained(self):
+        """Variables that steps train."""
+        return self.network.trainable_variables
 
     @property
     def method_variables(self):
@@ -272,7 +247,8 @@ class ContinualModel(keras.Model):
 
     @property
     def metrics(self):
-        return [self._loss, self._accuracy]
+        learning = () if self.memory is None else self.memory.metrics
+        return [self._loss, self._accuracy, *learning]
 
     def make_train_function(self, force=False):
         """The seam by which `fit` runs `K` steps a call (see `keras_cl.loop`)."""
@@ -281,8 +257,17 @@ class ContinualModel(keras.Model):
                 self._scenario,
                 "Call begin_task(task) before fit: the step needs the stream's class mask.",
             )
-            self.train_function = loop.train_function(self, self.jit)
+            self.train_function = loop.train_function(self, self._step, self.jit, self.after_steps)
         return self.train_function
+
+    def _step(self, batch):
+        """One turn of the compiled loop: what the memory adds and learns stands around the method's step."""
+        if self.memory is None:
+            return self.train_step(batch)
+        batch = self.memory.mixed(batch)
+        results = self.train_step(batch)
+        self.memory.learn(batch)
+        return results
 
     def _bind(self, stream):
         """Fixes the class mask at the first task; it is a constant of the traced step."""

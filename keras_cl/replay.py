@@ -10,7 +10,7 @@ A plan is ahead of the memory, so every chunk that is planned has to be trained 
 import numpy as np
 import tensorflow as tf
 
-from keras_cl.memory import NOWHERE, distinct, last_writers
+from keras_cl.slots import NOWHERE, distinct, last_writers
 
 
 class Replay:
@@ -38,7 +38,7 @@ class Replay:
         self._held = memory.held()
         # What each slot holds, by number: the task's rows count from 0, what slots hold now comes after them.
         self._content = len(y) + np.arange(memory.capacity)
-        self._keep = memory.generator(index)
+        self._keep = memory.rng(index)
         self._draw = np.random.default_rng(seed)
 
     def joined(self, x, y, task):

@@ -1,4 +1,4 @@
-"""Learning rates by the epoch, computed inside a compiled step."""
+"""What changes on the way: learning rates by the epoch, numbers of replayed images by the task."""
 
 import math
 
@@ -15,3 +15,18 @@ def warm_restarts(e, high, low):
     cycle = tf.pow(2.0, tf.floor(tf.math.log(tf.maximum(e, 1.0)) / math.log(2.0) + 1e-4))
     rate = low + (high - low) * (1 + tf.cos(math.pi * (e - cycle) / cycle)) / 2
     return tf.where(e < 1, high / 10, rate)
+
+
+def images_to_generate(schedule, done, images, power, listed):
+    """Images of earlier tasks that are trained on with a task's own, when `done` tasks are finished.
+
+    Args:
+      schedule: constant, `images`; linear, `images` for each finished task; sublinear, `images` times their
+        number to the `power`; log, `images` times 1 and its logarithm; list, the entry of `listed`.
+    """
+    if not done:
+        return 0
+    if schedule == "list":
+        return listed[done - 1]
+    factor = {"constant": 1, "linear": done, "sublinear": done**power, "log": 1 + math.log(done)}[schedule]
+    return round(images * factor)

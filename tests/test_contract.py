@@ -294,6 +294,6 @@ def test_what_the_source_says_is_what_the_class_has(method):
     assert tuple(read.get("scenarios", SCENARIOS)) == loaded.scenarios
     assert read.get("forgets_in", ()) == loaded.forgets_in
     assert read.get("search", {}) == loaded.search
-    assert read.get("usual_memory", "") == loaded.usual_memory
+    assert read.get("usual", {}) == loaded.usual
     possible = read.get("memories")
     assert possible == (None if loaded.memories is None else tuple(loaded.memories))

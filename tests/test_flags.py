@@ -484,7 +484,7 @@ def test_only_these_settings_are_places():
 @pytest.mark.parametrize("axis", list(catalog.AXES))
 def test_every_option_changes_the_hash(axis):
     config = Config(memory="ring")
-    for option in own_options(axis, getattr(config, axis)):
+    for option in own_options(axis, getattr(config, axis), config.method):
         others = {bool: not option.default, int: 7, float: 0.25}
         other = option.choices[-1] if option.choices else others[option.kind]
         other = (other,) if option.many else other

@@ -7,7 +7,7 @@ from helpers import assert_same, blobs
 from keras_cl import sources, streams
 from keras_cl.memories import Balanced, Herding, Reservoir, Ring
 from keras_cl.memories.herding import herded
-from keras_cl.memory import NOWHERE
+from keras_cl.slots import NOWHERE
 
 SOURCE = sources.from_arrays(**blobs([8, 9, 10, 11, 12, 13], side=2))
 STREAM = streams.split(SOURCE, tasks=3)  # six cells, of units 0, 1; 2, 3; 4, 5

@@ -12,7 +12,7 @@ from keras_cl import sources, streams
 from keras_cl.batches import Batch
 from keras_cl.errors import InputError
 from keras_cl.memories import Balanced, Herding, Reservoir, Ring
-from keras_cl.memory import NOWHERE, Held, distinct, last_writers
+from keras_cl.slots import NOWHERE, Held, distinct, last_writers
 
 SOURCE = sources.from_arrays(**blobs([12] * 4, side=2))
 STREAM = streams.split(SOURCE, tasks=2)

@@ -7,20 +7,16 @@ import pytest
 from helpers import assert_same, blobs, learn
 
 from keras_cl import catalog
-from keras_cl.config import SCENARIOS, Config, expectation, make_model, make_stream
+from keras_cl.config import SCENARIOS, Config, expectation, make_model, make_stream, possible_memories
 from keras_cl.errors import InputError
 from keras_cl.memories import Reservoir
-
-MEMORIES = catalog.names("memory")
 
 
 def constants(method):
     return catalog.choice("method", method).constants
 
 
-def possible(method):
-    memories = constants(method).get("memories")
-    return MEMORIES if memories is None else memories
+possible = possible_memories
 
 
 TAKING = [name for name in catalog.names("method") if possible(name)]
@@ -37,7 +33,7 @@ def dataset(tmp_path_factory):
 def settings(dataset, method, memory, **given):
     scenario = constants(method).get("scenarios", SCENARIOS)[-1]
     options = {"network.hidden": (6,), "memory.capacity": 8} | given.pop("options", {})
-    if not memory and not constants(method).get("usual_memory"):
+    if not memory and not constants(method).get("usual", {}).get("memory"):
         del options["memory.capacity"]
     fixed = {"stream": "split", "scenario": scenario, "tasks": 2, "batch_size": 4, "jit": "off"}
     return Config(method=method, memory=memory, dataset=dataset, options=options, **{**fixed, **given})
@@ -71,7 +67,7 @@ def test_any_method_learns_with_any_memory_that_it_can_have(dataset, method, mem
     np.testing.assert_array_equal(task, y // 2)
 
 
-@pytest.mark.parametrize("method", [name for name in TAKING if not constants(name).get("usual_memory")])
+@pytest.mark.parametrize("method", [name for name in TAKING if not constants(name).get("usual", {}).get("memory")])
 def test_a_memory_changes_what_a_method_learns_from_the_second_task_on(dataset, method):
     with_memory, without = (learned(settings(dataset, method, memory)) for memory in ("ring", ""))
     pairs = zip(with_memory.network.get_weights(), without.network.get_weights(), strict=True)

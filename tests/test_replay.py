@@ -10,7 +10,7 @@ from keras_cl import sources, streams
 from keras_cl.batches import Batch
 from keras_cl.errors import InputError
 from keras_cl.memories import Balanced, Herding, Reservoir, Ring
-from keras_cl.memory import NOWHERE, last_writers
+from keras_cl.slots import NOWHERE, last_writers
 from keras_cl.methods import ER, EWC, Finetune
 from keras_cl.networks import mlp
 from keras_cl.replay import Replay

@@ -7,7 +7,8 @@ import bisect
 
 import numpy as np
 
-from keras_cl.memory import NOWHERE, Memory
+from keras_cl.memory import Memory
+from keras_cl.slots import NOWHERE
 
 
 class Balanced(Memory):

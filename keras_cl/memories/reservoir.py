@@ -5,7 +5,8 @@ Vitter 1985, algorithm R (ACM TOMS 11(1)).
 
 import numpy as np
 
-from keras_cl.memory import NOWHERE, Memory
+from keras_cl.memory import Memory
+from keras_cl.slots import NOWHERE
 
 
 class Reservoir(Memory):

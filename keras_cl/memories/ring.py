@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from keras_cl.batches import Batch
 from keras_cl.errors import pick
-from keras_cl.memory import NOWHERE, Memory
+from keras_cl.memory import Memory
+from keras_cl.slots import NOWHERE
 
 By = Literal["class", "task"]
 

@@ -18,7 +18,8 @@ class AGEM(Episodic):
       network: raw images to logits.
     """
 
-    usual_memory = "ring"
+    usual = {"memory": "ring"}
+    generated = False
     plain_sgd = True
 
     def train_step(self, batch):

@@ -29,7 +29,8 @@ class DER(ContinualModel):
         included, so that the old logits hold them down later; seen, as other methods here.
     """
 
-    usual_memory = "reservoir"
+    usual = {"memory": "reservoir"}
+    generated = False
     online = True
     search = {"alpha": (0.1, 10.0)}
 

@@ -20,7 +20,8 @@ class DERpp(DER):
       head: classes that the cross entropies are over in the class-incremental scenario: all or seen.
     """
 
-    usual_memory = "reservoir"
+    usual = {"memory": "reservoir"}
+    generated = False
     online = True
     draws = 2
     search = {"alpha": (0.1, 10.0), "beta": (0.1, 10.0)}

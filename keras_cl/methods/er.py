@@ -26,7 +26,8 @@ class ER(ContinualModel):
         also replays itself; task, at its end, each row once.
     """
 
-    usual_memory = "reservoir"
+    usual = {"memory": "reservoir"}
+    generated = False
 
     def __init__(self, network, *, weighting: Weighting = "mean", offers: Offers = "step", **base):
         super().__init__(network, **base)

@@ -28,7 +28,7 @@ class GDumb(ContinualModel):
       cutmix: probability that the images of a step are mixed with each other.
     """
 
-    usual_memory = "balanced"
+    usual = {"memory": "balanced"}
     memories = ("balanced", "reservoir", "ring")  # herding would choose by a network that is thrown away
     draws = 0
 

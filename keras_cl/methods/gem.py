@@ -63,7 +63,7 @@ class GEM(Episodic):
       ridge: is added to the diagonal of GG'; above 0 the solution is unique.
     """
 
-    usual_memory = "ring"
+    usual = {"memory": "ring"}
     plain_sgd = True
     memories = ("ring",)
     draws = 0

@@ -30,7 +30,7 @@ class ICaRL(ContinualModel):
     """
 
     scenarios = ("class",)
-    usual_memory = "herding"
+    usual = {"memory": "herding"}
     memories = ("balanced", "herding", "ring")  # those that keep a row of every class
     answers_at_end = True
     draws = 0  # exemplars are rows of an epoch like those of the task

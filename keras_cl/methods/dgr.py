@@ -1,0 +1,25 @@
+"""Deep generative replay: a generator and a network learn each task beside what both knew before.
+
+Shin et al. 2017 (arXiv:1705.08690), with a VAE as van de Ven and Tolias 2018 (arXiv:1809.10635).
+"""
+
+from keras_cl.model import ContinualModel
+
+
+class DGR(ContinualModel):
+    """L = 1/t CE(S(x), y) + (1 - 1/t) CE(S(x'), y'),  x' ~ G_{t-1},  y' = argmax S_{t-1}(x')   (eq. 1)
+
+    The memory draws x', labels them and weighs the rows; in the same step the generator learns from x and x'
+    with the same weights. Both teachers are copies from the end of the task before.
+
+    Args:
+      network: raw images to logits, S; a functional or sequential model, which is copied.
+    """
+
+    usual = {"memory": "vae"}
+    memories = ("vae",)
+
+    def train_step(self, batch):
+        logits, gradients = self.task_gradients(batch)
+        self.apply(gradients)
+        return self.results(batch, logits)

@@ -1,0 +1,89 @@
+"""Generative replay: before each task a set of old images is generated, and trained on with the new ones.
+
+The law S = S_0 + M(t-1) for the number of images is that of a course report on split MNIST; it gives no
+optimizer and no number of epochs.
+"""
+
+from typing import Literal, get_args
+
+import numpy as np
+
+from keras_cl.bits import REPLAY, seed_of
+from keras_cl.errors import pick, require
+from keras_cl.model import ContinualModel
+from keras_cl.schedules import images_to_generate
+
+Schedule = Literal["constant", "linear", "sublinear", "log", "list"]
+
+
+class GenerativeReplay(ContinualModel):
+    """D = D_t and M(t-1) rows (x', y') with x' ~ G_{t-1}, y' = argmax S_{t-1}(x');  S and then G learn D.
+
+    The set is drawn once a task and stored until it ends, as bytes where the images are bytes. Its size M
+    follows a schedule in the number of finished tasks, M(0) = 0.
+
+    Args:
+      network: raw images to logits, S; a functional or sequential model, which is copied.
+      tasks: number of tasks of the stream; how long a list has to be.
+      schedule: constant, `images`; linear, `images` a finished task; sublinear, `images` times their number
+        to the `power`; log, `images` times 1 and the logarithm of their number; list, as `listed` says.
+      images: m of the schedule.
+      power: p of the sublinear schedule, between 0 and 1.
+      listed: images to generate before task 2, 3 and so on, for the schedule list.
+    """
+
+    usual = {
+        "memory": "vae",
+        "memory.hidden": (512, 256),
+        "memory.latent": 2,
+        "memory.epochs": 30,
+        "network.hidden": (50, 50, 50),
+    }
+    memories = ("vae",)
+    draws = 0  # what is generated are rows of an epoch like those of the task
+
+    def __init__(
+        self,
+        network,
+        *,
+        tasks: int = 0,
+        schedule: Schedule = "sublinear",
+        images: int = 2000,
+        power: float = 0.5,
+        listed: tuple[int, ...] = (),
+        **base,
+    ):
+        super().__init__(network, **base)
+        require(self.memory is not None, "generative_replay replays from a generator; give it a memory.")
+        require(self.memory.labels != "soft", "generative_replay stores rows with a class: labels can't be soft.")
+        require(images >= 0, f"images is {images}; it must not be negative.")
+        require(0 < power < 1, f"power is {power}; it must be above 0 and below 1.")
+        require(min(listed, default=0) >= 0, f"listed has the number {min(listed, default=0)} of images.")
+        require(
+            pick("schedule", schedule, get_args(Schedule)) != "list" or len(listed) >= tasks - 1,
+            f"listed has {len(listed)} numbers of images and the stream {tasks} tasks: it takes {tasks - 1}, for "
+            f"all tasks but the first.",
+        )
+        self._schedule = schedule, images, power, listed
+
+    def begin_task(self, task):
+        super().begin_task(task)
+        schedule, *numbers = self._schedule
+        M = images_to_generate(schedule, task.index, *numbers)
+        self._generated = self.memory.generated(M, seed_of(self.seed, task.index, REPLAY), task.index)
+
+    def training_rows(self, task):
+        x, y, own = super().training_rows(task)
+        x_old, y_old, own_old = self._generated
+        x_old = np.rint(x_old) if np.issubdtype(x.dtype, np.integer) else x_old
+        pairs = (x, x_old.astype(x.dtype)), (y, y_old), (own, own_old)
+        return tuple(np.concatenate(pair) for pair in pairs)
+
+    def end_task(self, task):
+        super().end_task(task)
+        del self._generated
+
+    def train_step(self, batch):
+        logits, gradients = self.task_gradients(batch)
+        self.apply(gradients)
+        return self.results(batch, logits)

@@ -1,0 +1,79 @@
+"""Replay through feedback: classifier and generator are one network, whose decoder is the way back.
+
+Van de Ven and Tolias 2018 (arXiv:1809.10635).
+"""
+
+from typing import Literal, get_args
+
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_cl.errors import pick
+from keras_cl.generative import GenerativeMemory
+from keras_cl.generators import VAE
+from keras_cl.layers import feature_extractor, image_shape
+from keras_cl.model import ContinualModel
+
+Labels = Literal["hard", "soft"]
+
+
+class Feedback(GenerativeMemory):
+    """The decoder of the method's own network, which learns in the method's step."""
+
+    def learn(self, batch):
+        """There is nothing left to learn."""
+
+
+class RtF(ContinualModel):
+    """L = 1/t [L_gen(x) + CE(x, y)] + (1 - 1/t) [L_gen(x') + T^2 KD(x', q)],  x' and q from the network before
+
+    The last hidden layer h of the network feeds its logits and q(z|h) of a VAE, whose decoder is the hidden
+    layers in reverse. L_gen is the VAE's loss by pixel, so that it does not drown the classification.
+
+    Args:
+      network: raw images to logits; a functional or sequential model, which is copied.
+      latent: length of the codes z.
+      labels: of drawn images. soft, probabilities of the classes; hard, the most likely class.
+      temperature: T of soft labels.
+      scale_by_t2: whether their loss is multiplied by T^2.
+    """
+
+    memories = ()
+
+    def __init__(
+        self,
+        network,
+        *,
+        latent: int = 100,
+        labels: Labels = "soft",
+        temperature: float = 2.0,
+        scale_by_t2: bool = True,
+        **base,
+    ):
+        super().__init__(network, **base)
+        h = feature_extractor(network)
+        hidden = [layer.units for layer in h.layers if isinstance(layer, keras.layers.Dense)]
+        vae = VAE(image_shape(network), hidden=hidden, latent=latent, per_pixel=True, trunk=h, seed=self.seed)
+        self.memory = Feedback(
+            vae,
+            labels=pick("labels", labels, get_args(Labels)),
+            temperature=temperature,
+            scale_by_t2=scale_by_t2,
+            seed=self.seed,
+        )
+        self.joint = keras.Model(network.inputs, [network.output, vae.parameters_of.output])
+        self.way_back = vae.decoder
+
+    def train_step(self, batch):
+        vae = self.memory.generator
+        with tf.GradientTape() as tape:
+            z, parameters = self.joint(batch.x, training=True)
+            logits = self._masked(z, batch.task)
+            L_gen = vae.objective(batch, vae.posterior(parameters))
+            loss = L_gen + self.task_loss(batch, logits)
+        self.apply(self.gradients(tape, loss))
+        return self.results(batch, logits)
+
+    @property
+    def trained(self):
+        return self.joint.trainable_variables + self.way_back.trainable_variables
