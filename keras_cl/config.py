@@ -271,8 +271,10 @@ def make_model(config, stream, seed):
         memory = catalog.load("memory", config.memory)
         values["memory"] = memory(stream, seed=seed, **config.options_of("memory"))
     model = catalog.load("method", config.method)(network, seed=seed, **values)
-    if model.memory is not None and model.draws:
-        model.memory.require_room(config.replay_batch_size or config.batch_size)
+    if model.memory is not None:
+        model.memory.bind(stream)
+        if model.draws:
+            model.memory.require_room(config.replay_batch_size or config.batch_size)
     optimizer = keras.optimizers.get(config.optimizer)
     if config.momentum:
         optimizer.momentum = config.momentum

@@ -98,10 +98,14 @@ class Display:
         """Says how large the network is, and what the method and its memory hold after the last task."""
         parts = [f"network {_bytes(summary['network_bytes'])} ({summary['parameters']:,} parameters)"]
         parts += [f"method {_bytes(summary['method_bytes'][-1])}"]
-        if summary["memory_bytes"][-1]:
+        if "sizes" in summary:
+            parts.append(f"generator {_bytes(summary['memory_bytes'][-1])}")
+        elif summary["memory_bytes"][-1]:
             rows = summary["memory_rows"][-1]
             parts.append(f"memory {_bytes(summary['memory_bytes'][-1])} ({rows:,} rows held)")
         self.say(f"kept     {', '.join(parts)}")
+        if "sizes" in summary:
+            self.say(_sizes(summary["sizes"]))
 
     def end(self, remark, results, models):
         """Ends with a remark, if there is one, and the paths."""
@@ -177,6 +181,16 @@ def _bytes(count):
     """1.5 MB and the like."""
     power = sum(count >= 999.5 * 1000**k for k in range(3))  # of what three digits round to
     return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB')[power]}"
+
+
+def _sizes(sizes):
+    """Parameters and MiB of network and generator, and how many stored rows would take as much."""
+    table = Table(show_header=True, box=None, padding=(0, 2, 0, 0))
+    for column in ("", "parameters", "MiB", "stored rows"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, size in sizes.items():
+        table.add_row(name, f"{size['parameters']:,}", f"{size['mib']:.2f}", f"{size['rows']:,}")
+    return table
 
 
 def _numbers(logs):

@@ -6,6 +6,16 @@ Signatures (raw images, scaling inside; task indices count from 0):
     bytes            the same for uint8 images
     with_task        images float32, task int32 [B]     -> the same, where the answer depends on the task
 
+A generator is a SavedModel of its own, with the signatures
+
+    generate           num int32, seed int32 [2]        -> images [num, ...], the same ones for the same seed
+    generate_classes   condition int32 [B], seed        -> images; for a conditional generator
+    encode             images float32                   -> mean, deviation [B, Z]
+    decode             codes float32 [B, Z]             -> images
+    reconstruct        images float32                   -> images
+
+(a conditional one takes the condition beside images and codes too). Images come and go raw.
+
 A network that asks for the task of an image is given the latest one where the signature does not tell.
 
 `class` is the original label. In the domain-incremental scenario of a split stream the label depends on the
@@ -20,6 +30,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from keras_cl.bits import random_normal, random_uniform
 from keras_cl.layers import logits_of
 
 DESCRIPTION = "task.json"
@@ -52,6 +63,61 @@ def export(network, task, folder, description):
     if needs_task(stream):
         index = tf.TensorSpec([None], tf.int32, name="task")
         signatures["with_task"] = _answer_with_task(served, stream).get_concrete_function(images, index)
+    tf.saved_model.save(served, str(folder), signatures=signatures)
+    (pathlib.Path(folder) / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+
+
+def export_generator(generator, conditions, folder, description):
+    """Writes a SavedModel of a generator, with `description` beside it as task.json.
+
+    Args:
+      generator: a `keras_cl.generators.VAE`.
+      conditions: those that it has learned, for `generate` to draw from; empty if it knows none.
+      folder: where to write; the caller renames it into place.
+      description: JSON-able dict.
+    """
+    images = tf.TensorSpec([None, *generator.image_shape], tf.float32, name="images")
+    codes = tf.TensorSpec([None, generator.latent], tf.float32, name="codes")
+    seed = tf.TensorSpec([2], tf.int32, name="seed")
+    asked = [tf.TensorSpec([None], tf.int32, name="condition")] if generator.conditions else []
+    known = tf.constant(conditions, tf.int32)
+
+    def raw(distribution):
+        return {"images": distribution.mean() / generator.scale}
+
+    def drawn(num, seed, *condition):
+        z = random_normal(seed[0], seed[1], tf.stack([num, generator.latent]))
+        return raw(generator.decode(z, *condition))
+
+    def generate(num, seed):
+        if not asked:
+            return drawn(num, seed)
+        place = random_uniform(seed[0], seed[1] + 1, [num]) * len(known)
+        return drawn(num, seed, tf.gather(known, tf.cast(place, tf.int32)))
+
+    def generate_classes(condition, seed):
+        return drawn(len(condition), seed, condition)
+
+    def encode(images, *condition):
+        q = generator.encode(images, *condition)
+        return {"mean": q.mean(), "deviation": q.stddev()}
+
+    def decode(codes, *condition):
+        return raw(generator.decode(codes, *condition))
+
+    def reconstruct(images, *condition):
+        return raw(generator.decode(generator.encode(images, *condition).mean(), *condition))
+
+    served = tf.Module()
+    served.kept = list(generator.variables)
+    signatures = {
+        "generate": tf.function(generate, [tf.TensorSpec([], tf.int32, name="num"), seed]),
+        "encode": tf.function(encode, [images, *asked]),
+        "decode": tf.function(decode, [codes, *asked]),
+        "reconstruct": tf.function(reconstruct, [images, *asked]),
+    }
+    if asked:
+        signatures["generate_classes"] = tf.function(generate_classes, [*asked, seed])
     tf.saved_model.save(served, str(folder), signatures=signatures)
     (pathlib.Path(folder) / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
 

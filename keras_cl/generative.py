@@ -72,17 +72,26 @@ class GenerativeMemory(tf.Module):
         """Makes the frozen copies; `network` is the one that labels, `jit` as for the method's own loop."""
         self.solver, self._copy_solver = frozen_copy(network)
         self.pixels, self._copy_pixels = frozen_copy(self.generator.pixels)
-        self._known = {id(variable) for variable in network.variables}
+        self._shared = {id(variable) for variable in network.variables}
         self._optimizer = self.generator.optimizer.variables if self.generator.optimizer else []
         self._fresh = [variable.numpy() for variable in self._optimizer]
         # Traced for each number of rows and never for each task.
         self._block = tf.function(self._drawn, jit_compile=jit, reduce_retracing=False)
         self._alone = loop.train_function(self.generator, self._learn_mixed, jit)
 
+    def bind(self, stream):
+        """Takes from a stream what it says about rows, once: constants of the traced step."""
+        if self._scenario is not None:
+            return
+        self._scenario, self.generator.scale = stream.scenario, stream.source.scale
+        own = stream.labels >= 0
+        self._own, self._seen = tf.constant(own), tf.constant(stream.class_mask)
+        self._known_units = np.logical_or.accumulate(own)  # [T, C]: those of the tasks up to each
+        self.row_bytes = int(np.prod(stream.input_shape)) * stream.source.dtype.itemsize + 1
+
     def begin(self, task, reset_optimizer=True):
         """Prepares for `task`: its draws depend on nothing but the seed."""
-        if self._scenario is None:
-            self._bind(task.stream)
+        self.bind(task.stream)
         self.task.assign(task.index)
         self.state.assign([seed_of(self.seed, task.index, GENERATE), 0])
         self.generator.reseed(seed_of(self.seed, task.index, LATENT))
@@ -92,6 +101,16 @@ class GenerativeMemory(tf.Module):
 
     def require_room(self, size):
         """A generator gives as many rows as are asked for."""
+
+    def require_images(self, stream):
+        """Refuses images that are no pixels: those with values below 0 or above 1 after scaling."""
+        x, _ = stream.source.train
+        low, high = (float(value) * stream.source.scale for value in (np.min(x), np.max(x)))
+        require(
+            low >= 0 and high <= 1 + 1e-6,
+            f"A generator takes pixels for probabilities, in [0, 1], and those of {stream.source.name} go from "
+            f"{low:g} to {high:g}; scale them first.",
+        )
 
     def plan(self, y, task, *, index, size, **_):
         """The part of `batches` in `task`: none in the first, where nothing can be generated yet."""
@@ -146,7 +165,7 @@ class GenerativeMemory(tf.Module):
     @property
     def kept(self):
         """Variables that outlast a task: the generator's, less those that it shares with the network."""
-        return [variable for variable in self.generator.weights if id(variable) not in self._known]
+        return [variable for variable in self.generator.weights if id(variable) not in self._shared]
 
     def __len__(self):
         return 0  # rows held
@@ -175,8 +194,8 @@ class GenerativeMemory(tf.Module):
         condition = None
         if self.generator.conditions and self._scenario == "domain":
             condition = task
-        elif self.generator.conditions:  # a class of which some task is done, and that task
-            known = tf.reduce_any(tf.logical_and(self._own, self._done(tasks)), axis=0)
+        elif self.generator.conditions:  # a class that some task has, and that task
+            known = tf.gather(self._known_units, tasks - 1)
             units = tf.argsort(tf.cast(known, tf.int32), direction="DESCENDING", stable=True)
             count = tf.math.count_nonzero(known, dtype=tf.int32)
             condition = tf.gather(units, _below(count, random_uniform(seed, 3 * step + 2, [R])))
@@ -190,8 +209,13 @@ class GenerativeMemory(tf.Module):
         y = tf.argmax(logits, axis=1, output_type=tf.int32) if self.labels != "condition" else condition
         return x, y, task, target
 
-    def _done(self, tasks):
-        return tf.range(len(self._own))[:, tf.newaxis] < tasks
+    def conditions(self, tasks):
+        """What a conditional generator can be asked for after `tasks` tasks: classes, or tasks by index."""
+        if not self.generator.conditions:
+            return []
+        if self._scenario == "domain":
+            return list(range(tasks))
+        return np.flatnonzero(self._known_units[tasks - 1]).tolist()
 
     def _weighted(self, current, generated):
         """Weights of both parts, which add up to 1 but for `mean`."""
@@ -200,11 +224,6 @@ class GenerativeMemory(tf.Module):
         t = tf.cast(self.task + 1, tf.float32)
         share = 1 / t if self.weighting == "share" else self.share
         return [share * _normalised(current), (1 - share) * _normalised(generated)]
-
-    def _bind(self, stream):
-        """What a stream says about rows; constants of the traced step."""
-        self._scenario, self.generator.scale = stream.scenario, stream.source.scale
-        self._own, self._seen = tf.constant(stream.labels >= 0), tf.constant(stream.class_mask)
 
     # ---- how the generator learns ------------------------------------------------------------------------
 
@@ -257,17 +276,6 @@ def _below(count, uniform):
 
 def _normalised(weight):
     return tf.math.divide_no_nan(weight, tf.reduce_sum(weight))
-
-
-def require_pixels(stream):
-    """Refuses images that are no pixels: those with values below 0 or above 1 after scaling."""
-    x, _ = stream.source.train
-    low, high = (float(value) * stream.source.scale for value in (np.min(x), np.max(x)))
-    require(
-        0 <= low and high <= 1 + 1e-6,
-        f"A generator takes pixels for probabilities, in [0, 1], and the images of {stream.source.name} go from "
-        f"{low:g} to {high:g}; scale them first.",
-    )
 
 
 def adam(learning_rate):

@@ -69,8 +69,14 @@ class Memory(tf.Module):
     def attach(self, network, jit):
         """Takes notice of the network that learns, and of whether its loop is compiled by XLA."""
 
+    def bind(self, stream):
+        """Takes from a stream what it says about rows."""
+
     def begin(self, task, reset_optimizer=True):
         """Prepares for `task`."""
+
+    def require_images(self, stream):
+        """Any images can be stored."""
 
     def plan(self, y, task, **options):
         """The memory's part in the pipeline of a task, a `Replay`."""

@@ -1,7 +1,10 @@
 """Figures of a run, drawn from its directory alone."""
 
+import csv
+import functools
 import json
 import pathlib
+import re
 
 import numpy as np
 
@@ -12,7 +15,8 @@ def draw(path):
     """Draws matrix.png and accuracy.png into the run directory `path`, from what it holds.
 
     matrix.png is the accuracy matrix, a row for each moment and a column for each task; accuracy.png the
-    accuracy on every task, and their mean over the tasks seen, as tasks are learned.
+    accuracy on every task, and their mean over the tasks seen, as tasks are learned. Where accuracies were
+    measured after every epoch, training.png shows these.
     """
     from matplotlib.figure import Figure
 
@@ -24,9 +28,13 @@ def draw(path):
         f"{settings['method']} on {settings['stream']} {pathlib.Path(settings['dataset']).stem}, "
         f"{settings['scenario']}-incremental, {_seeds(settings['seeds'])}"
     )
-    for name, plot in (("matrix.png", _matrix), ("accuracy.png", _accuracy)):
+    plots = {"matrix.png": functools.partial(_matrix, R), "accuracy.png": functools.partial(_accuracy, R, spread)}
+    epochs = _epochs(path)
+    if epochs is not None:
+        plots["training.png"] = functools.partial(_training, *epochs)
+    for name, plot in plots.items():
         figure = Figure(figsize=(6.4, 4.8), layout="constrained")
-        plot(figure.subplots(), R, spread)
+        plot(axes=figure.subplots())
         figure.suptitle(title, fontsize=11)
         aside = path / f".{name}"
         figure.savefig(aside, dpi=120, format="png")
@@ -37,7 +45,33 @@ def _seeds(seeds):
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds"
 
 
-def _matrix(axes, R, spread):
+def _epochs(path):
+    """Accuracies `[epochs, T]` on all tasks after each epoch, NaN before a task begins, and the task of each
+    epoch; None where they were not measured."""
+    if not (path / "metrics.csv").exists():
+        return None
+    with open(path / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = [name for name in rows[0] if re.fullmatch(r"task_\d+", name)] if rows else []
+    measured = np.array([[float(row[name] or "nan") for name in names] for row in rows])
+    tasks = np.array([int(row["task"]) for row in rows])
+    begun = measured[np.flatnonzero(tasks == 1)[:1]] if len(rows) else np.empty((0, 0))
+    return None if not begun.size or np.isnan(begun[0, 0]) else (measured, tasks)
+
+
+def _training(measured, tasks, *, axes):
+    epochs = np.arange(1, len(measured) + 1)
+    for j, accuracy in enumerate(measured.T):
+        axes.plot(epochs, 100 * accuracy, lw=1.2, label=f"task {j + 1}" if measured.shape[1] <= 10 else None)
+    for first in np.flatnonzero(np.diff(tasks)) + 1.5:
+        axes.axvline(first, color="0.8", lw=0.8, zorder=0)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set(xlabel="epochs over all tasks", ylabel="accuracy on test images, percent", ylim=(0, 101))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="lower left")
+
+
+def _matrix(R, *, axes):
     tasks = R.shape[1]
     image = axes.imshow(100 * R, cmap="viridis", vmin=0, vmax=100, aspect="auto")
     axes.figure.colorbar(image, label="accuracy, percent")
@@ -51,7 +85,7 @@ def _matrix(axes, R, spread):
                 axes.text(j, i, f"{100 * value:.1f}", ha="center", va="center", color=color, fontsize=8)
 
 
-def _accuracy(axes, R, spread):
+def _accuracy(R, spread, *, axes):
     tasks = R.shape[1]
     after = np.arange(1, tasks + 1)
     labelled = tasks <= 10

@@ -43,6 +43,9 @@ class Results:
           epochs: list of dicts with epoch, loss, accuracy, seconds and perhaps accuracies.
         """
         memory = () if model.memory is None else model.memory.variables
+        kept = () if model.memory is None else model.memory.kept
+        known = {id(variable) for variable in memory}
+        own = [variable for variable in model.method_variables if id(variable) not in known]
         self.records.append(
             {
                 "accuracies": plain(accuracies),
@@ -51,12 +54,17 @@ class Results:
                 "epochs": list(epochs),
                 "parameters": model.network.count_params(),
                 "network_bytes": size_in_bytes(model.network.variables),
-                "method_bytes": size_in_bytes(model.method_variables) - size_in_bytes(memory),
-                "memory_bytes": size_in_bytes(memory),
+                "method_bytes": size_in_bytes(own),
+                "memory_bytes": size_in_bytes(kept),
                 "memory_rows": 0 if model.memory is None else len(model.memory),
                 "report": model.report(),
             }
         )
+        if model.memory is not None and model.memory.generates:
+            self.records[-1] |= {
+                "generator_parameters": sum(int(np.prod(variable.shape)) for variable in kept),
+                "row_bytes": model.memory.row_bytes,
+            }
         return self.records[-1]
 
     def summary(self):
@@ -67,7 +75,9 @@ class Results:
         """Seconds, bytes of method state and of memory, and rows held by it after every task; parameters and
         bytes of the network; the efficiencies made of them (MS, SSS); what the method itself reports."""
         learned = self.records[1:]
-        sizes = [record["network_bytes"] + record["method_bytes"] for record in learned]
+        generator = [record["memory_bytes"] * ("generator_parameters" in record) for record in learned]
+        without = np.array([record["network_bytes"] + record["method_bytes"] for record in learned])
+        sizes = without + generator
         rows = [record["memory_rows"] for record in learned]
         return {
             "seconds": [record["seconds"] for record in learned],
@@ -77,10 +87,13 @@ class Results:
             "memory_bytes": [record["memory_bytes"] for record in learned],
             "memory_rows": rows,
             "model_size_efficiency": metrics.model_size_efficiency(sizes),
+            # A generator counted from the second task on, which is the first to need it.
+            "model_size_efficiency_on_use": metrics.model_size_efficiency([without[0], *sizes[1:]]),
             "sample_storage_efficiency": metrics.sample_storage_efficiency(
                 rows, sum(record["rows"] for record in learned)
             ),
             **{name: [record["report"][name] for record in learned] for name in learned[-1]["report"]},
+            **_generator_costs(learned),
         }
 
     def epochs(self):
@@ -96,10 +109,27 @@ class Results:
                 }
 
 
+def _generator_costs(learned):
+    """Sizes of network, generator and both, in parameters, MiB (2^20 bytes) and stored rows that take as much;
+    how 2,000 generated rows are labelled after each task. Nothing where there is no generator."""
+    last = learned[-1]
+    if "generator_parameters" not in last:
+        return {}
+    network = np.array([last["parameters"], last["network_bytes"]])
+    generator = np.array([last["generator_parameters"], last["memory_bytes"]])
+    parts = {"network": network, "generator": generator, "together": network + generator}
+    sizes = {
+        name: {"parameters": int(count), "mib": round(size / 2**20, 2), "rows": round(size / last["row_bytes"])}
+        for name, (count, size) in parts.items()
+    }
+    return {"sizes": sizes, "generated_labels": [record["generated_labels"] for record in learned]}
+
+
 def mean_costs(runs):
     """Costs of several `Results` of the same settings: sizes are the same in all, the others are means."""
     costs = [results.costs() for results in runs]
-    varying = ("seconds", *runs[0].records[-1]["report"])
+    varying = ["seconds", *runs[0].records[-1]["report"]]
+    varying += ["generated_labels"] if "generated_labels" in costs[0] else []
     means = {name: np.mean([one[name] for one in costs], axis=0) for name in varying}
     return {**costs[0], **{name: np.round(mean, 3).tolist() for name, mean in means.items()}}
 

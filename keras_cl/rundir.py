@@ -3,6 +3,7 @@
     config.json            every setting, versions, the commit if known
     checkpoints/task_003/  variables, the row of the matrix, the epochs; DONE holds their checksums
     matrix.csv metrics.csv summary.json log.txt *.png
+    samples/task_003.png   what a generator drew after three tasks, for TensorBoard in tensorboard/
     DONE                   written last
 
 Everything is written aside and renamed. A lock that the operating system drops with the process keeps a
@@ -32,6 +33,9 @@ LEAVES = (
     "log.txt",
     "matrix.png",
     "accuracy.png",
+    "training.png",
+    "samples",
+    "tensorboard",
     "checkpoints",
     "seed_[0-9]*",
     "config.json",

@@ -12,6 +12,9 @@ from keras_cl.errors import InputError, require
 from keras_cl.rundir import written_aside
 
 
+GENERATOR = "generator"  # the folder of the generators' versions, beside those of the networks
+
+
 class Checkpoints:
     """Writes and reads the variables of a model: network, method state and optimizer.
 
@@ -47,7 +50,8 @@ class Exports:
     def claim(self):
         """Refuses to write beside the models of another run; with --overwrite, removes those."""
         root = self.folder.parent if len(self._config.seeds) > 1 else self.folder
-        for folder in filter(pathlib.Path.is_dir, (root, *root.glob("seed_*"))):
+        folders = [root / GENERATOR, *root.glob(f"seed_*/{GENERATOR}"), *root.glob("seed_*"), root]
+        for folder in filter(pathlib.Path.is_dir, folders):
             for version in export.versions(folder):
                 if _owner(version) == self._config.hash:
                     continue
@@ -66,8 +70,8 @@ class Exports:
         """Whether the model after `task` is there."""
         return (self.folder / str(task.number)).is_dir()
 
-    def write(self, network, task, results):
-        """Exports `network` as the version of `task`; `results` are those up to it."""
+    def write(self, model, task, results):
+        """Exports the model's network as the version of `task`, and its generator; `results` are those up to it."""
         description = {
             "run": self._config.name,
             "method": self._config.method,
@@ -77,8 +81,19 @@ class Exports:
             "settings": self._config.settings,
             "seed": self._seed,
         }
-        with written_aside(self.folder / str(task.number)) as folder, tensorflow_file_errors(folder):
-            export.export(network, task, folder, description)
+        if model.memory is not None and model.memory.generates:
+            known = model.memory.conditions(task.number)
+            with _written(self.folder / GENERATOR / str(task.number)) as folder:
+                export.export_generator(model.memory.generator, known, folder, description)
+        with _written(self.folder / str(task.number)) as folder:  # the last one: a task that has it has both
+            export.export(model.network, task, folder, description)
+
+
+
+@contextlib.contextmanager
+def _written(target):
+    with written_aside(target) as folder, tensorflow_file_errors(folder):
+        yield folder
 
 
 def _owner(version):

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_cl
-from keras_cl import metrics, report
+from keras_cl import metrics, report, samples
 from keras_cl.config import expectation, make_model, make_stream
 from keras_cl.console import Display
 from keras_cl.errors import Diverged, require
@@ -36,9 +36,12 @@ def run(config, device="cpu", display=None):
     """
     display = display or Display()
     stream = make_stream(config)
-    make_model(config, stream, config.seeds[0])  # refuses bad options before any data is read
+    model = make_model(config, stream, config.seeds[0])  # refuses bad options before any data is read
     headline = display.headline(config, stream, device)
     _check_rows(config, stream)
+    if model.memory is not None:
+        model.memory.require_images(stream)
+    del model
     with (
         open_run(config.directory, config.settings, about(), config.overwrite) as directory,
         display.logging(directory.path / "log.txt"),
@@ -75,16 +78,17 @@ def learn(config, stream, seed, directory, exports, display):
     with display.training(trained * passes(config)) as progress:
         for task in todo:
             started = time.monotonic()
-            model.begin_task(task)
-            epochs = _fit(model, task, config, progress, directory)
-            model.end_task(task)
+            epochs = _learned(model, task, config, progress, directory)
             seconds = round(time.monotonic() - started, 3)
 
             row = model.accuracies(stream)
             if epochs:
                 epochs[-1]["accuracies"] = plain(row)
             record = results.add(model, row, len(task.train), seconds, epochs)
-            exports.write(model.network, task, results)
+            if model.memory is not None and model.memory.generates:
+                record["generated_labels"] = samples.label_counts(task, model.memory, stream.num_classes)
+                samples.draw(directory.path, task, model.memory)
+            exports.write(model, task, results)
             directory.commit(task.number, record, checkpoints.write)
             directory.write_results(results)
             display.learned(title_of(task), seconds, row[: task.number], record["report"])
@@ -108,21 +112,26 @@ def passes(config):
     return 1 if config.iterations else config.epochs
 
 
-def _fit(model, task, config, progress, directory):
-    """Fits the model to a task; returns the record of each epoch, none where the method waits."""
-    if not model.training_tasks(task):
-        return []
-    record = Record(model, task, measured=config.eval_every == "epoch")
-    batches = model.batches(task, config.batch_size, config.iterations, config.replay_batch_size)
-    progress.begin(title_of(task))
+def _learned(model, task, config, progress, directory):
+    """Learns a task; returns the record of each epoch, none where the method waits."""
     try:
-        model.fit(batches, epochs=passes(config), verbose=0, callbacks=[record, progress])
-        # The loss of a step is that before it: only the weights tell whether the last step went well.
-        if not all(np.isfinite(weight).all() for weight in model.network.get_weights()):
-            raise Diverged(f"The weights are no longer finite after {title_of(task)}")
+        model.begin_task(task)
+        epochs = _fit(model, task, config, progress) if model.training_tasks(task) else []
+        model.end_task(task)
     except Diverged as error:
         kept = f"What was finished, up to task {task.index}, is kept in {directory.path}. "
         raise Diverged(f"{error}. {kept if task.index else ''}A smaller --learning_rate may help.") from None
+    return epochs
+
+
+def _fit(model, task, config, progress):
+    record = Record(model, task, measured=config.eval_every == "epoch")
+    batches = model.batches(task, config.batch_size, config.iterations, config.replay_batch_size)
+    progress.begin(title_of(task))
+    model.fit(batches, epochs=passes(config), verbose=0, callbacks=[record, progress])
+    # The loss of a step is that before it: only the weights tell whether the last step went well.
+    if not all(np.isfinite(variable).all() for variable in model.trained):
+        raise Diverged(f"The weights are no longer finite after {title_of(task)}")
     return record.epochs
 
 
@@ -147,9 +156,10 @@ class Record(keras.callbacks.Callback):
         self._started = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
-        if not np.isfinite(logs["loss"]):
-            place = f"{title_of(self._task)}, epoch {len(self.epochs) + 1}/{self.params['epochs']}"
-            raise Diverged(f"The loss became {logs['loss']} in {place}")
+        for name in ("loss", "generator_loss"):
+            if not np.isfinite(logs.get(name, 0.0)):
+                place = f"{title_of(self._task)}, epoch {len(self.epochs) + 1}/{self.params['epochs']}"
+                raise Diverged(f"The {name.replace('_', ' ')} became {logs[name]} in {place}")
 
     def on_epoch_end(self, epoch, logs=None):
         seconds = round(time.monotonic() - self._started, 3)
@@ -165,7 +175,7 @@ def _restore(model, stream, directory, checkpoints, exports, results, display):
     for task in stream[: results.tasks]:
         if not exports.has(task):
             checkpoints.read(directory.task_folder(task.number))
-            exports.write(model.network, task, results.up_to(task.number))
+            exports.write(model, task, results.up_to(task.number))
     checkpoints.read(directory.task_folder(results.tasks))
     if results.tasks:
         display.say(f"going on after task {results.tasks}")

@@ -1,0 +1,43 @@
+"""What a generator draws after a task: a grid of images, as PNG and for TensorBoard, and how they are labelled."""
+
+import numpy as np
+import tensorflow as tf
+
+GRID = 10  # images in a row and in a column
+COUNTED = 2000  # images whose labels are counted
+LEAST = 400  # pixels of the grid's height
+
+
+def draw(path, task, memory):
+    """Draws the generator after `task` into the run directory `path`: samples/task_<n>.png and tensorboard/.
+
+    Images are ordered by the class that the network finds, so that a class that is missing is seen. What is
+    not made of pixels in one or three channels is not drawn.
+    """
+    x, y, _ = memory.generated(GRID * GRID, 0, task.number)
+    if x.ndim != 4 or x.shape[-1] not in (1, 3):
+        return
+    x = np.rint(255 * x * memory.generator.scale).clip(0, 255).astype(np.uint8)
+    image = tiled(x[np.argsort(y, kind="stable")])
+    file = path / "samples" / f"task_{task.number:03d}.png"
+    file.parent.mkdir(exist_ok=True)
+    aside = file.with_name(f".{file.name}")
+    aside.write_bytes(tf.io.encode_png(image).numpy())
+    aside.replace(file)
+    with tf.summary.create_file_writer(str(path / "tensorboard")).as_default():
+        tf.summary.image("generator", image[np.newaxis], step=task.number)
+
+
+def label_counts(task, memory, classes):
+    """How many of 2,000 images the network after `task` gives each class `[C]`."""
+    _, y, _ = memory.generated(COUNTED, 1, task.number)
+    return np.bincount(y, minlength=classes).tolist()
+
+
+def tiled(x):
+    """One image of `GRID` by `GRID` images `[n, height, width, channels]`, large enough to be looked at."""
+    height, width, channels = x.shape[1:]
+    rows = x.reshape(GRID, GRID, height, width, channels)
+    image = rows.transpose(0, 2, 1, 3, 4).reshape(GRID * height, GRID * width, channels)
+    times = -(-LEAST // image.shape[0])
+    return image.repeat(times, axis=0).repeat(times, axis=1)
