@@ -33,9 +33,7 @@ def variants():
     from benchmarks.steps import method_epochs, random_stream
     from keras_cl import catalog
 
-    needs = {
-        name: catalog.choice("method", name).constants.get("usual", {}).get("memory") for name in catalog.names("method")
-    }
+    needs = {name: catalog.choice("method", name).constants.get("usual") for name in catalog.names("method")}
     names = [name for name in needs if not needs[name] and name not in (*BOUNDS, "finetune")]
     made = {}
     for name in ("finetune", *names):

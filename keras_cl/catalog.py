@@ -17,6 +17,9 @@ from typing import Any, Literal, get_args, get_origin
 
 from keras_cl.errors import pick
 
+# Choices that a method may have a say in, and what is chosen where none has.
+UNSAID = {"memory": "", "network": "mlp"}
+
 AXES = {"method": "methods", "memory": "memories", "network": "networks", "stream": "streams"}
 
 
@@ -75,6 +78,25 @@ def choice(axis, name):
       InputError: if there is none, with the nearest name.
     """
     return _read(axis, pick(axis, name, names(axis)))
+
+
+def usual_choice(axis, method):
+    """What is chosen on an axis for a method where nothing is said; "" for nothing."""
+    return choice("method", method).constants.get("usual", {}).get(axis, UNSAID[axis])
+
+
+def possible_memories(method):
+    """Names of the memories that a method can have."""
+    constants = choice("method", method).constants
+    if constants.get("memories") is not None:
+        return list(constants["memories"])
+    generated = constants.get("generated", True)
+    return [name for name in names("memory") if generated or not generates(name)]
+
+
+def generates(memory):
+    """Whether a memory is a generator, and holds no rows."""
+    return choice("memory", memory).constants.get("generates", False)
 
 
 def load(axis, name):

@@ -13,10 +13,7 @@ from keras_cl.errors import InputError, did_you_mean, pick, require
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"]
 SCENARIOS = ("task", "domain", "class")
 
-# Choices that a method may have a say in, and what is chosen where none has.
-UNSAID = {"memory": "", "network": "mlp"}
-
-# What a run gives to constructors by itself; those of methods and streams get every setting that they ask for.
+# What a run gives to constructors by itself; those of methods and streams get every setting they ask for.
 SUPPLIED = {"network": {"precision", "seed"}, "memory": {"seed"}}
 
 # Settings that say where things are or how much is said, and do not change a result.
@@ -88,9 +85,9 @@ class Config:
 
     def __post_init__(self):
         catalog.choice("method", self.method)
-        for axis in UNSAID:
+        for axis in catalog.UNSAID:
             if not getattr(self, axis):
-                object.__setattr__(self, axis, usual_choice(axis, self.method))
+                object.__setattr__(self, axis, catalog.usual_choice(axis, self.method))
         for axis, name in self.choices.items():
             catalog.choice(axis, name)
         for field in dataclasses.fields(self):
@@ -180,7 +177,7 @@ class Config:
         return next(option.default for option in options if option.name == "scenario")
 
     def _check_memory(self):
-        possible = possible_memories(self.method)
+        possible = catalog.possible_memories(self.method)
         require(
             not self.memory or possible,
             f"--memory is {self.memory}, and the method {self.method} can have no memory.",
@@ -214,25 +211,6 @@ class Config:
                 raise InputError(f"There is no option --{name} here.{near}")
             if known[name].choices:
                 pick(f"--{name}", value, known[name].choices)
-
-
-def usual_choice(axis, method):
-    """What is chosen on an axis for a method where nothing is said; "" for nothing."""
-    return catalog.choice("method", method).constants.get("usual", {}).get(axis, UNSAID[axis])
-
-
-def possible_memories(method):
-    """Names of the memories that a method can have."""
-    constants = catalog.choice("method", method).constants
-    if constants.get("memories") is not None:
-        return list(constants["memories"])
-    generated = constants.get("generated", True)
-    return [name for name in catalog.names("memory") if generated or not generates(name)]
-
-
-def generates(memory):
-    """Whether a memory is a generator, and holds no rows."""
-    return catalog.choice("memory", memory).constants.get("generates", False)
 
 
 def own_options(axis, name, method):

@@ -31,8 +31,8 @@ def parse(argv, program="keras_cl.main"):
     for option in shared:
         _define(values, option.name, option)
     chosen = {axis: _chosen(arguments, axis) for axis in catalog.AXES}
-    for axis in config.UNSAID:
-        chosen[axis] = chosen[axis] or config.usual_choice(axis, chosen["method"])
+    for axis in catalog.UNSAID:
+        chosen[axis] = chosen[axis] or catalog.usual_choice(axis, chosen["method"])
     chosen = {axis: name for axis, name in chosen.items() if name}
     own = {axis: config.own_options(axis, name, chosen["method"]) for axis, name in chosen.items()}
     for axis, options in own.items():

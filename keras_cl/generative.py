@@ -1,7 +1,7 @@
 """A generator as a memory: it replays what it learned, labelled by the network of the task before.
 
-In each step of task t a frozen copy of the generator, G_{t-1}, draws images, and a frozen copy of the network,
-S_{t-1}, says what they show; method and generator both learn from them and from the task's own rows (Shin et
+In each step of task t a frozen copy of the generator, G_{t-1}, draws images, and a frozen copy of the
+network, S_{t-1}, says what they show; method and generator both learn from them and from the task's own rows (Shin et
 al. 2017, arXiv:1705.08690; van de Ven and Tolias 2018, arXiv:1809.10635). Everything happens inside the
 compiled loop: nothing that is generated is stored, and a step costs the same in every task.
 """
@@ -108,8 +108,8 @@ class GenerativeMemory(tf.Module):
         low, high = (float(value) * stream.source.scale for value in (np.min(x), np.max(x)))
         require(
             low >= 0 and high <= 1 + 1e-6,
-            f"A generator takes pixels for probabilities, in [0, 1], and those of {stream.source.name} go from "
-            f"{low:g} to {high:g}; scale them first.",
+            f"A generator takes pixels for probabilities, in [0, 1], and those of {stream.source.name} go "
+            f"from {low:g} to {high:g}; scale them first.",
         )
 
     def plan(self, y, task, *, index, size, **_):
@@ -188,7 +188,7 @@ class GenerativeMemory(tf.Module):
         return tuple(np.concatenate(parts)[:n] for parts in zip(*blocks, strict=True))
 
     def _drawn(self, R, seed, step, tasks):
-        """`(x, y, task, target)` of R rows of the first `tasks` tasks; `target` are probabilities `[R, C]`."""
+        """`(x, y, task, target)` of R rows of the first `tasks` tasks; `target` their probabilities."""
         z = random_normal(seed, 3 * step, [R, self.generator.latent])
         task = _below(tasks, random_uniform(seed, 3 * step + 1, [R]))
         condition = None

@@ -49,7 +49,7 @@ class ContinualModel(Answers, keras.Model):
     online = False
 
     def __init__(self, network, *, seed=0, reset_optimizer=True, memory=None, name=None):
-        super().__init__(name=name or type(self).__name__.lower())
+        super().__init__(name=name or _name_of(type(self)))
         self.network = network
         self.seed = seed
         self.reset_optimizer = reset_optimizer
@@ -288,6 +288,12 @@ class ContinualModel(Answers, keras.Model):
         # A row of the past keeps its own task's mask where the task is known; else all classes seen answer.
         mask = tf.gather(self._class_mask, task if self._scenario == "task" else self.task)
         return tf.where(mask, logits, MASKED)
+
+
+def _name_of(method):
+    """The name that a method is chosen by, that of its file; a class of somebody else's goes by its own."""
+    package, _, file = method.__module__.rpartition(".")
+    return file if package == "keras_cl.methods" else method.__name__.lower()
 
 
 def _weighted_mean(values, weight):

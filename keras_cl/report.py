@@ -28,7 +28,10 @@ def draw(path):
         f"{settings['method']} on {settings['stream']} {pathlib.Path(settings['dataset']).stem}, "
         f"{settings['scenario']}-incremental, {_seeds(settings['seeds'])}"
     )
-    plots = {"matrix.png": functools.partial(_matrix, R), "accuracy.png": functools.partial(_accuracy, R, spread)}
+    plots = {
+        "matrix.png": functools.partial(_matrix, R),
+        "accuracy.png": functools.partial(_accuracy, R, spread),
+    }
     epochs = _epochs(path)
     if epochs is not None:
         plots["training.png"] = functools.partial(_training, *epochs)

@@ -119,7 +119,11 @@ def _generator_costs(learned):
     generator = np.array([last["generator_parameters"], last["memory_bytes"]])
     parts = {"network": network, "generator": generator, "together": network + generator}
     sizes = {
-        name: {"parameters": int(count), "mib": round(size / 2**20, 2), "rows": round(size / last["row_bytes"])}
+        name: {
+            "parameters": int(count),
+            "mib": round(size / 2**20, 2),
+            "rows": round(size / last["row_bytes"]),
+        }
         for name, (count, size) in parts.items()
     }
     return {"sizes": sizes, "generated_labels": [record["generated_labels"] for record in learned]}

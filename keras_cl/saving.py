@@ -11,7 +11,6 @@ from keras_cl import export
 from keras_cl.errors import InputError, require
 from keras_cl.rundir import written_aside
 
-
 GENERATOR = "generator"  # the folder of the generators' versions, beside those of the networks
 
 
@@ -87,7 +86,6 @@ class Exports:
                 export.export_generator(model.memory.generator, known, folder, description)
         with _written(self.folder / str(task.number)) as folder:  # the last one: a task that has it has both
             export.export(model.network, task, folder, description)
-
 
 
 @contextlib.contextmanager

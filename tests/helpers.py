@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
+from keras_cl.catalog import usual_choice
 from keras_cl.console import Display
 
 
@@ -31,6 +32,25 @@ def blobs(rows, *, labels=None, side=4, dtype=np.uint8, seed=0):
         )
         arrays[f"y_{part}"] = labels[place]
     return arrays
+
+
+# Options that keep what a method is made of small, by what there is to choose.
+SMALL = {
+    "network": {"mlp": {"hidden": (8,), "dropout": 0.25}, "class_vaes": {"hidden": (8,), "latent": 2}},
+    "memory": {"vae": {"hidden": (8,), "latent": 2}},
+    "method": {"generative_replay": {"images": 20}, "rtf": {"latent": 2}},
+}
+
+
+def small(method, memory=""):
+    """Options of a method, its network and its memory that keep it small, as a `Config` takes them."""
+    chosen = {"method": method, "memory": memory or usual_choice("memory", method)}
+    chosen["network"] = usual_choice("network", method)
+    return {
+        f"{axis}.{name}": value
+        for axis, choice in chosen.items()
+        for name, value in SMALL[axis].get(choice, {}).items()
+    }
 
 
 def learn(model, stream, *, batch_size=32, epochs=1):

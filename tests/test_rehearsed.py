@@ -4,10 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from helpers import assert_same, blobs, learn
+from helpers import assert_same, blobs, learn, small
 
 from keras_cl import catalog
-from keras_cl.config import SCENARIOS, Config, expectation, make_model, make_stream, possible_memories
+from keras_cl.catalog import generates, possible_memories, usual_choice
+from keras_cl.config import SCENARIOS, Config, expectation, make_model, make_stream
 from keras_cl.errors import InputError
 from keras_cl.memories import Reservoir
 
@@ -17,6 +18,7 @@ def constants(method):
 
 
 possible = possible_memories
+STORED = [name for name in catalog.names("memory") if not generates(name)]
 
 
 TAKING = [name for name in catalog.names("method") if possible(name)]
@@ -32,9 +34,9 @@ def dataset(tmp_path_factory):
 
 def settings(dataset, method, memory, **given):
     scenario = constants(method).get("scenarios", SCENARIOS)[-1]
-    options = {"network.hidden": (6,), "memory.capacity": 8} | given.pop("options", {})
-    if not memory and not constants(method).get("usual", {}).get("memory"):
-        del options["memory.capacity"]
+    kept = memory or usual_choice("memory", method)
+    capacity = {"memory.capacity": 8} if kept in STORED else {}
+    options = small(method, memory) | capacity | given.pop("options", {})
     fixed = {"stream": "split", "scenario": scenario, "tasks": 2, "batch_size": 4, "jit": "off"}
     return Config(method=method, memory=memory, dataset=dataset, options=options, **{**fixed, **given})
 
@@ -61,13 +63,17 @@ def test_any_method_learns_with_any_memory_that_it_can_have(dataset, method, mem
         return
     model = learned(settings(dataset, method, memory))
     assert all(np.isfinite(weights).all() for weights in model.network.get_weights())
+    if model.memory.generates:
+        x, y, task = model.memory.generated(20, seed=0, tasks=2)
+        assert (len(x), len(model.memory)) == (20, 0)
+        return
     x, y, task = model.memory.rows()
     assert len(x) == 8
     assert set(task.tolist()) == {0, 1}
     np.testing.assert_array_equal(task, y // 2)
 
 
-@pytest.mark.parametrize("method", [name for name in TAKING if not constants(name).get("usual", {}).get("memory")])
+@pytest.mark.parametrize("method", [name for name in TAKING if not usual_choice("memory", name)])
 def test_a_memory_changes_what_a_method_learns_from_the_second_task_on(dataset, method):
     with_memory, without = (learned(settings(dataset, method, memory)) for memory in ("ring", ""))
     pairs = zip(with_memory.network.get_weights(), without.network.get_weights(), strict=True)
@@ -155,7 +161,7 @@ def test_momentum_is_that_of_sgd(dataset):
 def test_the_constructor_refuses_a_memory_too(dataset, method):
     config = settings(dataset, method, "")
     stream = make_stream(config)
-    network = catalog.load("network", "mlp")(stream, hidden=(4,))
+    network = catalog.load("network", config.network)(stream, hidden=(4,))
     with pytest.raises(InputError, match=f"{method} can have no memory"):
         catalog.load("method", method)(network, memory=Reservoir(stream, capacity=8))
 

@@ -10,10 +10,10 @@ from keras_cl import sources, streams
 from keras_cl.batches import Batch
 from keras_cl.errors import InputError
 from keras_cl.memories import Balanced, Herding, Reservoir, Ring
-from keras_cl.slots import NOWHERE, last_writers
 from keras_cl.methods import ER, EWC, Finetune
 from keras_cl.networks import mlp
 from keras_cl.replay import Replay
+from keras_cl.slots import NOWHERE, last_writers
 
 SOURCE = sources.from_arrays(**blobs([7, 6, 4, 6, 9, 11], side=3))
 SPLIT = streams.split(SOURCE, tasks=3)  # of 13, 10 and 20 rows
@@ -75,10 +75,10 @@ class Simulation:
         self.slots = dict(enumerate(rows_held(memory)))
         rows = (part.train.open() + (part.index,) for part in model.training_tasks(task))
         self.rows = {row(x, y, t) for xs, ys, t in rows for x, y in zip(xs, ys, strict=True)}
-        self.held, self.rng = memory.held(), memory.generator(task.index)
+        self.held, self.rng = memory.held(), memory.rng(task.index)
 
     def chunk(self, chunk, real):
-        steps = [Batch(*(part[k].numpy() for part in chunk)) for k in range(len(chunk.x))]
+        steps = [Batch(*(part[k].numpy() for part in chunk if part is not None)) for k in range(len(chunk.x))]
         for batch in steps[:real]:
             self.check_current(batch)
             self.check_replayed(batch)
@@ -187,7 +187,7 @@ def test_fit_leaves_in_the_memory_what_was_trained_on_and_traces_once(monkeypatc
             model.fit(data, epochs=epochs, verbose=0)
         assert sum(real for _, real in model.seen) == 3 * -(-len(task.train) // 4)
         for chunk, real in model.seen:
-            shapes.add(tuple(tuple(part.shape) for part in chunk))
+            shapes.add(tuple(tuple(part.shape) for part in chunk if part is not None))
             simulation.chunk(chunk, real)
         model.seen.clear()
         simulation.check_memory()

@@ -1,4 +1,4 @@
-"""The variational auto-encoder: closed forms and known bounds, what it learns, what it draws; its random numbers."""
+"""The variational auto-encoder: closed forms, known bounds, steps and what is drawn; random numbers."""
 
 import itertools
 
@@ -20,6 +20,9 @@ KINDS = ("normal", "logvar", "tril")
 SIDE = 4
 D = SIDE * SIDE
 X = blobs([32, 32], side=SIDE, dtype=np.float32)["x_train"]
+BARS = np.tile(
+    np.eye(SIDE, dtype=np.float32)[:, :, np.newaxis, np.newaxis], (16, 1, SIDE, 1)
+)  # one row is lit
 
 
 def tiny(kind="normal", *, hidden=(8,), latent=2, seed=1, **options):
@@ -69,7 +72,7 @@ def some_outputs(kind, latent, rows=1, seed=0):
     return np.random.default_rng(seed).normal(size=(rows, count)).astype(np.float32)
 
 
-def losses(vae, x, seed=0, condition=None):
+def losses(vae, x, seed=1, condition=None):
     vae.reseed(seed)
     return vae.rows_loss(tf.constant(x), vae.encode(x, condition), condition).numpy()
 
@@ -77,10 +80,10 @@ def losses(vae, x, seed=0, condition=None):
 @pytest.fixture(scope="module")
 def trained():
     """Mean loss before and after 100 steps on 64 images, under the same noise, and the VAE."""
-    vae = compiled(tiny(hidden=(16,)), jit=False)
-    before = losses(vae, X).mean()
-    vae.fit(data(X, iterations=100), verbose=0)
-    return before, losses(vae, X).mean(), vae
+    vae = compiled(tiny(hidden=(16,)), keras.optimizers.Adam(0.03), jit=False)
+    before = losses(vae, BARS).mean()
+    vae.fit(data(BARS, iterations=100), verbose=0)
+    return before, losses(vae, BARS).mean(), vae
 
 
 def data(x, y=None, *, batch_size=32, length=4, **options):
@@ -145,7 +148,7 @@ def test_drawn_codes_have_the_mean_and_the_covariance_of_the_posterior(kind):
     n, vae = 20000, tiny(kind, latent=2)
     q = vae.posterior(some_outputs(kind, 2, seed=3))
     z = vae.code(q, np.random.default_rng(1).normal(size=(n, 2)).astype(np.float32)).numpy()
-    covariance = q.covariance().numpy()[0]
+    covariance = q.covariance().numpy()[0] if kind == "tril" else np.diag(q.variance().numpy()[0])
     spread = 4 * np.sqrt(np.diagonal(covariance) / n)
     assert (np.abs(z.mean(axis=0) - q.mean().numpy()[0]) < spread).all()
     np.testing.assert_allclose(np.cov(z.T), covariance, rtol=0, atol=0.05 * covariance.max())
@@ -232,21 +235,22 @@ def test_beta_weighs_the_divergence_alone(beta):
 
 def test_the_loss_falls_on_few_images(trained):
     before, after, _ = trained
-    assert after < before - 0.5
+    assert after < before / 2
 
 
 def test_the_loss_is_a_bound_of_what_importance_sampling_estimates(trained):
     vae, S, n = trained[2], 500, 32
-    x, rng = np.repeat(X[:n], S, axis=0), np.random.default_rng(0)
+    x, rng = np.repeat(BARS[:n], S, axis=0), np.random.default_rng(0)
     q = vae.encode(x)
     z = vae.code(q, rng.normal(size=(n * S, 2)).astype(np.float32))
     reconstruction = vae.decode(z).log_prob(x).numpy().astype(float)
-    ratio = reconstruction + stats.norm.logpdf(z).sum(axis=1) - q.log_prob(z)
+    ratio = reconstruction + stats.norm.logpdf(z).sum(axis=1) - q.log_prob(z).numpy()
     log_p = np.logaddexp.reduce(ratio.reshape(n, S), axis=1) - np.log(S)
-    bound = (vae.divergence(q) - reconstruction).reshape(n, S).mean(axis=1)
-    assert 0 < (bound + log_p).mean() < 2
-    assert (bound + log_p > -0.02).all()
-    np.testing.assert_allclose(losses(vae, X[:n]).mean(), bound.mean(), rtol=0, atol=0.5)
+    bound = (vae.divergence(q).numpy() - reconstruction).reshape(n, S).mean(axis=1)
+    assert (bound + log_p > 0.1).all()
+    assert (bound + log_p).mean() < 2
+    assert log_p.mean() < -np.log(SIDE)  # of four images none can be more probable on average
+    np.testing.assert_allclose(losses(vae, BARS).mean(), bound.mean(), rtol=0, atol=0.3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -261,31 +265,33 @@ def test_no_layer_adds_a_divergence_of_its_own(kind):
 
 
 def fitted(**options):
-    """Weights after some epochs of batches, the last of which is not full."""
+    """A VAE after some epochs of batches, the last of which is not full."""
     vae = compiled(tiny(), **options)
     vae.reseed(5)
     vae.fit(data(X[:58], batch_size=16, length=3), epochs=3, verbose=0)
     return vae
 
 
-def test_fit_takes_the_same_steps_with_and_without_a_compiler():
-    jit, graph, eager = fitted(jit=True), fitted(jit=False), fitted(jit=False, run_eagerly=True)
-    assert np.abs(jit.get_weights()[0] - tiny().get_weights()[0]).max() > 0.01
-    for other in (graph, eager):
-        for one, two in zip(jit.get_weights(), other.get_weights(), strict=True):
-            np.testing.assert_allclose(one, two, rtol=0, atol=1e-5)
-        assert other.state.numpy().tolist() == jit.state.numpy().tolist() == [5, 12]
+@pytest.fixture(scope="module")
+def plain():
+    return fitted(jit=False, run_eagerly=True)
 
 
 @pytest.mark.parametrize("jit", [True, False])
-def test_fit_is_traced_once(jit):
+def test_fit_takes_the_same_steps_with_and_without_a_compiler_and_is_traced_once(jit, plain):
     vae = fitted(jit=jit)
+    pairs = zip(vae.trainable_variables, tiny().trainable_variables, strict=True)
+    assert all(np.abs(one - other).max() > 0.01 for one, other in pairs)
+    for one, other in zip(vae.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+    assert vae.state.numpy().tolist() == plain.state.numpy().tolist() == [5, 12]
     vae.fit(data(X, batch_size=16, length=3), verbose=0)
     assert vae.train_function.steps.experimental_get_tracing_count() == 1
 
 
 def test_the_loss_that_fit_shows_is_that_of_its_rows():
     vae = compiled(tiny(), keras.optimizers.SGD(0.0), jit=False)
+    vae.reseed(1)
     shown = vae.fit(data(X, batch_size=64, length=1), verbose=0).history
     assert list(shown) == ["generator_loss"]
     (order, _), *_ = data(X, batch_size=64, length=1)
@@ -372,7 +378,8 @@ def test_drawing_does_not_move_the_noise_of_training():
 
 def test_initial_weights_depend_on_the_seed_alone():
     assert_same(tiny(seed=2).get_weights(), tiny(seed=2).get_weights())
-    assert np.abs(tiny(seed=2).get_weights()[0] - tiny(seed=3).get_weights()[0]).max() > 0.01
+    pairs = zip(tiny(seed=2).trainable_variables, tiny(seed=3).trainable_variables, strict=True)
+    assert all(np.abs(one - other).max() > 0.1 for one, other in pairs if one.shape.rank == 2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -437,7 +444,10 @@ def test_a_triangle_needs_an_output_for_each_of_its_entries():
         ({"hidden": (8, 0)}, r"hidden is \(8, 0\); a layer needs at least one unit"),
         ({"beta": -0.5}, "beta is -0.5; it must not be negative"),
         ({"weight_decay": -1e-5}, "weight_decay is -1e-05; it must not be negative"),
-        ({"posterior": "logvr"}, "posterior 'logvr' is not known; possible: normal, logvar, tril.*Did you mean logvar"),
+        (
+            {"posterior": "logvr"},
+            "posterior 'logvr' is not known; possible: normal, logvar, tril.*Did you mean logvar",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused(options, message):
@@ -485,7 +495,9 @@ def test_normal_numbers_are_normal():
 
 def test_normal_numbers_of_all_seeds_steps_and_places_are_unrelated():
     n = 2**14
-    columns = [drawn(random_normal, seed=s, step=t, shape=(n, 2)) for s, t in itertools.product((0, 1), (0, 1, 2))]
+    columns = [
+        drawn(random_normal, seed=s, step=t, shape=(n, 2)) for s, t in itertools.product((0, 1), (0, 1, 2))
+    ]
     correlation = np.corrcoef(np.concatenate(columns, axis=1).T)
     assert np.abs(correlation - np.eye(12)).max() < 5 / np.sqrt(n)
 

@@ -70,7 +70,9 @@ class VAE(keras.Model):
 
         def dense(x, units, place, activation=None):
             initial = keras.initializers.GlorotUniform(seed_of(seed, place))
-            return keras.layers.Dense(units, activation, kernel_initializer=initial, kernel_regularizer=decay)(x)
+            return keras.layers.Dense(
+                units, activation, kernel_initializer=initial, kernel_regularizer=decay
+            )(x)
 
         images, x = _inputs(input_shape, scale, conditions) if trunk is None else (trunk.inputs, trunk.output)
         for place, width in enumerate(hidden if trunk is None else ()):

@@ -1,0 +1,74 @@
+"""Generative classifier: every class has a small generator of its own, and the likeliest class is the answer.
+
+Van de Ven, Li and Tolias 2021 (arXiv:2104.10093). Left out: VAEs on features of a network learned before, and
+a prior that counts classes.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_cl.errors import require
+from keras_cl.model import MASKED, ContinualModel
+from keras_cl.networks.class_vaes import ClassVAEs
+
+
+class GenerativeClassifier(ContinualModel):
+    """y* = argmax_c log p(x|c) (eq. 1, all classes alike before), where p(x|c) is the VAE of class c
+
+    A VAE learns from the rows of its class alone, L_c = -ELBO_c(x), so that no class changes another: weights
+    of classes that the task does not have stay as they are, whatever the optimizer remembers.
+
+    Args:
+      network: raw images to log p(x|c), as `keras_cl.networks.class_vaes` makes it.
+    """
+
+    scenarios = ("task", "class")
+    usual = {"network": "class_vaes"}
+    memories = ()
+
+    def __init__(self, network, **base):
+        super().__init__(network, **base)
+        require(
+            isinstance(network.layers[-1], ClassVAEs),
+            f"generative_classifier takes the network class_vaes, one generator a class; {network.name} is none.",
+        )
+
+    def begin_task(self, task):
+        super().begin_task(task)
+        own = task.stream.labels >= 0
+        units = np.full((len(own), own.sum(axis=1).max()), -1, np.int32)
+        for t, mine in enumerate(own):
+            units[t, : mine.sum()] = np.flatnonzero(mine)
+        self._units = tf.constant(units)  # [T, W]: those of each task
+
+    def train_step(self, batch):
+        units = tf.gather(self._units, self.task)
+        mine = tf.cast(batch.y == units[:, tf.newaxis], tf.float32) * batch.weight  # [W, B]
+        with tf.GradientTape() as tape:
+            L = self.network.layers[-1].objective(self._pixels(batch.x), units)
+            L_c = tf.math.divide_no_nan(tf.reduce_sum(L * mine, axis=1), tf.reduce_sum(mine, axis=1))
+            loss = tf.reduce_sum(L_c)
+        self._apply_to(units, self.gradients(tape, loss))
+        return self._shown(batch, -L, mine, units)
+
+    def _apply_to(self, units, gradients):
+        """The optimizer's step on the weights `[C, ...]` of some classes."""
+        before = [tf.identity(theta) for theta in self.trained]
+        self.apply(gradients)
+        ours = tf.reduce_any(tf.one_hot(units, len(self._class_mask[0])) > 0, axis=0)
+        for theta, old in zip(self.trained, before, strict=True):
+            theta.assign(tf.where(tf.reshape(ours, [-1] + [1] * (len(theta.shape) - 1)), theta, old))
+
+    def _pixels(self, x):
+        for layer in self.network.layers[1:-1]:
+            x = layer(x)
+        return x
+
+    def _shown(self, batch, scores, mine, units):
+        """Mean -ELBO of the rows under their own class, and accuracy among the classes of the task."""
+        rows = tf.reduce_sum(mine, axis=0)
+        self._loss.update_state(-tf.reduce_sum(scores * mine, axis=0), rows)
+        best = tf.argmax(tf.where(units[:, tf.newaxis] >= 0, scores, MASKED), axis=0)
+        correct = tf.gather(units, best) == batch.y
+        self._accuracy.update_state(tf.cast(correct, tf.float32), batch.weight)
+        return {metric.name: metric.result() for metric in self.metrics}
