@@ -1,9 +1,9 @@
 """A generator as a memory: it replays what it learned, labelled by the network of the task before.
 
 In each step of task t a frozen copy of the generator, G_{t-1}, draws images, and a frozen copy of the
-network, S_{t-1}, says what they show; method and generator both learn from them and from the task's own rows (Shin et
-al. 2017, arXiv:1705.08690; van de Ven and Tolias 2018, arXiv:1809.10635). Everything happens inside the
-compiled loop: nothing that is generated is stored, and a step costs the same in every task.
+network, S_{t-1}, says what they show; method and generator both learn from them and from the task's own rows
+(Shin et al. 2017, arXiv:1705.08690; van de Ven and Tolias 2018, arXiv:1809.10635). Everything happens inside
+the compiled loop: nothing that is generated is stored, and a step costs the same in every task.
 """
 
 import numpy as np

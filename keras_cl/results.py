@@ -110,8 +110,8 @@ class Results:
 
 
 def _generator_costs(learned):
-    """Sizes of network, generator and both, in parameters, MiB (2^20 bytes) and stored rows that take as much;
-    how 2,000 generated rows are labelled after each task. Nothing where there is no generator."""
+    """Sizes of network, generator and both, in parameters, MiB (2^20 bytes) and stored rows of as many
+    bytes; how 2,000 generated rows are labelled after each task. Nothing where there is no generator."""
     last = learned[-1]
     if "generator_parameters" not in last:
         return {}

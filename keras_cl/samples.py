@@ -1,4 +1,4 @@
-"""What a generator draws after a task: a grid of images, as PNG and for TensorBoard, and how they are labelled."""
+"""What a generator draws after a task: a grid of images, PNG and TensorBoard, and how they are labelled."""
 
 import numpy as np
 import tensorflow as tf

@@ -70,7 +70,7 @@ class Exports:
         return (self.folder / str(task.number)).is_dir()
 
     def write(self, model, task, results):
-        """Exports the model's network as the version of `task`, and its generator; `results` are those up to it."""
+        """Exports the model's network as the version of `task`, and its generator; `results` up to it."""
         description = {
             "run": self._config.name,
             "method": self._config.method,

@@ -21,9 +21,9 @@ class VAEMemory(GenerativeMemory):
       posterior: how the encoder's outputs give a distribution of codes: normal, mean and softplus of the
         deviation; logvar, mean and log of the variance; tril, mean and a lower triangle.
       beta: weight of the KL term.
-      conditional: whether images are drawn by class (domain-incremental: by task), all old ones equally often.
-      labels: of drawn images: hard, the class that the network of the task before finds most likely; soft, its
-        probabilities; condition, the class that was asked for.
+      conditional: whether images are drawn by class (domain-incremental: by task), all old ones alike.
+      labels: of drawn images: hard, the class that the network of the task before finds most likely; soft,
+        its probabilities; condition, the class that was asked for.
       temperature: of soft labels.
       scale_by_t2: whether the loss of soft labels is multiplied by the temperature's square.
       weighting: share, 1/t for the rows of task t and 1 - 1/t for drawn ones, in the method's loss and in the
@@ -60,8 +60,8 @@ class VAEMemory(GenerativeMemory):
         pick("weighting", weighting, get_args(Weighting))
         require(
             labels != "condition" or stream.scenario != "domain",
-            "labels=condition takes a generator's class for a row's, and in the domain-incremental scenario it "
-            "generates by task.",
+            "labels=condition takes a generator's class for a row's, and in the domain-incremental "
+            "scenario it generates by task.",
         )
         conditions = len(stream) if stream.scenario == "domain" else stream.num_classes
         generator = VAE(

@@ -30,7 +30,8 @@ class GenerativeClassifier(ContinualModel):
         super().__init__(network, **base)
         require(
             isinstance(network.layers[-1], ClassVAEs),
-            f"generative_classifier takes the network class_vaes, one generator a class; {network.name} is none.",
+            f"generative_classifier takes the network class_vaes, one generator a class, and not "
+            f"{network.name}.",
         )
 
     def begin_task(self, task):

@@ -55,16 +55,14 @@ class GenerativeReplay(ContinualModel):
     ):
         super().__init__(network, **base)
         require(self.memory is not None, "generative_replay replays from a generator; give it a memory.")
-        require(
-            self.memory.labels != "soft", "generative_replay stores rows with a class: labels can't be soft."
-        )
+        require(self.memory.labels != "soft", "generative_replay stores rows with a class: not soft labels.")
         require(images >= 0, f"images is {images}; it must not be negative.")
         require(0 < power < 1, f"power is {power}; it must be above 0 and below 1.")
         require(min(listed, default=0) >= 0, f"listed has the number {min(listed, default=0)} of images.")
         require(
             pick("schedule", schedule, get_args(Schedule)) != "list" or len(listed) >= tasks - 1,
-            f"listed has {len(listed)} numbers of images and the stream {tasks} tasks: it takes {tasks - 1}, for "
-            f"all tasks but the first.",
+            f"listed has {len(listed)} numbers of images and the stream {tasks} tasks: it takes {tasks - 1}, "
+            f"for all tasks but the first.",
         )
         self._schedule = schedule, images, power, listed
 

@@ -25,7 +25,7 @@ class Feedback(GenerativeMemory):
 
 
 class RtF(ContinualModel):
-    """L = 1/t [L_gen(x) + CE(x, y)] + (1 - 1/t) [L_gen(x') + T^2 KD(x', q)],  x' and q from the network before
+    """L = 1/t [L_gen(x) + CE(x, y)] + (1 - 1/t) [L_gen(x') + T^2 KD(x', q)],  x' and q from task t-1
 
     The last hidden layer h of the network feeds its logits and q(z|h) of a VAE, whose decoder is the hidden
     layers in reverse. L_gen is the VAE's loss by pixel, so that it does not drown the classification.

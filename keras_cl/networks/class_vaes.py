@@ -1,4 +1,4 @@
-"""Class VAEs: a small variational auto-encoder for each class; a class's score is how likely it finds an image.
+"""Class VAEs: a small variational auto-encoder for each class; its score is how likely it finds an image.
 
 Van de Ven, Li and Tolias 2021 (arXiv:2104.10093).
 """
@@ -42,7 +42,7 @@ def class_vaes(
 
 
 class ClassVAEs(keras.layers.Layer):
-    """One VAE a class, whose weights are stacked `[C, ...]`: pixels `[B, D]` in [0, 1] to log p(x|c) `[B, C]`.
+    """One VAE a class, whose weights are stacked `[C, ...]`: pixels `[B, D]` to log p(x|c) `[B, C]`.
 
     Args:
       classes: C.

@@ -17,6 +17,7 @@ def mlp(
     hidden: tuple[int, ...] = (400, 400),
     batch_norm: bool = False,
     dropout: float = 0.0,
+    weight_decay: float = 0.0,
     initial: Initial = "glorot",
     mean: float = 0.0,
     std: float = 1.0,
@@ -32,6 +33,7 @@ def mlp(
       hidden: width of every hidden layer.
       batch_norm: whether the input of each ReLU is normalised over the batch (Ioffe and Szegedy 2015).
       dropout: rate after each hidden layer, in [0, 1).
+      weight_decay: factor of the kernels in the gradient.
       initial: weights before training. glorot, uniform by Glorot's rule, biases zero, as is usual in Keras;
         fan_in, all uniform within 1/sqrt(inputs of the layer), biases too, as is usual in PyTorch.
       mean: of a pixel on the scale of [0, 1], taken off; .1307 for MNIST.
@@ -41,8 +43,11 @@ def mlp(
     """
     require(all(width >= 1 for width in hidden), f"hidden is {hidden}; a layer needs at least one unit.")
     require(0 <= dropout < 1, f"dropout is {dropout}; it must be at least 0 and below 1.")
+    require(weight_decay >= 0, f"weight_decay is {weight_decay}; it must not be negative.")
     require(std > 0, f"std is {std}; it must be above 0.")
     pick("initial", initial, get_args(Initial))
+
+    decay = keras.regularizers.L2(weight_decay / 2) if weight_decay else None
 
     def dense(x, units, place, dtype):
         kernel, bias = keras.initializers.GlorotUniform(seed_of(seed, place)), "zeros"
@@ -52,7 +57,12 @@ def mlp(
                 keras.initializers.RandomUniform(-limit, limit, seed_of(seed, place, of)) for of in (0, 1)
             )
         return keras.layers.Dense(
-            units, kernel_initializer=kernel, bias_initializer=bias, dtype=dtype, name=f"dense_{place}"
+            units,
+            kernel_initializer=kernel,
+            bias_initializer=bias,
+            kernel_regularizer=decay,
+            dtype=dtype,
+            name=f"dense_{place}",
         )(x)
 
     x = images = keras.Input(stream.input_shape, name="images")
