@@ -148,6 +148,9 @@ class GenerativeMemory(tf.Module):
         """Ends `task`: the generator learns by itself if it is to, and what was learned is copied."""
         if self.epochs:
             self._learn_alone(task)
+        # The loss does not always tell: a network's nonlinearities can hide weights that are no numbers.
+        if not all(np.isfinite(weight).all() for weight in self.generator.get_weights()):
+            raise Diverged(f"The generator's weights are no longer finite after task {task.number}")
         self._copy_solver()
         self._copy_pixels()
         self._data = None
@@ -165,7 +168,7 @@ class GenerativeMemory(tf.Module):
     @property
     def kept(self):
         """Variables that outlast a task: the generator's, less those that it shares with the network."""
-        return [variable for variable in self.generator.weights if id(variable) not in self._shared]
+        return [theta for theta in self.generator.trainable_variables if id(theta) not in self._shared]
 
     def __len__(self):
         return 0  # rows held

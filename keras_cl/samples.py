@@ -14,7 +14,7 @@ def draw(path, task, memory):
     Images are ordered by the class that the network finds, so that a class that is missing is seen. What is
     not made of pixels in one or three channels is not drawn.
     """
-    x, y, _ = memory.generated(GRID * GRID, 0, task.number)
+    x, y, _ = memory.generated(GRID * GRID, 1, task.number)
     if x.ndim != 4 or x.shape[-1] not in (1, 3):
         return
     x = np.rint(255 * x * memory.generator.scale).clip(0, 255).astype(np.uint8)
@@ -30,7 +30,7 @@ def draw(path, task, memory):
 
 def label_counts(task, memory, classes):
     """How many of 2,000 images the network after `task` gives each class `[C]`."""
-    _, y, _ = memory.generated(COUNTED, 1, task.number)
+    _, y, _ = memory.generated(COUNTED, 2, task.number)
     return np.bincount(y, minlength=classes).tolist()
 
 

@@ -6,13 +6,22 @@
 A row is a flagfile, results/<table>/<row>.flags; its numbers go to the .json file beside it.
 """
 
+import csv
 import json
 import pathlib
 import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
-NUMBERS = ("average_accuracy", "forgetting", "learning_accuracy", "forward_transfer")
+NUMBERS = (
+    "average_accuracy",
+    "forgetting",
+    "learning_accuracy",
+    "forward_transfer",
+    "triangle_backward_transfer",
+    "triangle_forward_transfer",
+)
+SIZES = ("model_size_efficiency", "model_size_efficiency_on_use")
 
 
 def main(names):
@@ -37,14 +46,27 @@ def measure(row):
     stopped = (run_dir / "config.json").exists() and not (run_dir / "DONE").exists()
     flags = [f"--flagfile={flagfile}", f"--run_dir={run_dir}", *([] if stopped else ["--overwrite"])]
     subprocess.run([sys.executable, "-m", "keras_cl.main", *flags], check=True)
+    collect(row, run_dir)
+
+
+def collect(row, run_dir):
+    """Writes the row's .json from the directory of its run."""
+    flagfile = HERE / f"{row}.flags"
     config = json.loads((run_dir / "config.json").read_text())
     summary = json.loads((run_dir / "summary.json").read_text())
     offline = config["settings"].get("method.offline")  # the rows before the last are of no training
+    with open(run_dir / "matrix.csv", newline="") as file:
+        learned = list(csv.reader(file))[2:]  # after a headline and the untrained network
+    seen = [[float(value) for value in row[1 : 2 + t]] for t, row in enumerate(learned)]
     content = {
         "command": f"python -m keras_cl.main --flagfile=results/{row}.flags",
         "seeds": config["settings"]["seeds"],
         "versions": config["versions"],
         **{name: _rounded(summary.get(name)) for name in (NUMBERS[:1] if offline else NUMBERS)},
+        "accuracy_of_tasks_seen": None if offline else [round(sum(row) / len(row), 4) for row in seen],
+        **{name: round(summary[name], 4) for name in SIZES},
+        "kept_bytes": summary["network_bytes"] + summary["method_bytes"][-1] + summary["memory_bytes"][-1],
+        **({"sizes": summary["sizes"]} if "sizes" in summary else {}),
     }
     flagfile.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")
 

@@ -10,7 +10,7 @@ import pathlib
 import re
 
 from keras_cl import catalog, flags
-from keras_cl.config import SCENARIOS
+from keras_cl.config import SCENARIOS, SUPPLIED
 
 HERE = pathlib.Path(__file__).parent
 PAGES = [HERE.parent / "README.md", HERE.parent / "docs" / "architecture.md"]
@@ -52,6 +52,53 @@ def split_mnist():
 def split_mnist_online():
     """Split MNIST in one pass, class-incremental, beside what was published."""
     return _reproduction("split_mnist_online")
+
+
+def split_mnist_generative():
+    """Split MNIST with generators in the three scenarios, beside what was published."""
+    return _reproduction("split_mnist_generative")
+
+
+def generative():
+    """Generators beside a memory of as many bytes, by the numbers of the reports on generative replay."""
+    rows = []
+    for row in ("replay-sublinear", "dgr", "generative_classifier", "gdumb"):
+        measured = _read(f"generative/{row}")
+        numbers = ("average_accuracy", 1), ("triangle_forward_transfer", 3), ("triangle_backward_transfer", 3)
+        cells = [_spread(measured[name], digits) for name, digits in numbers]
+        cells += [
+            f"{measured[name]:.3f}" for name in ("model_size_efficiency", "model_size_efficiency_on_use")
+        ]
+        rows.append([_link("generative", row), *cells, f"{measured['kept_bytes'] / 2**20:.2f}"])
+    transfer = ("forward transfer", "backward transfer", "MS", "MS, generator from task 2 on", "MiB kept")
+    head = ["command", "average accuracy", *transfer]
+    return _table(head, rows)
+
+
+def generators():
+    """Parameters and bytes of the networks of the two reports on generative replay."""
+    rows = []
+    for row in ("replay-sublinear", "dgr"):
+        sizes = _read(f"generative/{row}")["sizes"]
+        rows += [
+            [_link("generative", row) if name == "network" else "", name, f"{size['parameters']:,}"]
+            + [f"{size['mib']:.2f}", f"{size['rows']:,}"]
+            for name, size in sizes.items()
+        ]
+    return _table(["command", "", "parameters", "MiB", "stored images of as many bytes"], rows)
+
+
+def generative_steps():
+    """Microseconds a step with generated rows, and seconds a task along a stream."""
+    measured = _read("generators")
+    times, tasks = measured["microseconds_a_step"], measured["seconds_a_task"]
+    whole, *parts = times
+    rows = [[name, f"{value:.0f}"] for name, value in times.items()]
+    rows += [
+        ["`dgr` to the sum of its parts", f"{times[whole] / sum(times[part] for part in parts):.2f}"],
+        [f"task {len(tasks)} to task 2, seconds", f"{tasks[-1] / tasks[1]:.2f}"],
+    ]
+    return _table(["step", "microseconds"], rows)
 
 
 def rehearsal():
@@ -187,13 +234,19 @@ def methods():
     for name in catalog.names("method"):
         found = catalog.choice("method", name)
         able = ", ".join(found.constants.get("scenarios", SCENARIOS))
-        rows.append([f"[`{name}`](keras_cl/methods/{name}.py)", found.title, able, _options(found)])
+        options = _options("method", found)
+        rows.append([f"[`{name}`](keras_cl/methods/{name}.py)", found.title, able, options])
     return _table(["method", "in a sentence", "scenarios", "options"], rows)
 
 
 def memories():
     """Every memory file, in its own words."""
     return _choices("memory")
+
+
+def networks():
+    """Every network file, in its own words."""
+    return _choices("network")
 
 
 def streams():
@@ -206,13 +259,13 @@ def _choices(axis):
     for name in catalog.names(axis):
         found = catalog.choice(axis, name)
         file = f"keras_cl/{catalog.AXES[axis]}/{name}.py"
-        rows.append([f"[`{name}`]({file})", found.title, _options(found)])
+        rows.append([f"[`{name}`]({file})", found.title, _options(axis, found)])
     return _table([axis, "in a sentence", "options"], rows)
 
 
-def _options(found):
-    shared = {option.name for option in flags.main_options()}
-    return ", ".join(f"`{option.name}`" for option in found.options if option.name not in shared)
+def _options(axis, found):
+    supplied = SUPPLIED.get(axis, {option.name for option in flags.main_options()})
+    return ", ".join(f"`{option.name}`" for option in found.options if option.name not in supplied)
 
 
 TABLES = {
@@ -220,6 +273,7 @@ TABLES = {
     for table in (
         methods,
         memories,
+        networks,
         streams,
         digits,
         digits_split,
@@ -227,6 +281,10 @@ TABLES = {
         split_mnist,
         split_mnist_online,
         rehearsal,
+        split_mnist_generative,
+        generative,
+        generators,
+        generative_steps,
         exemplars,
         permuted_mnist,
         permuted_mnist_10,

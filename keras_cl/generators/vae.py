@@ -64,7 +64,7 @@ class VAE(keras.Model):
         self.kind = pick("posterior", posterior, get_args(Posterior))
         self.image_shape, self.scale, self.latent, self.conditions = input_shape, scale, latent, conditions
         self.beta, self.per_pixel = beta, per_pixel
-        self.state = tf.Variable([0, 0], trainable=False, name="state")  # seed and step of the noise
+        self.state = tf.Variable([1, 0], trainable=False, name="state")  # seed and step of the noise
         self._generator_loss = keras.metrics.Mean("generator_loss")
         decay = keras.regularizers.L2(weight_decay / 2) if weight_decay else None
 
@@ -168,7 +168,10 @@ class VAE(keras.Model):
         return [self._generator_loss]
 
     def _beside(self, x, condition):
-        return [x, tf.one_hot(condition, self.conditions)] if self.conditions else x
+        if not self.conditions:
+            return x
+        require(condition is not None, "A conditional generator has to be told the classes of its images.")
+        return [x, tf.one_hot(condition, self.conditions)]
 
 
 def _inputs(input_shape, scale, conditions):

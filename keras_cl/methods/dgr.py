@@ -3,6 +3,7 @@
 Shin et al. 2017 (arXiv:1705.08690), with a VAE as van de Ven and Tolias 2018 (arXiv:1809.10635).
 """
 
+from keras_cl.errors import require
 from keras_cl.model import ContinualModel
 
 
@@ -18,6 +19,10 @@ class DGR(ContinualModel):
 
     usual = {"memory": "vae"}
     memories = ("vae",)
+
+    def __init__(self, network, **base):
+        super().__init__(network, **base)
+        require(self.memory is not None, f"{self.name} replays from a generator; give it a memory.")
 
     def train_step(self, batch):
         logits, gradients = self.task_gradients(batch)
