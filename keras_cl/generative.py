@@ -165,6 +165,10 @@ class GenerativeMemory(tf.Module):
         """The generator's metrics where it learns in the method's steps."""
         return [] if self.epochs else self.generator.metrics
 
+    def report(self):
+        """The generator's loss in the last epoch that it learned in."""
+        return {metric.name: float(metric.result()) for metric in self.generator.metrics}
+
     @property
     def kept(self):
         """Variables that outlast a task: the generator's, less those that it shares with the network."""

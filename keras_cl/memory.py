@@ -92,6 +92,10 @@ class Memory(tf.Module):
     def learn(self, batch):
         """Learns from the batch of a step."""
 
+    def report(self):
+        """Numbers of its own that are worth knowing after a task, `{name: number}`."""
+        return {}
+
     @property
     def kept(self):
         """Variables that outlast a task."""

@@ -57,7 +57,7 @@ class Results:
                 "method_bytes": size_in_bytes(own),
                 "memory_bytes": size_in_bytes(kept),
                 "memory_rows": 0 if model.memory is None else len(model.memory),
-                "report": model.report(),
+                "report": model.report() | ({} if model.memory is None else model.memory.report()),
             }
         )
         if model.memory is not None and model.memory.generates:

@@ -50,9 +50,10 @@ def made(config, seed=0):
     """A model and its stream; copies of network and generator have large weights, for images of all kinds."""
     stream = make_stream(config)
     model = make_model(config, stream, seed)
+    model.run_eagerly = True
     if model.memory is not None:
         for copy in (model.memory.solver, model.memory.pixels):
-            weights = np.random.default_rng(3)
+            weights = np.random.default_rng(5)
             copy.set_weights([weights.normal(size=w.shape).astype(np.float32) for w in copy.get_weights()])
     return model, stream
 
@@ -115,7 +116,7 @@ def test_without_images_every_task_is_that_of_fine_tuning_bit_for_bit(dataset):
 
 
 @pytest.mark.parametrize("scenario", ["task", "class"])
-@pytest.mark.parametrize("number", [2, 4])
+@pytest.mark.parametrize("number", [2, 3])
 def test_generated_rows_have_classes_of_earlier_tasks(dataset, scenario, number):
     options = {"method.images": 300}
     _, task, (_, y, own) = begun(number, dataset, scenario=scenario, options=options)

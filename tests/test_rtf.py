@@ -129,7 +129,6 @@ def test_there_is_one_copy_of_the_network_and_one_of_the_way_back(dataset):
     frozen = [v for v in model.memory.variables if v.ref() not in living and v.dtype == tf.float32]
     copied = [v for part in (model.network, model.way_back) for v in part.trainable_variables]
     assert sorted(tuple(v.shape) for v in frozen) == sorted(tuple(v.shape) for v in copied)
-    assert not any(v.trainable for v in frozen)
 
 
 def test_what_is_answered_does_not_depend_on_the_noise(dataset):
@@ -215,6 +214,7 @@ def test_the_first_task_replays_nothing_and_every_step_of_later_ones_does(datase
     config = settings(dataset, options={"method.labels": labels})
     stream = make_stream(config)
     model = make_model(config, stream, seed=0)
+    model.run_eagerly = True
     draws = [int(model.memory.state[1]) for _ in learn(model, stream, batch_size=B)]
     assert draws == [0, STEPS, STEPS]
     assert int(model.memory.generator.state[1]) == STEPS
