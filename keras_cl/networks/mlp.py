@@ -50,20 +50,9 @@ def mlp(
     decay = keras.regularizers.L2(weight_decay / 2) if weight_decay else None
 
     def dense(x, units, place, dtype):
-        kernel, bias = keras.initializers.GlorotUniform(seed_of(seed, place)), "zeros"
-        if initial == "fan_in":
-            limit = x.shape[-1] ** -0.5
-            kernel, bias = (
-                keras.initializers.RandomUniform(-limit, limit, seed_of(seed, place, of)) for of in (0, 1)
-            )
-        return keras.layers.Dense(
-            units,
-            kernel_initializer=kernel,
-            bias_initializer=bias,
-            kernel_regularizer=decay,
-            dtype=dtype,
-            name=f"dense_{place}",
-        )(x)
+        initials = _initials(initial, x.shape[-1], seed, place)
+        options = {**initials, "kernel_regularizer": decay, "dtype": dtype, "name": f"dense_{place}"}
+        return keras.layers.Dense(units, **options)(x)
 
     x = images = keras.Input(stream.input_shape, name="images")
     x = keras.layers.Rescaling(stream.source.scale / std, -mean / std, dtype=precision, name="scale")(x)
@@ -77,3 +66,14 @@ def mlp(
             x = Dropout(dropout, dtype=precision, name=f"dropout_{place}")(x)
     logits = dense(x, stream.num_classes, len(hidden), "float32")
     return keras.Model(images, logits, name="mlp")
+
+
+def _initials(initial, inputs, seed, place):
+    """What a dense layer begins with."""
+    if initial == "glorot":
+        return {"kernel_initializer": keras.initializers.GlorotUniform(seed_of(seed, place))}
+    limit = inputs**-0.5
+    kernel, bias = (
+        keras.initializers.RandomUniform(-limit, limit, seed_of(seed, place, of)) for of in (0, 1)
+    )
+    return {"kernel_initializer": kernel, "bias_initializer": bias}
