@@ -32,7 +32,7 @@ def draw(path):
         "matrix.png": functools.partial(_matrix, R),
         "accuracy.png": functools.partial(_accuracy, R, spread),
     }
-    epochs = _epochs(path)
+    epochs = _epochs(path) if settings["eval_every"] == "epoch" else None
     if epochs is not None:
         plots["training.png"] = functools.partial(_training, *epochs)
     for name, plot in plots.items():

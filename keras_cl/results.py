@@ -52,7 +52,7 @@ class Results:
                 "rows": rows,
                 "seconds": seconds,
                 "epochs": list(epochs),
-                "parameters": model.network.count_params(),
+                "parameters": number_of([v for v in model.network.variables if v.dtype.is_floating]),
                 "network_bytes": size_in_bytes(model.network.variables),
                 "method_bytes": size_in_bytes(own),
                 "memory_bytes": size_in_bytes(kept),
@@ -62,7 +62,7 @@ class Results:
         )
         if model.memory is not None and model.memory.generates:
             self.records[-1] |= {
-                "generator_parameters": sum(int(np.prod(variable.shape)) for variable in kept),
+                "generator_parameters": number_of(kept),
                 "row_bytes": model.memory.row_bytes,
             }
         return self.records[-1]
@@ -141,6 +141,11 @@ def mean_costs(runs):
 def plain(accuracies):
     """A row of accuracies as JSON takes it: floats, None for NaN."""
     return [None if np.isnan(value) else float(value) for value in accuracies]
+
+
+def number_of(variables):
+    """Entries of variables, all together."""
+    return int(sum(np.prod(variable.shape) for variable in variables))
 
 
 def size_in_bytes(variables):

@@ -60,7 +60,7 @@ class GenerativeReplay(ContinualModel):
         require(0 < power < 1, f"power is {power}; it must be above 0 and below 1.")
         require(min(listed, default=0) >= 0, f"listed has the number {min(listed, default=0)} of images.")
         require(
-            pick("schedule", schedule, get_args(Schedule)) != "list" or len(listed) >= tasks - 1,
+            pick("schedule", schedule, get_args(Schedule)) != "list" or len(listed) == tasks - 1,
             f"listed has {len(listed)} numbers of images and the stream {tasks} tasks: it takes {tasks - 1}, "
             f"for all tasks but the first.",
         )
