@@ -2,8 +2,8 @@
 
     python -m benchmarks.generative [--rounds=5] [--save]
 
-The network is 784-400-400-10, the generator 784-400-400-100 and back, both under Adam. The parts are a step of
-the network and one of the generator on 256 rows, and drawing and labelling 128 rows, each in an XLA loop.
+The network is 784-400-400-10, the generator 784-400-400-100 and back, both under Adam. The parts are a step
+of the network and one of the generator on 256 rows, and drawing and labelling 128 rows, each in an XLA loop.
 """
 
 import time
