@@ -53,6 +53,11 @@ class Batch(NamedTuple):
         return Batch(*(None if part is None else part[k] for part in self))
 
 
+def weighted_mean(values, weight):
+    """Mean of `values` `[B]` with `weight` `[B]`."""
+    return tf.reduce_sum(values * weight) / tf.reduce_sum(weight)
+
+
 def chunk_length(batch_size, row_bytes, target=16 * 2**20, most=128):
     """Number of batches in a chunk: at most `most`, and about `target` bytes of images."""
     return int(max(1, min(most, target // max(1, batch_size * row_bytes))))

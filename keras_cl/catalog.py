@@ -1,8 +1,8 @@
 """What there is to choose from: one file, one choice, read from the source without importing it.
 
-Methods, memories, networks and streams are found by file name. Their options are the annotated keyword
-parameters of the constructor, with its defaults; help is the docstring. Reading the source keeps `--help`
-free of TensorFlow and makes the constructor the only place where an option is named.
+Methods, memories, networks, streams and regimes are found by file name; their options are the annotated
+keyword parameters of the constructor, with its defaults; help is the docstring. Reading the source keeps
+`--help` free of TensorFlow and makes the constructor the only place where an option is named.
 """
 
 import ast
@@ -13,14 +13,28 @@ import inspect
 import pathlib
 import re
 import textwrap
-from typing import Any, Literal, get_args, get_origin
+import types
+from typing import Any, Literal, Union, get_args, get_origin
 
 from keras_cl.errors import pick
 
-# Choices that a method may have a say in, and what is chosen where none has.
-UNSAID = {"memory": "", "network": "mlp"}
+# Settings that a method or a regime may have a say in, and what they are where neither has.
+UNSAID = {
+    "memory": "",
+    "network": "mlp",
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "momentum": 0.0,
+    "batch_size": 32,
+}
 
-AXES = {"method": "methods", "memory": "memories", "network": "networks", "stream": "streams"}
+AXES = {
+    "method": "methods",
+    "memory": "memories",
+    "network": "networks",
+    "stream": "streams",
+    "regime": "regimes",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,9 +94,16 @@ def choice(axis, name):
     return _read(axis, pick(axis, name, names(axis)))
 
 
+def usual(method, regime="plain"):
+    """`{setting or option: value}` that a method and a regime have where nothing is said; the method's count
+    more."""
+    said = [choice(*chosen).constants.get("usual", {}) for chosen in (("regime", regime), ("method", method))]
+    return UNSAID | said[0] | said[1]
+
+
 def usual_choice(axis, method):
     """What is chosen on an axis for a method where nothing is said; "" for nothing."""
-    return choice("method", method).constants.get("usual", {}).get(axis, UNSAID[axis])
+    return usual(method)[axis]
 
 
 def possible_memories(method):
@@ -111,21 +132,48 @@ def _read(axis, name):
     module = ast.parse(file.read_text())
     symbol = _symbol(module, axis, name)
     document = ast.get_docstring(symbol) or ""
+    maker, origin = _maker(symbol, module)
+    helps = argument_help(ast.get_docstring(maker) or "")
     return Choice(
         name=name,
         symbol=symbol.name,
         summary=document.split("\n\n")[0],
         title=(ast.get_docstring(module) or "").split("\n")[0],
-        options=tuple(_options(_signature(symbol), _aliases(module), argument_help(document))),
+        options=tuple(_options(_signature(maker), _aliases(origin), helps)),
         constants=_constants(symbol) if isinstance(symbol, ast.ClassDef) else {},
     )
 
 
 def _symbol(module, axis, name):
-    """A method or memory is the last class of its file, a network or stream the function named like it."""
-    if axis in ("method", "memory"):
+    """A network or stream is the function named like its file, any other choice the last class in it."""
+    if axis not in ("network", "stream"):
         return [node for node in module.body if isinstance(node, ast.ClassDef)][-1]
     return next(n for n in module.body if isinstance(n, ast.FunctionDef) and n.name == name)
+
+
+def _maker(symbol, module):
+    """The class whose constructor a class has, and its module: itself or a base from this library."""
+    while isinstance(symbol, ast.ClassDef) and not _signature(symbol) and symbol.bases:
+        base = ast.unparse(symbol.bases[0])
+        here = [node for node in module.body if isinstance(node, ast.ClassDef) and node.name == base]
+        if not here:
+            files = [_file(node) for node in module.body if base in _imported(node)]
+            if not files:
+                break
+            module = ast.parse(files[0].read_text())
+            here = [node for node in module.body if isinstance(node, ast.ClassDef) and node.name == base]
+        symbol = here[0]
+    return symbol, module
+
+
+def _imported(node):
+    """Names that a statement imports from this library."""
+    ours = isinstance(node, ast.ImportFrom) and (node.module or "").startswith("keras_cl.")
+    return [alias.name for alias in node.names] if ours else []
+
+
+def _file(node):
+    return pathlib.Path(__file__).parents[1].joinpath(*node.module.split(".")).with_suffix(".py")
 
 
 def _signature(symbol):
@@ -138,13 +186,17 @@ def _signature(symbol):
 def _options(arguments, aliases, helps):
     if arguments is None:
         return
-    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+    pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    for argument, default in (pair for pair in pairs if pair[0].annotation):  # others are not for a command
         annotation = _evaluated(argument.annotation, aliases)
         yield option(argument.arg, annotation, ast.literal_eval(default), helps.get(argument.arg, ""))
 
 
 def option(name, annotation, default, help_text):
-    """The `Option` of a parameter annotated with bool, int, float, str, a tuple of one, or a Literal."""
+    """The `Option` of a parameter annotated with bool, int, float, str, a tuple of one, or a Literal; with
+    `| None` where None stands for a default that depends on other choices."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        annotation = get_args(annotation)[0]
     if get_origin(annotation) is Literal:
         return Option(name, str, False, get_args(annotation), default, help_text)
     if get_origin(annotation) is tuple:
@@ -156,10 +208,9 @@ def _aliases(module):
     """`{name: type}` of the annotations that a file defines, or imports from this library."""
     found = {}
     for node in module.body:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("keras_cl."):
-            file = pathlib.Path(__file__).parents[1].joinpath(*node.module.split(".")).with_suffix(".py")
-            imported = _aliases(ast.parse(file.read_text())) if file.exists() else {}
-            found |= {n.name: imported[n.name] for n in node.names if n.name in imported}
+        if names := _imported(node):
+            imported = _aliases(ast.parse(_file(node).read_text())) if _file(node).exists() else {}
+            found |= {name: imported[name] for name in names if name in imported}
         elif isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("Literal["):
             found[node.targets[0].id] = _evaluated(node.value, {})
     return found

@@ -1,11 +1,11 @@
-"""The settings of a run: four choices with options of their own, a data set, and how to train."""
+"""The settings of a run: five choices with options of their own, a data set, and how to train."""
 
 import dataclasses
 import functools
 import hashlib
 import json
 import pathlib
-from typing import Literal, get_args, get_origin
+from typing import Literal
 
 from keras_cl import catalog
 from keras_cl.errors import InputError, did_you_mean, pick, require
@@ -14,7 +14,7 @@ Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"]
 SCENARIOS = ("task", "domain", "class")
 
 # What a run gives to constructors by itself; those of methods and streams get every setting they ask for.
-SUPPLIED = {"network": {"precision", "seed"}, "memory": {"seed"}}
+SUPPLIED = {"network": {"precision", "seed"}, "memory": {"seed"}, "regime": set()}
 
 # Settings that say where things are or how much is said, and do not change a result.
 PLACES = ("run_dir", "export_dir", "data_dir", "cache_dir", "overwrite", "verbosity")
@@ -29,17 +29,18 @@ class Config:
       memory: what is kept of earlier tasks to be replayed, rows or a generator; by default what the method is
         made for, mostly none.
       stream: how tasks are made of a data set.
+      regime: how the learning rate goes; a named one also has settings of its own where none are given.
       network: what is trained; by default what the method is made for, mostly mlp.
       dataset: digits (embedded), mnist, fashion_mnist, cifar10, cifar100, svhn_cropped, or path/to/file.npz.
       tasks: number of tasks.
       scenario: task, domain or class incremental; by default what is usual for the stream.
       epochs: passes over the training rows of each task.
       iterations: steps of each task, in place of epochs, in whole batches drawn without replacement.
-      batch_size: rows of a step.
+      batch_size: rows of a step; by default what the regime has, mostly 32.
       replay_batch_size: rows that each draw from the memory adds to a step; by default as many as batch_size.
-      optimizer: how weights follow the gradient.
-      learning_rate: of the optimizer.
-      momentum: of sgd, in [0, 1).
+      optimizer: how weights follow the gradient; by default what the regime has, mostly adam.
+      learning_rate: of the optimizer; by default what the regime has, mostly 0.001.
+      momentum: of sgd, in [0, 1); by default what the regime has, mostly 0.
       reset_optimizer: whether each task begins with a fresh optimizer state.
       seeds: of the model (weights, order of rows, dropout), one run each; the stream has --stream.seed.
       eval_every: measure accuracy after each task, or also after each epoch.
@@ -58,17 +59,18 @@ class Config:
     method: str = "ewc"
     memory: str = ""
     stream: str = "permuted"
+    regime: str = "plain"
     network: str = ""
     dataset: str = "digits"
     tasks: int = 5
     scenario: Literal["", "task", "domain", "class"] = ""
     epochs: int = 10
     iterations: int = 0
-    batch_size: int = 32
+    batch_size: int | None = None
     replay_batch_size: int = 0
-    optimizer: Optimizer = "adam"
-    learning_rate: float = 1e-3
-    momentum: float = 0.0
+    optimizer: Optimizer | None = None
+    learning_rate: float | None = None
+    momentum: float | None = None
     reset_optimizer: bool = True
     seeds: tuple[int, ...] = (0,)
     eval_every: Literal["task", "epoch"] = "task"
@@ -84,16 +86,21 @@ class Config:
     options: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        catalog.choice("method", self.method)
-        for axis in catalog.UNSAID:
-            if not getattr(self, axis):
-                object.__setattr__(self, axis, catalog.usual_choice(axis, self.method))
+        for axis in ("method", "regime"):
+            catalog.choice(axis, getattr(self, axis))
+        usual = catalog.usual(self.method, self.regime)
+        if self.optimizer not in (None, "sgd"):  # a regime's momentum belongs to its optimizer
+            usual["momentum"] = 0.0
+        for name in catalog.UNSAID:
+            if getattr(self, name) in (None, ""):
+                object.__setattr__(self, name, usual[name])
         for axis, name in self.choices.items():
             catalog.choice(axis, name)
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if get_origin(field.type) is Literal and value not in get_args(field.type):
-                pick(f"--{field.name}", value, [possible for possible in get_args(field.type) if possible])
+            kind = catalog.option(field.name, field.type, field.default, "")
+            if kind.choices and value not in kind.choices:
+                pick(f"--{field.name}", value, [possible for possible in kind.choices if possible])
         for name in ("epochs", "batch_size"):
             require(getattr(self, name) >= 1, f"--{name} is {getattr(self, name)}; it must be at least 1.")
         for name in ("iterations", "replay_batch_size"):
@@ -128,7 +135,7 @@ class Config:
 
     def options_of(self, axis):
         """Options of what is chosen on an axis, by the names that its constructor has."""
-        options = own_options(axis, getattr(self, axis), self.method)
+        options = own_options(axis, getattr(self, axis), self.method, self.regime)
         return {option.name: self.options.get(f"{axis}.{option.name}", option.default) for option in options}
 
     @functools.cached_property
@@ -203,7 +210,7 @@ class Config:
         known = {
             f"{axis}.{option.name}": option
             for axis, choice in self.choices.items()
-            for option in own_options(axis, choice, self.method)
+            for option in own_options(axis, choice, self.method, self.regime)
         }
         for name, value in self.options.items():
             if name not in known:
@@ -213,10 +220,10 @@ class Config:
                 pick(f"--{name}", value, known[name].choices)
 
 
-def own_options(axis, name, method):
-    """Options that belong to a choice alone, with the defaults that the method has for them: those that are
-    neither settings of their own nor what a run supplies."""
-    usual = catalog.choice("method", method).constants.get("usual", {})
+def own_options(axis, name, method, regime="plain"):
+    """Options that belong to a choice alone, with the defaults that method and regime have for them: those
+    that are neither settings of their own nor what a run supplies."""
+    usual = catalog.usual(method, regime)
     supplied = SUPPLIED.get(axis, {field.name for field in dataclasses.fields(Config)})
     return [
         dataclasses.replace(option, default=usual.get(f"{axis}.{option.name}", option.default))
@@ -257,22 +264,7 @@ def make_model(config, stream, seed):
     if config.momentum:
         optimizer.momentum = config.momentum
     optimizer.learning_rate = config.learning_rate
-    model.compile(optimizer, jit={"auto": None, "on": True, "off": False}[config.jit])
+    regime = catalog.load("regime", config.regime)(**config.options_of("regime"))
+    jit = {"auto": None, "on": True, "off": False}[config.jit]
+    model.compile(optimizer, regime=regime, jit=jit)
     return model
-
-
-def expectation(config):
-    """A sentence for results that look like a fault and are not, or whose promise was given up; or None."""
-    constants = catalog.choice("method", config.method).constants
-    if constants.get("plain_sgd") and (config.optimizer != "sgd" or config.momentum):
-        how = f"{config.optimizer} with momentum" if config.momentum else config.optimizer
-        return (
-            f"{config.method} projects gradients, and what it promises holds for --optimizer=sgd without "
-            f"momentum; this run used {how}."
-        )
-    if config.scenario not in constants.get("forgets_in", ()):
-        return None
-    return (
-        f"{config.method} alone forgets nearly everything in the {config.scenario}-incremental scenario: "
-        f"this is expected, not a fault."
-    )

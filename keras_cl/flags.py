@@ -31,10 +31,10 @@ def parse(argv, program="keras_cl.main"):
     for option in shared:
         _define(values, option.name, option)
     chosen = {axis: _chosen(arguments, axis) for axis in catalog.AXES}
-    for axis in catalog.UNSAID:
-        chosen[axis] = chosen[axis] or catalog.usual_choice(axis, chosen["method"])
+    says = chosen["method"], chosen["regime"]
+    chosen = {axis: name or catalog.usual(*says)[axis] for axis, name in chosen.items()}
     chosen = {axis: name for axis, name in chosen.items() if name}
-    own = {axis: config.own_options(axis, name, chosen["method"]) for axis, name in chosen.items()}
+    own = {axis: config.own_options(axis, name, *says) for axis, name in chosen.items()}
     for axis, options in own.items():
         for option in options:
             _define(values, f"{axis}.{option.name}", option)
@@ -77,7 +77,7 @@ def help_text(program, shared, chosen, own):
 
 
 def _help_lines(flag, option, possible):
-    default = _text(option.default)
+    default = "" if option.default is None else _text(option.default)
     facts = [f"one of {', '.join(possible)}"] if possible else []
     facts += [f"default {default}"] if default else []
     text = f"{option.help} ({'; '.join(facts)})" if facts else option.help

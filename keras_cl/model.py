@@ -15,6 +15,7 @@ from keras_cl.answers import Answers
 from keras_cl.bits import DROPOUT, ORDER, REPLAY, seed_of
 from keras_cl.errors import InputError, require
 from keras_cl.layers import image_shape, logits_of
+from keras_cl.regime import Regime
 
 MASKED = -1e9  # logit of a class that may not answer; finite, because -inf * 0 is NaN
 
@@ -58,20 +59,19 @@ class ContinualModel(Answers, keras.Model):
         self.task = tf.Variable(0, trainable=False, name="task")
         self._loss = keras.metrics.Mean("loss")
         self._accuracy = keras.metrics.Mean("accuracy")
-        images, tasks = (
-            tf.TensorSpec([None, *image_shape(network)], tf.float32),
-            tf.TensorSpec([None], tf.int32),
-        )
+        images = tf.TensorSpec([None, *image_shape(network)], tf.float32)
+        tasks = tf.TensorSpec([None], tf.int32)
         self._forward = tf.function(
             lambda x, task: logits_of(network, x, task), input_signature=[images, tasks]
         )
-        self._class_mask = self._scenario = None
+        self._class_mask = self._scenario = self.regime = None
 
-    def compile(self, optimizer="adam", *, jit=None, run_eagerly=False):
+    def compile(self, optimizer="adam", *, regime=None, jit=None, run_eagerly=False):
         """Sets the optimizer and how steps are run.
 
         Args:
           optimizer: a tf_keras optimizer or its name.
+          regime: a `Regime` for its learning rate; None for a constant one.
           jit: whether XLA compiles the training loop; None chooses by what was measured for the network.
           run_eagerly: run step by step in Python, to debug a `train_step`.
         """
@@ -79,6 +79,8 @@ class ContinualModel(Answers, keras.Model):
         if any(getattr(part, "compute_dtype", "") == "float16" for part in self.network.submodules):
             optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
         super().compile(optimizer=optimizer, run_eagerly=run_eagerly)
+        self.regime = regime or Regime()
+        self._learning_rate = float(optimizer.learning_rate)  # that the regime's begins with
         self.jit = loop.prefers_xla(self.network) if jit is None else jit
         self.optimizer.build(self.trained)
         if self.memory is not None:
@@ -89,7 +91,8 @@ class ContinualModel(Answers, keras.Model):
         """Keras's `fit` over `self.batches(task)`, with one iterator for all epochs: making one is dear."""
         if steps_per_epoch is None and isinstance(x, tf.data.Dataset) and x.cardinality() > 0:
             steps_per_epoch, x = int(x.cardinality()), x.repeat()
-        return super().fit(x, y, steps_per_epoch=steps_per_epoch, **kwargs)
+        callbacks = [*(kwargs.pop("callbacks", None) or ()), self.regime.follower]
+        return super().fit(x, y, steps_per_epoch=steps_per_epoch, callbacks=callbacks, **kwargs)
 
     # ---- hooks: a method overrides these -----------------------------------------------------------------
 
@@ -105,6 +108,7 @@ class ContinualModel(Answers, keras.Model):
                 variable.assign(tf.fill(variable.shape, value))
         if self.memory is not None:
             self.memory.begin(task, self.reset_optimizer)
+        self.regime.begin(task)
 
     def train_step(self, batch):
         """Takes one step on a `Batch` and returns `self.results(...)`. No Python branch on the task here:
@@ -137,7 +141,7 @@ class ContinualModel(Answers, keras.Model):
         if batch.target is not None:  # the replayed rows, the last ones, have probabilities as labels
             R = batch.target.shape[0]
             entropy = tf.concat([entropy[:-R], self.memory.entropy(batch.target, logits[-R:])], axis=0)
-        return tf.math.add_n([_weighted_mean(entropy, batch.weight), *self.network.losses])
+        return tf.math.add_n([batches.weighted_mean(entropy, batch.weight), *self.network.losses])
 
     def task_gradients(self, batch):
         """Logits `[B, C]` of the batch and the gradient of its `task_loss`: how most steps begin."""
@@ -211,6 +215,8 @@ class ContinualModel(Answers, keras.Model):
         )
         if self.memory is not None:
             self.memory.watch(data)
+        if self.regime is not None:
+            self.regime.watch(iterations * len(self.training_tasks(task)) or -(-len(x) // batch_size))
         return data
 
     def _replay(self, y, own, task, size):
@@ -234,6 +240,7 @@ class ContinualModel(Answers, keras.Model):
         """What the method remembers between tasks beyond the network: importances, anchors, memories."""
         other = [
             self.task,
+            *(self.regime.variables if self.regime else ()),
             *self.network.variables,
             *(v for m in self.metrics for v in m.variables),
         ]
@@ -262,6 +269,8 @@ class ContinualModel(Answers, keras.Model):
 
     def _step(self, batch):
         """One turn of the compiled loop: what the memory adds and learns stands around the method's step."""
+        if self.regime.changes:
+            self.optimizer.learning_rate = self.regime.rate(self._learning_rate)
         if self.memory is None:
             return self.train_step(batch)
         batch = self.memory.mixed(batch)
@@ -294,10 +303,6 @@ def _name_of(method):
     """The name that a method is chosen by, that of its file; a class of somebody else's goes by its own."""
     package, _, file = method.__module__.rpartition(".")
     return file if package == "keras_cl.methods" else method.__name__.lower()
-
-
-def _weighted_mean(values, weight):
-    return tf.reduce_sum(values * weight) / tf.reduce_sum(weight)
 
 
 def _joined(arrays):

@@ -17,6 +17,45 @@ def warm_restarts(e, high, low):
     return tf.where(e < 1, high / 10, rate)
 
 
+def step(e, every, factor):
+    """`factor` once more at e = every, 2 every and so on."""
+    return tf.pow(factor, tf.floor(e / every))
+
+
+def exponential(e, factor):
+    """factor^e."""
+    return tf.pow(factor, e)
+
+
+def inverse(e, factor):
+    """1 / (1 + factor e)."""
+    return 1 / (1 + factor * e)
+
+
+def cosine(e, length, low):
+    """From 1 at e = 0 to `low` at e = length, and `low` from there on."""
+    return low + (1 - low) * (1 + tf.cos(math.pi * tf.minimum(e / length, 1.0))) / 2
+
+
+def restarts(e, length, times, low):
+    """A cosine from 1 to `low` that starts again after `length`, then after `times` as long, and so on.
+
+    Eq. 5 of Loshchilov and Hutter 2017 (arXiv:1608.03983), with T_0 = length and T_mult = times.
+    """
+    if times == 1:
+        begin, cycle = tf.floor(e / length) * length, length
+    else:  # length (times^n - 1) / (times - 1) is where cycle n begins
+        n = tf.floor(tf.math.log(e / length * (times - 1) + 1) / math.log(times) + 1e-5)
+        cycle = length * tf.pow(float(times), n)
+        begin = (cycle - length) / (times - 1)
+    return low + (1 - low) * (1 + tf.cos(math.pi * (e - begin) / cycle)) / 2
+
+
+def warm_up(e, length):
+    """A line to 1 at e = length, from a first part of it."""
+    return tf.minimum((e + 1) / length, 1.0)
+
+
 def images_to_generate(schedule, done, images, power, listed):
     """Images of earlier tasks that are trained on with a task's own, when `done` tasks are finished.
 

@@ -12,9 +12,10 @@ import tf_keras as keras
 
 import keras_cl
 from keras_cl import metrics, report, samples
-from keras_cl.config import expectation, make_model, make_stream
+from keras_cl.config import make_model, make_stream
 from keras_cl.console import Display
 from keras_cl.errors import Diverged, require
+from keras_cl.remarks import expectation
 from keras_cl.results import Results, mean_costs, plain
 from keras_cl.rundir import open_run
 from keras_cl.saving import Checkpoints, Exports
@@ -163,7 +164,8 @@ class Record(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         seconds = round(time.monotonic() - self._started, 3)
-        self.epochs.append({"epoch": epoch + 1, **logs, "seconds": seconds})
+        rate = round(float(self._learner.optimizer.learning_rate), 9)  # of the epoch's last step
+        self.epochs.append({"epoch": epoch + 1, **logs, "learning_rate": rate, "seconds": seconds})
         if self._measured:
             row = np.full(len(self._task.stream), np.nan)
             row[: self._task.number] = self._learner.accuracies(self._task.seen)

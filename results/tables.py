@@ -249,6 +249,11 @@ def networks():
     return _choices("network")
 
 
+def regimes():
+    """Every regime file, in its own words."""
+    return _choices("regime")
+
+
 def streams():
     """Every stream file, in its own words."""
     return _choices("stream")
@@ -275,6 +280,7 @@ TABLES = {
         memories,
         networks,
         streams,
+        regimes,
         digits,
         digits_split,
         digits_class,

@@ -8,9 +8,10 @@ from helpers import assert_same, blobs, learn, small
 
 from keras_cl import catalog
 from keras_cl.catalog import generates, possible_memories, usual_choice
-from keras_cl.config import SCENARIOS, Config, expectation, make_model, make_stream
+from keras_cl.config import SCENARIOS, Config, make_model, make_stream
 from keras_cl.errors import InputError
 from keras_cl.memories import Reservoir
+from keras_cl.remarks import expectation
 
 
 def constants(method):

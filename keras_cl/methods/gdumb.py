@@ -64,6 +64,7 @@ class GDumb(ContinualModel):
 
     def compile(self, optimizer="sgd", **kwargs):
         super().compile(optimizer, **kwargs)
+        require(not self.regime.changes, "gdumb has a schedule of its own, and takes no other regime.")
         self.high = float(self.optimizer.learning_rate)
         require(self.low <= self.high, f"low is {self.low}, above the learning rate, which is {self.high}.")
 
@@ -91,8 +92,7 @@ class GDumb(ContinualModel):
         with tf.GradientTape() as tape:
             logits, loss = self._answers(batch)
         clipped, _ = tf.clip_by_global_norm(self.gradients(tape, loss), self.clip_norm)
-        pairs = zip(clipped, self.network.trainable_variables, strict=True)
-        self.apply([g + self.weight_decay * theta for g, theta in pairs])
+        self.apply([g + self.weight_decay * theta for g, theta in zip(clipped, self.trained, strict=True)])
         self.step.assign_add(1)
         return self.results(batch, logits)
 

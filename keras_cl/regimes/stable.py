@@ -1,0 +1,20 @@
+"""Stable SGD: wide minima early, by dropout and a large learning rate, and small steps later.
+
+Mirzadeh et al. 2020 (arXiv:2006.06958).
+"""
+
+from keras_cl.regime import Regime
+
+
+class Stable(Regime):
+    """lr_t = max(lr_0 decay^t, 5e-5), counting from t = 1 as the released code does; SGD with momentum .8."""
+
+    usual = {
+        "optimizer": "sgd",
+        "momentum": 0.8,
+        "learning_rate": 0.1,
+        "batch_size": 10,
+        "network.dropout": 0.25,
+        "regime.decay": 0.8,
+        "regime.decay_from": 1,
+    }
