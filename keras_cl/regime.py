@@ -92,7 +92,7 @@ class Regime(tf.Module):
         self.task, self.steps_before, self.epochs_before, self.step, self.epoch = (
             tf.Variable(value, trainable=False) for value in (0, 0, 0, 0, 1)
         )
-        self.reduced, self.best = (tf.Variable(value, trainable=False) for value in (1.0, float("inf")))
+        self.reduced, self.best = (tf.Variable(value, trainable=False) for value in (1.0, tf.float32.max))
         self.worse, self.waiting = (tf.Variable(0, trainable=False) for _ in range(2))
 
     @property
@@ -152,6 +152,6 @@ class Regime(tf.Module):
 
     def _forget(self):
         self.reduced.assign(1.0)
-        self.best.assign(float("inf"))
+        self.best.assign(tf.float32.max)
         self.worse.assign(0)
         self.waiting.assign(0)

@@ -87,13 +87,11 @@ class Results:
             "memory_bytes": [record["memory_bytes"] for record in learned],
             "memory_rows": rows,
             "model_size_efficiency": metrics.model_size_efficiency(sizes),
-            # A generator counted from the second task on, which is the first to need it.
-            "model_size_efficiency_on_use": metrics.model_size_efficiency([without[0], *sizes[1:]]),
             "sample_storage_efficiency": metrics.sample_storage_efficiency(
                 rows, sum(record["rows"] for record in learned)
             ),
             **{name: [record["report"][name] for record in learned] for name in learned[-1]["report"]},
-            **_generator_costs(learned),
+            **_generator_costs(learned, [without[0], *sizes[1:]]),
         }
 
     def epochs(self):
@@ -109,7 +107,7 @@ class Results:
                 }
 
 
-def _generator_costs(learned):
+def _generator_costs(learned, sizes_on_use):
     """Sizes of network, generator and both, in parameters, MiB (2^20 bytes) and stored rows of as many
     bytes; how 2,000 generated rows are labelled after each task. Nothing where there is no generator."""
     last = learned[-1]
@@ -126,7 +124,12 @@ def _generator_costs(learned):
         }
         for name, (count, size) in parts.items()
     }
-    return {"sizes": sizes, "generated_labels": [record["generated_labels"] for record in learned]}
+    return {
+        "sizes": sizes,
+        # A generator counted from the second task on, which is the first to need it.
+        "model_size_efficiency_on_use": metrics.model_size_efficiency(sizes_on_use),
+        "generated_labels": [record["generated_labels"] for record in learned],
+    }
 
 
 def mean_costs(runs):

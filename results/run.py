@@ -64,7 +64,7 @@ def collect(row, run_dir):
         "versions": config["versions"],
         **{name: _rounded(summary.get(name)) for name in (NUMBERS[:1] if offline else NUMBERS)},
         "accuracy_of_tasks_seen": None if offline else [round(sum(row) / len(row), 4) for row in seen],
-        **{name: round(summary[name], 4) for name in SIZES},
+        **{name: round(summary[name], 4) for name in SIZES if name in summary},
         "kept_bytes": summary["network_bytes"] + summary["method_bytes"][-1] + summary["memory_bytes"][-1],
         **({"sizes": summary["sizes"]} if "sizes" in summary else {}),
     }

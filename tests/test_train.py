@@ -5,9 +5,11 @@ import dataclasses
 import json
 import re
 import shutil
+import types
 
 import numpy as np
 import pytest
+import tf_keras as keras
 from helpers import assert_same, blobs, saved_variables
 from processes import small
 
@@ -566,7 +568,8 @@ def test_real_mnist_is_learned_in_every_scenario(tfds_dir, decoded, tmp_path, sc
 
 def follow(losses):
     """A `Record` that was told of one epoch for each loss, on the first of two tasks."""
-    record = train.Record(learner=None, task=streams.permuted(tasks=2)[0])
+    learner = types.SimpleNamespace(optimizer=keras.optimizers.Adam(0.5))
+    record = train.Record(learner, task=streams.permuted(tasks=2)[0])
     record.set_params({"epochs": len(losses)})
     for number, loss in enumerate(losses):
         logs = {"loss": loss, "accuracy": 0.5}
