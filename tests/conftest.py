@@ -8,6 +8,15 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is first imported
 
 
+# Files that take longest, which begin first: two processes then end at the same time.
+LONG = ("test_contract.py", "test_forgetting.py", "test_faults.py", "test_generative.py", "test_export.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Puts the tests of long files first."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
 @pytest.fixture(scope="session")
 def tfds_dir():
     """Folder of prepared tensorflow-datasets; tests that need it are skipped where there is none."""

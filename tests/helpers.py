@@ -40,17 +40,19 @@ SMALL = {
     "memory": {"vae": {"hidden": (8,), "latent": 2}},
     "method": {"generative_replay": {"images": 20}, "rtf": {"latent": 2}},
 }
+FEW_EPOCHS = {"generative_replay": {"memory.epochs": 2}}  # of what a method learns by itself
 
 
 def small(method, memory=""):
     """Options of a method, its network and its memory that keep it small, as a `Config` takes them."""
     chosen = {"method": method, "memory": memory or usual_choice("memory", method)}
     chosen["network"] = usual_choice("network", method)
-    return {
+    options = {
         f"{axis}.{name}": value
         for axis, choice in chosen.items()
         for name, value in SMALL[axis].get(choice, {}).items()
     }
+    return options | FEW_EPOCHS.get(method, {})
 
 
 def learn(model, stream, *, batch_size=32, epochs=1):

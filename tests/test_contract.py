@@ -7,6 +7,7 @@ Methods are found by file name, built from their defaults and trained on two tin
 import collections
 import dataclasses
 import functools
+import json
 import shutil
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 import tensorflow as tf
 from helpers import SMALL, assert_same, blobs, saved_variables, silent, small
 
-from keras_cl import catalog, export, train
+from keras_cl import batches, catalog, export, train
 from keras_cl.catalog import usual_choice
 from keras_cl.config import SCENARIOS, Config, make_model, make_stream
 from keras_cl.errors import InputError
@@ -25,8 +26,8 @@ METHODS = catalog.names("method")
 REGULARISERS = [
     name for name in METHODS if any(o.name == "strength" for o in catalog.choice("method", name).options)
 ]
-ROWS = (15, 16, 130, 135)  # of the four classes: 16 steps and 133 steps, one chunk and two
-BATCH = 2
+ROWS = (15, 16, 23, 24)  # of the four classes: 16 steps and 24 steps, one chunk and two
+BATCH, CHUNK = 2, 16
 
 
 def claimed(method):
@@ -68,6 +69,14 @@ class Learned:
     weights: list = dataclasses.field(default_factory=list)
     before_end: list = dataclasses.field(default_factory=list)  # logits of the task's test images
     after_end: list = dataclasses.field(default_factory=list)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_chunks():
+    """Chunks of few steps, so that few steps are more than one chunk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "chunk_length", lambda *_: CHUNK)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +181,11 @@ def test_a_rerun_is_bit_identical(method, learned):
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     method, dataset, learned, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(train.report, "draw", lambda path: None)  # figures take time and are not in question
+    # Figures and SavedModels take time and are not in question.
+    for module, name in ((train.report, "draw"), (train.samples, "draw")):
+        monkeypatch.setattr(module, name, lambda *_: None)
+    for name in ("export", "export_generator"):
+        monkeypatch.setattr(export, name, described)
     scenario = claimed(method)[-1]
 
     def run(folder):
@@ -201,6 +214,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     assert (stopped / "run/DONE").exists()
     # The command is the loop and nothing more.
     assert_same(network_variables(state(whole)), sorted_by_bytes(learned(method, scenario).weights[-1]))
+
+
+def described(model, task, folder, description):
+    """In place of a SavedModel, what is written beside it."""
+    (folder / export.DESCRIPTION).write_text(json.dumps(description))
 
 
 def network_variables(state):

@@ -47,7 +47,7 @@ OPTIONS = {
 }
 # The projections of these are of a gradient, so it is what has to be followed; gdumb brings its schedule.
 SGD = {"optimizer": "sgd", "learning_rate": 0.1}
-OWN = {name: {"epochs": 20, "jit": "off"} for name in GENERATING}
+OWN = {name: {"epochs": 12, "jit": "off"} for name in GENERATING}
 OWN |= {"agem": SGD, "gem": SGD, "gdumb": {**SGD, "epochs": 16, "batch_size": 16}}
 
 STRENGTHS = {"ewc": 100.0, "l2": 0.03, "mas": 0.1, "rwalk": 1.0, "scp": 10.0, "si": 3.0}  # else the default
