@@ -184,15 +184,6 @@ def test_copies_do_not_change_while_a_task_is_learned(dataset, method, epochs, o
     assert moved(copies[1], weights_of(memory.pixels))
 
 
-def test_a_loop_takes_the_same_steps_and_is_traced_for_the_first_task_and_for_all_others(dataset):
-    loop, plain = (learned(settings(dataset, "dgr_distill"), eagerly=eagerly) for eagerly in (False, True))
-    assert loop.train_function.steps.experimental_get_tracing_count() == 2
-    for part in ("network", "memory.generator"):
-        one, other = (operator.attrgetter(part)(model).get_weights() for model in (loop, plain))
-        for found, expected in zip(one, other, strict=True):
-            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-
-
 @pytest.mark.parametrize("method", ["dgr", "rtf"])
 def test_copies_are_never_trained(dataset, method):
     model = at_task(2, dataset, method)

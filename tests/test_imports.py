@@ -17,7 +17,7 @@ LIBRARY = ROOT / "keras_cl"
 # the program, and only the program knows of flags, files and the screen. A package is one module here; its
 # own files may use each other.
 FLOORS = [
-    {"errors"},  # everything may refuse what it is given
+    {"errors", "files"},  # everything may refuse what it is given
     {"bits", "batches", "cramer", "cutmix", "metrics", "nnls", "quadratic", "schedules", "slots", "source"},
     {"importance", "layers", "loop", "regime", "replay", "sources", "stream"},  # one idea each, made of these
     {"answers", "generative", "generators", "memory"},  # what is asked of a network, what it is reminded of

@@ -3,10 +3,6 @@
 Every class that a file here defines is a name of this package, so that adding a regime is adding a file.
 """
 
-import importlib
-import pkgutil
+from keras_cl.files import classes_on_demand
 
-for _file in pkgutil.iter_modules(__path__):
-    _module = importlib.import_module(f"{__name__}.{_file.name}")
-    _own = [value for value in vars(_module).values() if getattr(value, "__module__", "") == _module.__name__]
-    globals().update({value.__name__: value for value in _own if isinstance(value, type)})
+__getattr__, __dir__ = classes_on_demand(__name__, __path__)
