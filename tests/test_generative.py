@@ -1,7 +1,6 @@
 """A generator as a memory: copies, labels, weights, what a method learns from it, and what is refused."""
 
 import functools
-import operator
 
 import numpy as np
 import pytest
