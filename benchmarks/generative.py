@@ -40,9 +40,10 @@ def variants():
     import tensorflow as tf
 
     import keras_cl
+    from benchmarks.steps import random_stream
     from keras_cl import loop
 
-    stream = random_stream()
+    stream = random_stream(tasks=2, rows=ROWS)
     model, finetune = replaying(stream, HIDDEN), keras_cl.methods.Finetune(network_of(stream, HIDDEN))
     model.begin_task(stream[0])
     model.end_task(stream[0])
@@ -71,16 +72,6 @@ def variants():
         PARTS[1]: lambda: generator.fit(alone, verbose=0),
         PARTS[2]: draw_epoch,
     }
-
-
-def random_stream():
-    """Two tasks of random bytes."""
-    import keras_cl
-
-    rng = np.random.default_rng(0)
-    x, y = rng.integers(0, 256, (ROWS, 28, 28, 1), np.uint8), rng.integers(0, 10, ROWS)
-    y[:10] = range(10)
-    return keras_cl.streams.permuted(keras_cl.sources.from_arrays(x, y, x[:1000], y[:1000]), tasks=2)
 
 
 def network_of(stream, hidden):

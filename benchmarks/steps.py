@@ -63,15 +63,15 @@ def variants(hidden, batch, optimizer):
     return made
 
 
-def random_stream(scenario="domain"):
-    """A stream of one task of random bytes."""
+def random_stream(scenario="domain", tasks=1, rows=ROWS):
+    """A stream of tasks of random bytes."""
     import keras_cl
 
     rng = np.random.default_rng(0)
-    x, y = rng.integers(0, 256, (ROWS, 28, 28, 1), np.uint8), rng.integers(0, 10, ROWS)
+    x, y = rng.integers(0, 256, (rows, 28, 28, 1), np.uint8), rng.integers(0, 10, rows)
     y[:10] = range(10)
     return keras_cl.streams.permuted(
-        keras_cl.sources.from_arrays(x, y, x[:1000], y[:1000]), tasks=1, scenario=scenario
+        keras_cl.sources.from_arrays(x, y, x[:1000], y[:1000]), tasks=tasks, scenario=scenario
     )
 
 
