@@ -131,7 +131,7 @@ def _fit(model, task, config, progress):
     progress.begin(title_of(task))
     model.fit(batches, epochs=passes(config), verbose=0, callbacks=[record, progress])
     # The loss of a step is that before it: only the weights tell whether the last step went well.
-    if not all(np.isfinite(variable).all() for variable in model.trained):
+    if not all(np.isfinite(variable).all() for variable in (*model.network.weights, *model.trained)):
         raise Diverged(f"The weights are no longer finite after {title_of(task)}")
     return record.epochs
 

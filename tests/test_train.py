@@ -16,6 +16,7 @@ from processes import small
 from keras_cl import metrics, streams, train
 from keras_cl.config import make_model, make_stream
 from keras_cl.errors import Diverged, InputError
+from keras_cl.model import ContinualModel
 from keras_cl.rundir import RunDirectory, read_matrix
 from keras_cl.saving import Checkpoints
 
@@ -561,6 +562,17 @@ def test_real_mnist_is_learned_in_every_scenario(tfds_dir, decoded, tmp_path, sc
     forgets = {"task": False, "domain": True, "class": True}[scenario]
     assert (matrix[2, 0] < 0.6) == forgets, matrix
     assert summary["average_accuracy"] == pytest.approx(matrix[2].mean(), abs=1e-6)
+
+
+def test_statistics_of_a_batch_that_are_no_numbers_stop_training_too(tmp_path, monkeypatch):
+    def spoilt(model, *_, **__):
+        moving = model.network.get_layer("norm_0").moving_mean
+        moving.assign(moving * float("nan"))
+
+    monkeypatch.setattr(ContinualModel, "fit", spoilt)
+    config = small(tmp_path, method="finetune", options={"network.batch_norm": True})
+    with pytest.raises(Diverged, match="weights are no longer finite after task 1/"):
+        train.run(config)
 
 
 # ---- the record of a task --------------------------------------------------------------------------------
