@@ -101,11 +101,6 @@ def usual(method, regime="plain"):
     return UNSAID | said[0] | said[1]
 
 
-def usual_choice(axis, method):
-    """What is chosen on an axis for a method where nothing is said; "" for nothing."""
-    return usual(method)[axis]
-
-
 def possible_memories(method):
     """Names of the memories that a method can have."""
     constants = choice("method", method).constants

@@ -31,7 +31,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cl.bits import random_normal, random_uniform
-from keras_cl.layers import logits_of
+from keras_cl.layers import MASKED, logits_of
 
 DESCRIPTION = "task.json"
 
@@ -189,7 +189,7 @@ def _answer_with_task(served, stream):
 
 def _outputs(logits, mask, unit_labels):
     """Outputs of a signature; `mask` and `unit_labels` are `[C]` or `[B, C]`."""
-    masked = tf.where(mask, logits, -1e9)
+    masked = tf.where(mask, logits, MASKED)
     unit = tf.argmax(masked, axis=1)
     label = tf.gather(unit_labels, unit, axis=-1, batch_dims=len(unit_labels.shape) - 1)
     return {"logits": logits, "probabilities": tf.nn.softmax(masked), "class": label}

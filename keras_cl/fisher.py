@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_cl.errors import require
 from keras_cl.importance import Moments, Signals, drawn
+from keras_cl.layers import MASKED
 
 
 class Fisher:
@@ -94,7 +95,7 @@ _best = _one_label(lambda p, y, uniform: tf.argmax(p, axis=1, output_type=tf.int
 
 
 def _probabilities(logits, mask):
-    return tf.nn.softmax(tf.where(mask, logits, -1e9))
+    return tf.nn.softmax(tf.where(mask, logits, MASKED))
 
 
 class _Batched:
@@ -107,7 +108,7 @@ class _Batched:
         @tf.function(reduce_retracing=True)
         def squared(x, y, mask):
             with tf.GradientTape() as tape:
-                logits = tf.where(mask, network(x, training=False), -1e9)
+                logits = tf.where(mask, network(x, training=False), MASKED)
                 loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
             none = tf.UnconnectedGradients.ZERO
             return [tf.square(g) for g in tape.gradient(loss, variables, unconnected_gradients=none)]

@@ -13,9 +13,7 @@ import tf_keras as keras
 from keras_cl import loop
 from keras_cl.bits import GENERATE, LATENT, random_normal, random_uniform, seed_of
 from keras_cl.errors import Diverged, require
-from keras_cl.layers import ROWS_AT_ONCE, frozen_copy, logits_of
-
-NEVER = -1e9  # logit of a class that no old task has
+from keras_cl.layers import MASKED, ROWS_AT_ONCE, frozen_copy, logits_of
 
 
 class GenerativeMemory(tf.Module):
@@ -76,7 +74,7 @@ class GenerativeMemory(tf.Module):
         self._optimizer = self.generator.optimizer.variables if self.generator.optimizer else []
         self._fresh = [variable.numpy() for variable in self._optimizer]
         # Traced for each number of rows and never for each task.
-        self._block = tf.function(self._drawn, jit_compile=jit, reduce_retracing=False)
+        self._block = tf.function(self._drawn, jit_compile=jit)
         self._alone = loop.train_function(self.generator, self._learn_mixed, jit)
 
     def bind(self, stream):
@@ -211,7 +209,7 @@ class GenerativeMemory(tf.Module):
         x = tf.sigmoid(self.pixels(codes)) / self.generator.scale
         x = tf.reshape(x, [R, *self.generator.image_shape])
         answers = tf.gather(self._seen, task if self._scenario == "task" else tasks - 1)
-        logits = tf.where(answers, logits_of(self.solver, x, task), NEVER)
+        logits = tf.where(answers, logits_of(self.solver, x, task), MASKED)
         target = tf.nn.softmax(logits / self.temperature)
         y = tf.argmax(logits, axis=1, output_type=tf.int32) if self.labels != "condition" else condition
         return x, y, task, target

@@ -7,6 +7,7 @@ import tf_keras as keras
 from keras_cl.bits import random_bits, seed_of
 from keras_cl.errors import InputError, require
 
+MASKED = -1e9  # logit of a class that may not answer; finite, because -inf * 0 is NaN
 ROWS_AT_ONCE = 2000  # of a forward pass outside of training
 
 

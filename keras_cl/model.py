@@ -14,10 +14,8 @@ from keras_cl import batches, loop
 from keras_cl.answers import Answers
 from keras_cl.bits import DROPOUT, ORDER, REPLAY, seed_of
 from keras_cl.errors import InputError, require
-from keras_cl.layers import image_shape, logits_of
+from keras_cl.layers import MASKED, image_shape, logits_of
 from keras_cl.regime import Regime
-
-MASKED = -1e9  # logit of a class that may not answer; finite, because -inf * 0 is NaN
 
 
 class ContinualModel(Answers, keras.Model):

@@ -50,16 +50,16 @@ def _seeds(seeds):
 
 def _epochs(path):
     """Accuracies `[epochs, T]` on all tasks after each epoch, NaN before a task begins, and the task of each
-    epoch; None where they were not measured."""
+    epoch; None where no epoch was recorded."""
     if not (path / "metrics.csv").exists():
         return None
     with open(path / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    names = [name for name in rows[0] if re.fullmatch(r"task_\d+", name)] if rows else []
+    if not rows:
+        return None
+    names = [name for name in rows[0] if re.fullmatch(r"task_\d+", name)]
     measured = np.array([[float(row[name] or "nan") for name in names] for row in rows])
-    tasks = np.array([int(row["task"]) for row in rows])
-    begun = measured[np.flatnonzero(tasks == 1)[:1]] if len(rows) else np.empty((0, 0))
-    return None if not begun.size or np.isnan(begun[0, 0]) else (measured, tasks)
+    return measured, np.array([int(row["task"]) for row in rows])
 
 
 def _training(measured, tasks, *, axes):

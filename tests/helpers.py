@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from keras_cl.catalog import usual_choice
+from keras_cl.catalog import usual
 from keras_cl.console import Display
 
 
@@ -45,8 +45,8 @@ FEW_EPOCHS = {"generative_replay": {"memory.epochs": 2}}  # of what a method lea
 
 def small(method, memory=""):
     """Options of a method, its network and its memory that keep it small, as a `Config` takes them."""
-    chosen = {"method": method, "memory": memory or usual_choice("memory", method)}
-    chosen["network"] = usual_choice("network", method)
+    chosen = {"method": method, "memory": memory or usual(method)["memory"]}
+    chosen["network"] = usual(method)["network"]
     options = {
         f"{axis}.{name}": value
         for axis, choice in chosen.items()

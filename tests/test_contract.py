@@ -16,7 +16,7 @@ import tensorflow as tf
 from helpers import SMALL, assert_same, blobs, saved_variables, silent, small
 
 from keras_cl import batches, catalog, export, train
-from keras_cl.catalog import usual_choice
+from keras_cl.catalog import usual
 from keras_cl.config import SCENARIOS, Config, make_model, make_stream
 from keras_cl.errors import InputError
 from keras_cl.model import ContinualModel
@@ -259,7 +259,7 @@ def test_the_exported_model_holds_the_networks_variables_and_nothing_else(
     saved = saved_variables(exported(method, scenario) / "variables" / "variables")
     model, stream = learned(method, scenario).model, learned(method, scenario).stream
     assert_same(sorted_by_bytes(saved.values()), sorted_by_bytes(model.network.variables))
-    kind = usual_choice("network", method)
+    kind = usual(method)["network"]
     bare = catalog.load("network", kind)(stream, **SMALL["network"][kind])  # without a method around it
     expected = collections.Counter(tuple(v.shape) for v in bare.variables)
     added = collections.Counter(value.shape for value in saved.values()) - expected

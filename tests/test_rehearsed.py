@@ -7,7 +7,7 @@ import pytest
 from helpers import assert_same, blobs, learn, small
 
 from keras_cl import catalog
-from keras_cl.catalog import generates, possible_memories, usual_choice
+from keras_cl.catalog import generates, possible_memories, usual
 from keras_cl.config import SCENARIOS, Config, make_model, make_stream
 from keras_cl.errors import InputError
 from keras_cl.memories import Reservoir
@@ -35,7 +35,7 @@ def dataset(tmp_path_factory):
 
 def settings(dataset, method, memory, **given):
     scenario = constants(method).get("scenarios", SCENARIOS)[-1]
-    kept = memory or usual_choice("memory", method)
+    kept = memory or usual(method)["memory"]
     capacity = {"memory.capacity": 8} if kept in STORED else {}
     options = small(method, memory) | capacity | given.pop("options", {})
     fixed = {"stream": "split", "scenario": scenario, "tasks": 2, "batch_size": 4, "jit": "off"}
@@ -74,7 +74,7 @@ def test_any_method_learns_with_any_memory_that_it_can_have(dataset, method, mem
     np.testing.assert_array_equal(task, y // 2)
 
 
-@pytest.mark.parametrize("method", [name for name in TAKING if not usual_choice("memory", name)])
+@pytest.mark.parametrize("method", [name for name in TAKING if not usual(name)["memory"]])
 def test_a_memory_changes_what_a_method_learns_from_the_second_task_on(dataset, method):
     with_memory, without = (learned(settings(dataset, method, memory)) for memory in ("ring", ""))
     pairs = zip(with_memory.network.get_weights(), without.network.get_weights(), strict=True)

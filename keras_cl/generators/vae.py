@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 import tf_keras as keras
 
 from keras_cl import loop
+from keras_cl.batches import weighted_mean
 from keras_cl.bits import random_normal, seed_of
 from keras_cl.errors import pick, require
 
@@ -117,7 +118,7 @@ class VAE(keras.Model):
     def objective(self, batch, q):
         """Weighted mean of L over the batch, whose codes have the distribution `q`; shown as its loss."""
         L = self.rows_loss(batch.x, q, batch.y)
-        L = tf.reduce_sum(L * batch.weight) / tf.reduce_sum(batch.weight)
+        L = weighted_mean(L, batch.weight)
         self._generator_loss.update_state(L)
         return L
 

@@ -4,10 +4,10 @@ Shin et al. 2017 (arXiv:1705.08690), with a VAE as van de Ven and Tolias 2018 (a
 """
 
 from keras_cl.errors import require
-from keras_cl.model import ContinualModel
+from keras_cl.methods.finetune import Finetune
 
 
-class DGR(ContinualModel):
+class DGR(Finetune):
     """L = 1/t CE(S(x), y) + (1 - 1/t) CE(S(x'), y'),  x' ~ G_{t-1},  y' = argmax S_{t-1}(x')   (eq. 1)
 
     The memory draws x', labels them and weighs the rows; in the same step the generator learns from x and x'
@@ -23,8 +23,3 @@ class DGR(ContinualModel):
     def __init__(self, network, **base):
         super().__init__(network, **base)
         require(self.memory is not None, f"{self.name} replays from a generator; give it a memory.")
-
-    def train_step(self, batch):
-        logits, gradients = self.task_gradients(batch)
-        self.apply(gradients)
-        return self.results(batch, logits)

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cl.errors import require
-from keras_cl.model import MASKED, ContinualModel
+from keras_cl.layers import MASKED
+from keras_cl.model import ContinualModel
 from keras_cl.networks.class_vaes import ClassVAEs
 
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from keras_cl.bits import REPLAY, seed_of
 from keras_cl.errors import pick, require
-from keras_cl.model import ContinualModel
+from keras_cl.methods.finetune import Finetune
 from keras_cl.schedules import images_to_generate
 
 Schedule = Literal["constant", "linear", "sublinear", "log", "list"]
 
 
-class GenerativeReplay(ContinualModel):
+class GenerativeReplay(Finetune):
     """D = D_t and M(t-1) rows (x', y') with x' ~ G_{t-1}, y' = argmax S_{t-1}(x');  S and then G learn D.
 
     The set is drawn once a task and stored until it ends, as bytes where the images are bytes. Its size M
@@ -82,8 +82,3 @@ class GenerativeReplay(ContinualModel):
     def end_task(self, task):
         super().end_task(task)
         del self._generated
-
-    def train_step(self, batch):
-        logits, gradients = self.task_gradients(batch)
-        self.apply(gradients)
-        return self.results(batch, logits)

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 import tensorflow as tf
 
+from keras_cl.batches import weighted_mean
 from keras_cl.errors import pick, require
 from keras_cl.layers import classified_by_means, frozen_copy, logits_of
 from keras_cl.memories.herding import normalised
@@ -57,7 +58,7 @@ class ICaRL(ContinualModel):
             BCE = tf.reduce_sum(tf.where(answering, BCE, 0.0), axis=1)
             if self.reduction == "mean":
                 BCE /= tf.cast(tf.math.count_nonzero(answering), tf.float32)
-            L = tf.reduce_sum(BCE * batch.weight) / tf.reduce_sum(batch.weight)
+            L = weighted_mean(BCE, batch.weight)
             L = tf.math.add_n([L, *self.network.losses])
         self.apply(self.gradients(tape, L))
         return self.results(batch, self._masked(z, batch.task))

@@ -9,8 +9,8 @@ from typing import Literal, get_args
 import tensorflow as tf
 
 from keras_cl.errors import pick, require
-from keras_cl.layers import frozen_copy
-from keras_cl.model import MASKED, ContinualModel
+from keras_cl.layers import MASKED, frozen_copy
+from keras_cl.model import ContinualModel
 
 Weighting = Literal["count", "constant", "share"]
 Student = Literal["old", "all"]
