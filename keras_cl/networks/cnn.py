@@ -1,0 +1,56 @@
+"""Small convolutional network: convolutions with pooling, then dense layers."""
+
+import tf_keras as keras
+
+from keras_cl.bits import seed_of
+from keras_cl.errors import require
+from keras_cl.layers import Dropout
+
+
+def cnn(
+    stream,
+    *,
+    filters: tuple[int, ...] = (32, 64),
+    hidden: tuple[int, ...] = (128,),
+    dropout: float = 0.0,
+    precision: str = "float32",
+    seed: int = 0,
+):
+    """Returns a network of 3x3 convolutions, from raw images of `stream` to `stream.num_classes` logits.
+
+    Args:
+      stream: gives the shape and scale of the images and the number of outputs.
+      filters: of every convolution; the image is halved after each, by its largest values.
+      hidden: width of every dense layer after them.
+      dropout: rate after every pooling and hidden layer, in [0, 1).
+      precision: float32, mixed_bfloat16 or mixed_float16; variables and logits are float32 in all of them.
+      seed: of the initial weights.
+    """
+    require(all(width >= 1 for width in filters), f"filters is {filters}; each must be at least 1.")
+    require(all(width >= 1 for width in hidden), f"hidden is {hidden}; a layer needs at least one unit.")
+    require(0 <= dropout < 1, f"dropout is {dropout}; it must be at least 0 and below 1.")
+    shape = tuple(stream.input_shape)
+    require(len(shape) == 3, f"cnn is for images, and a row of {stream.name} has the shape {shape}.")
+    require(
+        min(shape[:2]) >= 2 ** len(filters),
+        f"{len(filters)} convolutions halve an image as often, and those of {stream.name} are {shape[0]}x"
+        f"{shape[1]}; give fewer filters.",
+    )
+    x = images = keras.Input(shape, name="images")
+    x = keras.layers.Rescaling(stream.source.scale, dtype=precision, name="scale")(x)
+    for place, width in enumerate(filters):
+        initial = keras.initializers.GlorotUniform(seed_of(seed, place))
+        options = {"padding": "same", "kernel_initializer": initial, "dtype": precision}
+        x = keras.layers.Conv2D(width, 3, **options, name=f"convolution_{place}")(x)
+        x = keras.layers.ReLU(dtype=precision, name=f"relu_{place}")(x)
+        x = keras.layers.MaxPooling2D(dtype=precision, name=f"pool_{place}")(x)
+        x = Dropout(dropout, dtype=precision, name=f"dropout_{place}")(x) if dropout else x
+    x = keras.layers.Flatten(dtype=precision, name="flatten")(x)
+    for place, width in enumerate(hidden, start=len(filters)):
+        initial = keras.initializers.GlorotUniform(seed_of(seed, place))
+        x = keras.layers.Dense(width, kernel_initializer=initial, dtype=precision, name=f"dense_{place}")(x)
+        x = keras.layers.ReLU(dtype=precision, name=f"relu_{place}")(x)
+        x = Dropout(dropout, dtype=precision, name=f"dropout_{place}")(x) if dropout else x
+    initial = keras.initializers.GlorotUniform(seed_of(seed, len(filters) + len(hidden)))
+    logits = keras.layers.Dense(stream.num_classes, kernel_initializer=initial, dtype="float32", name="logits")
+    return keras.Model(images, logits(x), name="cnn")

@@ -1,0 +1,84 @@
+"""ResNet-18: a residual network, by default the narrow one of the continual-learning literature.
+
+He et al. 2016 (arXiv:1512.03385); with 20 filters as of Lopez-Paz and Ranzato 2017 (arXiv:1706.08840).
+"""
+
+import tf_keras as keras
+
+from keras_cl.bits import seed_of
+from keras_cl.errors import require
+from keras_cl.layers import Dropout
+
+BLOCKS = 2  # of each of the four stages
+MOMENTUM = 0.9  # of the moving statistics, short for tasks of a few hundred steps
+
+
+def resnet18(
+    stream,
+    *,
+    filters: int = 20,
+    dropout: float = 0.0,
+    precision: str = "float32",
+    seed: int = 0,
+):
+    """Returns a residual network from raw images of `stream` to `stream.num_classes` logits.
+
+    Images go through four stages of two blocks, each with twice the filters and half the resolution of the one
+    before, and are averaged over what is left of their sides: 1,109,240 parameters for CIFAR-100.
+
+    Args:
+      stream: gives the shape and scale of the images and the number of outputs.
+      filters: of the first stage.
+      dropout: rate between the two convolutions of a block (Zagoruyko and Komodakis 2016), in [0, 1).
+      precision: float32, mixed_bfloat16 or mixed_float16; variables and logits are float32 in all of them.
+      seed: of the initial weights.
+    """
+    require(filters >= 1, f"filters is {filters}; a stage needs at least one.")
+    require(0 <= dropout < 1, f"dropout is {dropout}; it must be at least 0 and below 1.")
+    require(
+        len(stream.input_shape) == 3,
+        f"resnet18 is for images, and a row of {stream.name} has the shape {tuple(stream.input_shape)}.",
+    )
+    part = _Parts(precision, seed)
+    images = keras.Input(stream.input_shape, name="images")
+    x = keras.layers.Rescaling(stream.source.scale, dtype=precision, name="scale")(images)
+    x = part.relu(part.convolution(x, filters))
+    for stage in range(4):
+        for block in range(BLOCKS):
+            strides = 2 if stage and not block else 1
+            x = _block(part, x, filters * 2**stage, strides, dropout)
+    x = keras.layers.GlobalAveragePooling2D(dtype=precision, name="mean")(x)
+    initial = keras.initializers.GlorotUniform(seed_of(seed, part.place))
+    logits = keras.layers.Dense(stream.num_classes, kernel_initializer=initial, dtype="float32", name="logits")
+    return keras.Model(images, logits(x), name="resnet18")
+
+
+def _block(part, x, filters, strides, dropout):
+    """relu(x + F(x)), with F two convolutions; where the shape changes, x is projected."""
+    h = part.relu(part.convolution(x, filters, strides=strides))
+    if dropout:
+        h = Dropout(dropout, dtype=part.precision, name=f"dropout_{part.place}")(h)
+    h = part.convolution(h, filters)
+    if strides > 1 or x.shape[-1] != filters:
+        x = part.convolution(x, filters, size=1, strides=strides)
+    return part.relu(keras.layers.Add(dtype=part.precision)([x, h]))
+
+
+class _Parts:
+    """Layers of one precision, whose weights and names go by their place."""
+
+    def __init__(self, precision, seed):
+        self.precision, self.seed, self.place = precision, seed, 0
+
+    def convolution(self, x, filters, size=3, strides=1):
+        """A convolution, normalised over the batch."""
+        initial = keras.initializers.HeNormal(seed_of(self.seed, self.place))
+        options = {"strides": strides, "padding": "same", "use_bias": False, "dtype": self.precision}
+        options |= {"kernel_initializer": initial, "name": f"convolution_{self.place}"}
+        x = keras.layers.Conv2D(filters, size, **options)(x)
+        norm = {"momentum": MOMENTUM, "epsilon": 1e-5, "dtype": self.precision, "name": f"norm_{self.place}"}
+        self.place += 1
+        return keras.layers.BatchNormalization(**norm)(x)
+
+    def relu(self, x):
+        return keras.layers.ReLU(dtype=self.precision)(x)
