@@ -26,7 +26,7 @@ def schedules():
     drawn, known = figure.subplots(1, 2)
     for name in SCHEDULES:
         row = HERE / "generative" / f"replay-{name}"
-        measured = json.loads(row.with_suffix(".json").read_text())["accuracy_of_tasks_seen"]
+        measured = json.loads(row.with_suffix(".json").read_text())["accuracy_of_tasks_seen"]["mean"]
         tasks = range(1, len(measured) + 1)
         drawn.plot(tasks, images(row.with_suffix(".flags"), tasks), marker="o", markersize=3, label=name)
         known.plot(tasks, [100 * accuracy for accuracy in measured], marker="o", markersize=3, label=name)

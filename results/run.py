@@ -6,11 +6,14 @@
 A row is a flagfile, results/<table>/<row>.flags; its numbers go to the .json file beside it.
 """
 
-import csv
 import json
 import pathlib
 import subprocess
 import sys
+
+import numpy as np
+
+from keras_cl.rundir import read_matrix
 
 HERE = pathlib.Path(__file__).parent
 NUMBERS = (
@@ -55,20 +58,28 @@ def collect(row, run_dir):
     config = json.loads((run_dir / "config.json").read_text())
     summary = json.loads((run_dir / "summary.json").read_text())
     offline = config["settings"].get("method.offline")  # the rows before the last are of no training
-    with open(run_dir / "matrix.csv", newline="") as file:
-        learned = list(csv.reader(file))[2:]  # after a headline and the untrained network
-    seen = [[float(value) for value in row[1 : 2 + t]] for t, row in enumerate(learned)]
+    seeds = config["settings"]["seeds"]
+    parts = [run_dir / f"seed_{seed}" for seed in seeds] if len(seeds) > 1 else [run_dir]
+    matrices = np.array([read_matrix(part / "matrix.csv")[1:] for part in parts])  # of the trained network
+    seen = np.array([[row[: t + 1].mean() for t, row in enumerate(R)] for R in matrices])
     content = {
         "command": f"python -m keras_cl.main --flagfile=results/{row}.flags",
-        "seeds": config["settings"]["seeds"],
+        "seeds": seeds,
         "versions": config["versions"],
         **{name: _rounded(summary.get(name)) for name in (NUMBERS[:1] if offline else NUMBERS)},
-        "accuracy_of_tasks_seen": None if offline else [round(sum(row) / len(row), 4) for row in seen],
+        "accuracy_of_tasks_seen": None if offline else _curve(seen),
+        "accuracy_of_first_task": None if offline else _curve(matrices[:, :, 0]),
         **{name: round(summary[name], 4) for name in SIZES if name in summary},
         "kept_bytes": summary["network_bytes"] + summary["method_bytes"][-1] + summary["memory_bytes"][-1],
         **({"sizes": summary["sizes"]} if "sizes" in summary else {}),
     }
     flagfile.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _curve(values):
+    """Mean and spread over seeds of numbers `[seeds, tasks learned]`."""
+    spread = np.round(values.std(axis=0, ddof=1), 4).tolist() if len(values) > 1 else None
+    return {"mean": np.round(values.mean(axis=0), 4).tolist(), "std": spread}
 
 
 def _rounded(value):

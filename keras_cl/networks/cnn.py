@@ -36,21 +36,22 @@ def cnn(
         f"{len(filters)} convolutions halve an image as often, and those of {stream.name} are {shape[0]}x"
         f"{shape[1]}; give fewer filters.",
     )
+
+    def options(place, name):
+        initial = keras.initializers.GlorotUniform(seed_of(seed, place))
+        return {"kernel_initializer": initial, "dtype": precision, "name": f"{name}_{place}"}
+
     x = images = keras.Input(shape, name="images")
     x = keras.layers.Rescaling(stream.source.scale, dtype=precision, name="scale")(x)
     for place, width in enumerate(filters):
-        initial = keras.initializers.GlorotUniform(seed_of(seed, place))
-        options = {"padding": "same", "kernel_initializer": initial, "dtype": precision}
-        x = keras.layers.Conv2D(width, 3, **options, name=f"convolution_{place}")(x)
+        x = keras.layers.Conv2D(width, 3, padding="same", **options(place, "convolution"))(x)
         x = keras.layers.ReLU(dtype=precision, name=f"relu_{place}")(x)
         x = keras.layers.MaxPooling2D(dtype=precision, name=f"pool_{place}")(x)
         x = Dropout(dropout, dtype=precision, name=f"dropout_{place}")(x) if dropout else x
     x = keras.layers.Flatten(dtype=precision, name="flatten")(x)
     for place, width in enumerate(hidden, start=len(filters)):
-        initial = keras.initializers.GlorotUniform(seed_of(seed, place))
-        x = keras.layers.Dense(width, kernel_initializer=initial, dtype=precision, name=f"dense_{place}")(x)
+        x = keras.layers.Dense(width, **options(place, "dense"))(x)
         x = keras.layers.ReLU(dtype=precision, name=f"relu_{place}")(x)
         x = Dropout(dropout, dtype=precision, name=f"dropout_{place}")(x) if dropout else x
-    initial = keras.initializers.GlorotUniform(seed_of(seed, len(filters) + len(hidden)))
-    logits = keras.layers.Dense(stream.num_classes, kernel_initializer=initial, dtype="float32", name="logits")
-    return keras.Model(images, logits(x), name="cnn")
+    last = options(len(filters) + len(hidden), "dense") | {"dtype": "float32"}
+    return keras.Model(images, keras.layers.Dense(stream.num_classes, **last)(x), name="cnn")

@@ -23,8 +23,8 @@ def resnet18(
 ):
     """Returns a residual network from raw images of `stream` to `stream.num_classes` logits.
 
-    Images go through four stages of two blocks, each with twice the filters and half the resolution of the one
-    before, and are averaged over what is left of their sides: 1,109,240 parameters for CIFAR-100.
+    Images go through four stages of two blocks, each with twice the filters and half the resolution of the
+    one before, and are averaged over what is left of their sides: 1,109,240 parameters for CIFAR-100.
 
     Args:
       stream: gives the shape and scale of the images and the number of outputs.
@@ -49,8 +49,9 @@ def resnet18(
             x = _block(part, x, filters * 2**stage, strides, dropout)
     x = keras.layers.GlobalAveragePooling2D(dtype=precision, name="mean")(x)
     initial = keras.initializers.GlorotUniform(seed_of(seed, part.place))
-    logits = keras.layers.Dense(stream.num_classes, kernel_initializer=initial, dtype="float32", name="logits")
-    return keras.Model(images, logits(x), name="resnet18")
+    options = {"kernel_initializer": initial, "dtype": "float32", "name": "logits"}
+    logits = keras.layers.Dense(stream.num_classes, **options)(x)
+    return keras.Model(images, logits, name="resnet18")
 
 
 def _block(part, x, filters, strides, dropout):
