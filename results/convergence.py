@@ -2,8 +2,8 @@
 
     TFDS_DATA_DIR=... python -m results.convergence
 
-Every schedule trains a stream of its own for each seed; validation images are measured every few steps. Writes
-results/convergence.json; `python -m results.figures` draws it.
+Every schedule trains a stream of its own for each seed; validation images are measured every few steps.
+Writes results/convergence.json; `python -m results.figures` draws it.
 """
 
 import functools
@@ -87,7 +87,7 @@ def summary(curves, final):
 
 
 def steps_to(target, curve):
-    """Steps until an accuracy, measured every `EVERY` steps, reaches `target`; all of them if it never does."""
+    """Steps until an accuracy, measured every `EVERY` steps, reaches `target`; all steps if it never does."""
     reached = np.flatnonzero(curve >= target)
     return EVERY * (int(reached[0]) + 1 if len(reached) else len(curve))
 
