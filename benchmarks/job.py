@@ -22,7 +22,7 @@ TASKS, EPOCHS = 5, 2
 
 def main(argv):
     del argv
-    jobs = [run_job() for _ in range(flags.FLAGS.rounds)]  # before TensorFlow takes memory here
+    jobs = [run_job(JOB) for _ in range(flags.FLAGS.rounds)]  # before TensorFlow takes memory here
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
     from keras_cl import device
 
@@ -45,12 +45,12 @@ def main(argv):
         save("job", content)
 
 
-def run_job():
-    """Seconds of the job in a process of its own, in a directory that is thrown away."""
+def run_job(job):
+    """Seconds of a job in a process of its own, in a directory that is thrown away."""
     with tempfile.TemporaryDirectory() as folder:
         places = [f"--run_dir={folder}/run", f"--export_dir={folder}/models"]
         started = time.perf_counter()
-        command = [sys.executable, "-m", "keras_cl.main", *JOB.split(), *places]
+        command = [sys.executable, "-m", "keras_cl.main", *job.split(), *places]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return time.perf_counter() - started
 

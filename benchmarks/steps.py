@@ -75,12 +75,14 @@ def random_stream(scenario="domain", tasks=1, rows=ROWS):
     )
 
 
-def method_epochs(method, stream, hidden, batch, optimizer, anchors=0, epochs=EPOCHS, replayed=0):
+def method_epochs(
+    method, stream, hidden, batch, optimizer, anchors=0, epochs=EPOCHS, replayed=0, regime=None
+):
     """Trains a method through `fit`, with some anchors of random importance."""
     import keras_cl
 
     model = method(keras_cl.networks.mlp(stream, hidden=hidden))
-    model.compile(optimizer)
+    model.compile(optimizer, regime=regime)
     rng = np.random.default_rng(0)
     for _ in range(anchors if hasattr(model, "penalty") else 0):
         model.penalty.add([1e-3 * rng.random(v.shape) for v in model.penalty.importance])

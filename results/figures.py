@@ -6,6 +6,8 @@ python -m results.figures
 import json
 import pathlib
 
+import numpy as np
+
 from keras_cl.flags import parse
 from keras_cl.schedules import images_to_generate
 
@@ -14,8 +16,17 @@ DOCS = HERE.parent / "docs"
 SCHEDULES = ("constant", "log", "sublinear", "linear", "list")
 
 
+STREAMS = {
+    "stable_permuted": "permuted MNIST",
+    "stable_rotated": "rotated MNIST",
+    "stable_split": "split CIFAR-100",
+}
+METHODS = ("finetune", "ewc", "agem", "er", "stable")
+
+
 def main():
-    schedules().savefig(DOCS / "schedules.png", dpi=100)
+    for draw in (schedules, stable, rates, convergence):
+        draw().savefig(DOCS / f"{draw.__name__}.png", dpi=100)
 
 
 def schedules():
@@ -36,6 +47,83 @@ def schedules():
         axes.set_xticks(tasks)
         axes.grid(alpha=0.3)
     known.legend(fontsize=8)
+    return figure
+
+
+def stable():
+    """Accuracy on the tasks seen and on the first task as twenty tasks are learned, by method."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 6.4), layout="constrained")
+    panels = figure.subplots(2, len(STREAMS), sharex=True, sharey=True)
+    for (table, title), column in zip(STREAMS.items(), panels.T, strict=True):
+        for name in METHODS:
+            row = HERE / table / f"{name}.json"
+            measured = json.loads(row.read_text()) if row.exists() else {}
+            for axes, key in zip(column, ("accuracy_of_tasks_seen", "accuracy_of_first_task"), strict=True):
+                _band(axes, measured.get(key, {"mean": [], "std": None}), name)
+        column[0].set_title(title)
+        column[1].set_xlabel("tasks learned")
+    for axes, label in zip(panels[:, 0], ("mean accuracy on them", "accuracy on the first"), strict=True):
+        axes.set_ylabel(f"{label}, percent")
+    panels[1, 0].legend(fontsize=8, loc="lower left")
+    return figure
+
+
+def _band(axes, curve, name):
+    """One line with a band of a standard deviation where there are several seeds."""
+    mean = 100 * np.array(curve["mean"])
+    tasks = np.arange(1, len(mean) + 1)
+    (line,) = axes.plot(tasks, mean, label=name, lw=1.5)
+    if curve["std"]:
+        spread = 100 * np.array(curve["std"])
+        axes.fill_between(tasks, mean - spread, mean + spread, color=line.get_color(), alpha=0.2, lw=0)
+    axes.grid(alpha=0.3)
+
+
+def rates():
+    """Forgetting and accuracy by the learning rate, constant and falling from task to task."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for name, label in (("constant", "constant"), ("decay", "halved from task to task")):
+        files = sorted((HERE / "learning_rates").glob(f"{name}-*.json"), key=rate_of)
+        rows = [json.loads(file.read_text()) for file in files]
+        for axes, key, factor in zip(panels, ("forgetting", "average_accuracy"), (1, 100), strict=True):
+            mean, std = (factor * np.array([row[key][part] for row in rows]) for part in ("mean", "std"))
+            axes.errorbar(list(map(rate_of, files)), mean, std, marker="o", ms=4, capsize=3, label=label)
+    for axes, label in zip(panels, ("forgetting", "average accuracy, percent"), strict=True):
+        axes.set(xscale="log", xlabel="learning rate", ylabel=label)
+        axes.grid(alpha=0.3)
+    panels[0].legend(fontsize=8)
+    return figure
+
+
+def rate_of(file):
+    """The learning rate of a row."""
+    return parse(["", f"--flagfile={file.with_suffix('.flags')}"]).learning_rate
+
+
+def convergence():
+    """Steps that each task takes to a given accuracy under each schedule, and what is left at the end."""
+    from matplotlib.figure import Figure
+
+    measured = json.loads((HERE / "convergence.json").read_text())
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    steps, final = figure.subplots(1, 2, width_ratios=(3, 2))
+    for name, found in measured["schedules"].items():
+        tasks = range(1, len(found["steps"]["mean"]) + 1)
+        steps.plot(tasks, found["steps"]["mean"], marker="o", markersize=3, lw=1.2, label=name)
+        final.plot(100 * found["learning_accuracy"], 100 * found["average_accuracy"], "o")
+        place = (100 * found["learning_accuracy"], 100 * found["average_accuracy"])
+        final.annotate(name, place, fontsize=8, xytext=(4, 3), textcoords="offset points")
+    steps.set(xlabel="task", ylabel=f"steps to {100 * measured['target']:.0f} percent", ylim=0)
+    steps.set_xticks(tasks)
+    final.set(xlabel="accuracy just after learning, percent", ylabel="average accuracy at the end, percent")
+    for axes in (steps, final):
+        axes.grid(alpha=0.3)
+    steps.legend(fontsize=8)
     return figure
 
 

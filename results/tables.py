@@ -5,6 +5,7 @@
 A table stands between `<!-- results: name -->` and `<!-- end -->`.
 """
 
+import functools
 import json
 import pathlib
 import re
@@ -13,6 +14,8 @@ from keras_cl import catalog, flags
 from keras_cl.config import SCENARIOS, SUPPLIED
 
 HERE = pathlib.Path(__file__).parent
+# Folders of rows beside what was published.
+REPRODUCTIONS = sorted(file.parent.name for file in HERE.glob("*/published.json"))
 PAGES = [HERE.parent / "README.md", HERE.parent / "docs" / "architecture.md"]
 
 
@@ -42,21 +45,6 @@ def digits_class():
     """Methods that keep rows, on split digits where every class seen may answer."""
     names = ("finetune", "er", "agem", "gem", "der", "derpp", "icarl", "gdumb", "joint")
     return _plain("digits_class", names)
-
-
-def split_mnist():
-    """Split MNIST in the three scenarios, beside what was published."""
-    return _reproduction("split_mnist")
-
-
-def split_mnist_online():
-    """Split MNIST in one pass, class-incremental, beside what was published."""
-    return _reproduction("split_mnist_online")
-
-
-def split_mnist_generative():
-    """Split MNIST with generators in the three scenarios, beside what was published."""
-    return _reproduction("split_mnist_generative")
 
 
 def generative():
@@ -101,34 +89,28 @@ def generative_steps():
     return _table(["step", "microseconds"], rows)
 
 
-def rehearsal():
-    """Split MNIST with memories, class-incremental, beside what was published."""
-    return _reproduction("rehearsal")
+def convergence():
+    """Steps to a given accuracy on a new task under each schedule."""
+    measured = _read("convergence")["schedules"]
+    rows = [
+        [f"`{name}`", f"{found['steps']['mean'][0]:.0f}", f"{sum(found['steps']['mean'][1:]) / 4:.0f}"]
+        + [f"{100 * found[key]:.1f}" for key in ("learning_accuracy", "average_accuracy")]
+        + [f"{found['forgetting']:.3f}"]
+        for name, found in measured.items()
+    ]
+    steps = ["steps to 90 percent, task 1", "tasks 2 to 5"]
+    head = ["schedule", *steps, "accuracy just after learning", "average accuracy", "forgetting"]
+    return _table(head, rows)
 
 
-def exemplars():
-    """Split MNIST with a hundred exemplars, class-incremental; of the published numbers only the order."""
-    return _reproduction("exemplars")
-
-
-def permuted_mnist():
-    """Permuted MNIST, five tasks, beside a public notebook."""
-    return _reproduction("permuted_mnist")
-
-
-def permuted_mnist_10():
-    """Permuted MNIST, ten tasks, beside what was published."""
-    return _reproduction("permuted_mnist_10")
-
-
-def permuted_mnist_20():
-    """Permuted MNIST, twenty tasks in one pass, beside what was published."""
-    return _reproduction("permuted_mnist_20")
-
-
-def permuted_mnist_17():
-    """Permuted MNIST, seventeen tasks in one pass of small batches, beside what was published."""
-    return _reproduction("permuted_mnist_17")
+def regime_steps():
+    """Microseconds a step under schedules, and a long stream of small batches beside its steps."""
+    measured = _read("regimes")
+    times = measured["microseconds_a_step"]
+    rows = [[name, f"{value:.0f}", f"{value / times['constant']:.2f}"] for name, value in times.items()]
+    job, limit = measured["seconds"], measured["seconds_of_steps_at_the_limit"]
+    rows.append([f"the whole job, {job:.0f} s for {limit:.0f} s at the limit", "-", f"{job / limit:.2f}"])
+    return _table(["step", "microseconds", "to a constant rate; the job to the limit"], rows)
 
 
 def searched():
@@ -273,40 +255,6 @@ def _options(axis, found):
     return ", ".join(f"`{option.name}`" for option in found.options if option.name not in supplied)
 
 
-TABLES = {
-    table.__name__: table
-    for table in (
-        methods,
-        memories,
-        networks,
-        streams,
-        regimes,
-        digits,
-        digits_split,
-        digits_class,
-        split_mnist,
-        split_mnist_online,
-        rehearsal,
-        split_mnist_generative,
-        generative,
-        generators,
-        generative_steps,
-        exemplars,
-        permuted_mnist,
-        permuted_mnist_10,
-        permuted_mnist_20,
-        permuted_mnist_17,
-        searched,
-        steps,
-        method_steps,
-        replay,
-        job,
-        choices,
-        importance,
-    )
-}
-
-
 def _read(name):
     return json.loads((HERE / f"{name}.json").read_text())
 
@@ -332,13 +280,14 @@ def _reproduction(table):
             continue
         measured = _read(f"{table}/{claim['row']}")
         spread = f" ± {claim['spread']}" if claim.get("spread") else ""
+        beside = f" (published {claim['forgetting']})" if "forgetting" in claim else ""
         rows.append(
             [
                 _link(table, claim["row"]),
                 _spread(measured["average_accuracy"], 1),
                 f"{claim['published']}{spread} ({claim['source']})",
                 verdict(table, claim),
-                _spread(measured.get("forgetting"), 3),
+                _spread(measured.get("forgetting"), 3) + beside,
             ]
         )
     head = ["command", "average accuracy", "published", "reproduced", "forgetting"]
@@ -399,6 +348,33 @@ def _spread(value, digits):
 def _table(head, rows):
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+TABLES = {name: functools.partial(_reproduction, name) for name in REPRODUCTIONS} | {
+    table.__name__: table
+    for table in (
+        methods,
+        memories,
+        networks,
+        streams,
+        regimes,
+        digits,
+        digits_split,
+        digits_class,
+        generative,
+        generators,
+        generative_steps,
+        convergence,
+        regime_steps,
+        searched,
+        steps,
+        method_steps,
+        replay,
+        job,
+        choices,
+        importance,
+    )
+}
 
 
 if __name__ == "__main__":
