@@ -16,18 +16,38 @@ from keras_cl.config import SCENARIOS, SUPPLIED
 HERE = pathlib.Path(__file__).parent
 # Folders of rows beside what was published.
 REPRODUCTIONS = sorted(file.parent.name for file in HERE.glob("*/published.json"))
-PAGES = [HERE.parent / "README.md", HERE.parent / "docs" / "architecture.md"]
+DOCS = HERE.parent / "docs"
+PAGES = [HERE.parent / "README.md", *sorted(DOCS.glob("*.md"))]
 
 
 def main():
     for page in PAGES:
-        page.write_text(filled(page.read_text()))
+        page.write_text(filled(page))
 
 
-def filled(text):
-    """`text` with every marked table made anew."""
+def filled(page):
+    """The text of a page with every marked table made anew."""
     mark = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", re.S)
-    return mark.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], text)
+    root = "../" if page.parent == DOCS else ""
+
+    def made(found):
+        return found[1] + TABLES[found[2]]().replace("](results/", f"]({root}results/") + found[3]
+
+    return mark.sub(made, page.read_text())
+
+
+def reproductions():
+    """How many rows of each table came out as published."""
+    text = (DOCS / "results.md").read_text()
+    rows = []
+    for title, table in re.findall(r"^## ([^\n]*)\n(?:(?!^## ).*\n)*?<!-- results: (\w+) -->", text, re.M):
+        if table in REPRODUCTIONS:
+            claims = _read(f"{table}/published")
+            found = [reproduced(table, claim) for claim in claims if "row" in claim]
+            anchor = re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+            counts = [str(sum(verdict is kind for verdict in found)) for kind in (True, False, None)]
+            rows.append([f"[{title}](docs/results.md#{anchor})", str(len(found)), *counts])
+    return _table(["benchmark", "rows", "as published", "not", "not to be compared"], rows)
 
 
 def digits():
@@ -353,6 +373,7 @@ def _table(head, rows):
 TABLES = {name: functools.partial(_reproduction, name) for name in REPRODUCTIONS} | {
     table.__name__: table
     for table in (
+        reproductions,
         methods,
         memories,
         networks,
