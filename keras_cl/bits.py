@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 # Purposes of a task's randomness: order of rows, dropout masks, what is drawn to measure importances, what a
-# memory keeps, what is drawn from it, how images are mixed, what a generator draws to replay and to learn.
-ORDER, DROPOUT, IMPORTANCE, KEEP, REPLAY, MIX, GENERATE, LATENT = range(8)
+# memory keeps, what is drawn from it, how images are mixed, what a generator draws to replay and to learn,
+# what curvature is measured on.
+ORDER, DROPOUT, IMPORTANCE, KEEP, REPLAY, MIX, GENERATE, LATENT, CURVATURE = range(9)
 
 
 def seed_of(*parts):

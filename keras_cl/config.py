@@ -18,6 +18,8 @@ SUPPLIED = {"network": {"precision", "seed"}, "memory": {"seed"}, "regime": set(
 
 # Settings that say where things are or how much is said, and do not change a result.
 PLACES = ("run_dir", "export_dir", "data_dir", "cache_dir", "overwrite", "verbosity")
+# Settings that say what else is measured once a run has learned, also of one that learned without them.
+AFTERWARDS = ("curvature", "curvature_rows")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Config:
       reset_optimizer: whether each task begins with a fresh optimizer state.
       seeds: of the model (weights, order of rows, dropout), one run each; the stream has --stream.seed.
       eval_every: measure accuracy after each task, or also after each epoch.
+      curvature: leading eigenvalues of the loss's Hessian that are measured after each task; 0 for none.
+      curvature_rows: rows of a task that its curvature is measured on.
       precision: of activations; variables, importances and logits are always float32.
       jit: whether XLA compiles the training loop; auto chooses what was measured to be faster.
       device: where to run; auto takes a GPU where there is one.
@@ -74,6 +78,8 @@ class Config:
     reset_optimizer: bool = True
     seeds: tuple[int, ...] = (0,)
     eval_every: Literal["task", "epoch"] = "task"
+    curvature: int = 0
+    curvature_rows: int = 2048
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     jit: Literal["auto", "on", "off"] = "auto"
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -101,9 +107,9 @@ class Config:
             kind = catalog.option(field.name, field.type, field.default, "")
             if kind.choices and value not in kind.choices:
                 pick(f"--{field.name}", value, [possible for possible in kind.choices if possible])
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "curvature_rows"):
             require(getattr(self, name) >= 1, f"--{name} is {getattr(self, name)}; it must be at least 1.")
-        for name in ("iterations", "replay_batch_size"):
+        for name in ("iterations", "replay_batch_size", "curvature"):
             require(getattr(self, name) >= 0, f"--{name} is {getattr(self, name)}; it must not be negative.")
         require(self.learning_rate > 0, f"--learning_rate is {self.learning_rate}; it must be above 0.")
         require(0 <= self.momentum < 1, f"--momentum is {self.momentum}; it must be at least 0 and below 1.")
@@ -142,7 +148,7 @@ class Config:
     def settings(self):
         """All settings that decide a result, defaults of the options included: what config.json holds."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        kept = {k: v for k, v in fields.items() if k not in PLACES and k != "options"}
+        kept = {k: v for k, v in fields.items() if k not in (*PLACES, *AFTERWARDS, "options")}
         for axis in self.choices:
             kept |= {f"{axis}.{option}": value for option, value in self.options_of(axis).items()}
         file = pathlib.Path(self.dataset)

@@ -118,7 +118,7 @@ class MeanSensitivity:
             some[:count] = directions[first : first + self._group]
             for total in self._totals:
                 total.assign(tf.zeros_like(total))
-            for rows, real in _blocks(len(x), self._rows):
+            for rows, real in blocks(len(x), self._rows):
                 self._accumulate(*map(tf.constant, (x[rows], real, some, np.int32(count))))
             squares = [tf.reduce_sum(tf.square(total / len(x)), axis=0).numpy() for total in self._totals]
             sums = [a + b for a, b in zip(sums, squares, strict=True)]
@@ -146,6 +146,14 @@ def normalised(importance, rule):
     low = flat.min() if rule == "minmax" else 0.0
     scale = flat.mean() if rule == "mean1" else flat.max() - low
     return [((values - low) / scale if scale > 0 else values).astype(np.float32) for values in importance]
+
+
+def blocks(count, size):
+    """`(indices [size], weights [size])` of `count` rows in blocks; weight 0 fills up the last one."""
+    for start in range(0, count, size):
+        rows = np.arange(start, start + size)
+        # A true row fills up, because a row of zeros may have no gradient.
+        yield np.minimum(rows, count - 1), (rows < count).astype(np.float32)
 
 
 # ---- passes over the data --------------------------------------------------------------------------------
@@ -240,15 +248,7 @@ class _Pass:
     def sums(self, x, of_rows, of_task):
         for total in self._totals:
             total.assign(tf.zeros_like(total))
-        for rows, real in _blocks(len(x), self._rows):
+        for rows, real in blocks(len(x), self._rows):
             x_block, *others = (part[rows] for part in (x, *of_rows))
             self._accumulate(*map(tf.constant, (x_block, real, *others, *of_task)))
         return [total.numpy() for total in self._totals]
-
-
-def _blocks(count, size):
-    """`(indices [size], weights [size])` of `count` rows in blocks; weight 0 fills up the last one."""
-    for start in range(0, count, size):
-        rows = np.arange(start, start + size)
-        # A true row fills up, because a row of zeros may have no gradient.
-        yield np.minimum(rows, count - 1), (rows < count).astype(np.float32)

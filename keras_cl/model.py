@@ -40,6 +40,8 @@ class ContinualModel(Answers, keras.Model):
     # The memories that it can have, None for all; whether those that generate are among these.
     memories = None
     generated = True
+    # Why there is no Hessian of its network's cross entropy, where that is so.
+    no_curvature = ""
     # Whether `end_task` settles how the method answers; otherwise it must not change that.
     answers_at_end = False
     # How often a step draws from the memory; 0 for a method that makes another use of it.

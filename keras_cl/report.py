@@ -12,11 +12,11 @@ from keras_cl.rundir import read_matrix
 
 
 def draw(path):
-    """Draws matrix.png and accuracy.png into the run directory `path`, from what it holds.
+    """Draws the figures of a run into its directory `path`, from what it holds.
 
     matrix.png is the accuracy matrix, a row for each moment and a column for each task; accuracy.png the
     accuracy on every task, and their mean over the tasks seen, as tasks are learned. Where accuracies were
-    measured after every epoch, training.png shows these.
+    measured after every epoch, training.png shows these; where curvature was, curvature.png does.
     """
     from matplotlib.figure import Figure
 
@@ -35,9 +35,12 @@ def draw(path):
     epochs = _epochs(path) if settings["eval_every"] == "epoch" else None
     if epochs is not None:
         plots["training.png"] = functools.partial(_training, *epochs)
+    if (path / "curvature.csv").exists():
+        plots["curvature.png"] = functools.partial(_curvature, _columns(path / "curvature.csv"))
     for name, plot in plots.items():
-        figure = Figure(figsize=(6.4, 4.8), layout="constrained")
-        plot(axes=figure.subplots())
+        wide = name == "curvature.png"
+        figure = Figure(figsize=(10.2 if wide else 6.4, 4.8), layout="constrained")
+        plot(axes=figure.subplots(1, 2 if wide else 1))
         figure.suptitle(title, fontsize=11)
         aside = path / f".{name}"
         figure.savefig(aside, dpi=120, format="png")
@@ -106,3 +109,45 @@ def _accuracy(R, spread, *, axes):
     axes.set(xlabel="tasks learned", ylabel="accuracy on test images, percent", ylim=(0, 101))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="lower left")
+
+
+def _columns(file):
+    """`{name: array}` of a CSV of numbers, NaN where it is empty."""
+    with open(file, newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
+
+
+def _curvature(columns, *, axes):
+    """Eigenvalues after each task, and what the first task has forgotten beside what curvature predicts."""
+    spectrum, forgetting = axes
+    tasks = columns["task"]
+    names = [name for name in columns if name.startswith("eigenvalue_")]
+    for place, name in enumerate(names):
+        shade, label = str(0.8 * place / len(names)), name.replace("_", " ") if place < 5 else None
+        spectrum.plot(tasks, columns[name], marker="o", markersize=3, lw=1.2, color=shade, label=label)
+    title = "Largest eigenvalues of each task's Hessian"
+    spectrum.set(xlabel="task", ylabel="eigenvalue where it was learned", title=title)
+    spectrum.set_ylim(bottom=min(0, spectrum.get_ylim()[0]))
+    for name, label, style in (
+        ("bound", r"bound, $\lambda_{max}\,||\Delta w||^2/2$", {"color": "0.6", "ls": "--"}),
+        ("predicted", r"predicted, $\Delta w'H\Delta w/2$", {"color": "C0"}),
+        ("forgetting", "measured", {"color": "C3", "lw": 2}),
+    ):
+        forgetting.plot(tasks, columns[f"task_1_{name}"], marker="o", markersize=3, label=label, **style)
+    forgetting.set(xlabel="tasks learned", ylabel="rise of the loss", title="Forgetting of task 1")
+    _scaled(forgetting, [columns[f"task_1_{name}"] for name in ("bound", "predicted", "forgetting")])
+    for panel in axes:
+        panel.legend(fontsize=8)
+        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.grid(alpha=0.3)
+
+
+def _scaled(panel, curves):
+    """A logarithmic scale where there are values; linear about 0 where some are not above it."""
+    values = np.concatenate(curves)
+    values = values[np.isfinite(values)]
+    if len(values) and values.min() > 0:
+        panel.set_yscale("log")
+    elif values.any():
+        panel.set_yscale("symlog", linthresh=np.abs(values).max() / 1000)

@@ -3,6 +3,7 @@
     config.json            every setting, versions, the commit if known
     checkpoints/task_003/  variables, the row of the matrix, the epochs; DONE holds their checksums
     matrix.csv metrics.csv summary.json log.txt *.png
+    curvature.csv          what --curvature measured of the checkpoints
     samples/task_003.png   what a generator drew after three tasks, for TensorBoard in tensorboard/
     DONE                   written last
 
@@ -29,8 +30,10 @@ LEAVES = (
     "matrix.csv",
     "matrix_std.csv",
     "metrics.csv",
+    "curvature.csv",
     "summary.json",
     "log.txt",
+    "curvature.png",
     "matrix.png",
     "accuracy.png",
     "training.png",
@@ -102,10 +105,13 @@ class RunDirectory:
     def write_results(self, results):
         """Writes matrix.csv and metrics.csv from the `Results` so far."""
         self.write_matrix(results.matrix)
-        epochs = list(results.epochs())
-        rows = [list(epochs[0])] if epochs else []
-        rows += [["" if value is None else value for value in epoch.values()] for epoch in epochs]
-        self.write("metrics.csv", _csv(rows))
+        self.write_table("metrics.csv", list(results.epochs()))
+
+    def write_table(self, name, records):
+        """Writes dicts with the same keys as CSV, empty where a value is None."""
+        rows = [list(records[0])] if records else []
+        rows += [["" if value is None else value for value in record.values()] for record in records]
+        self.write(name, _csv(rows))
 
     def write_json(self, name, content):
         """Writes `content` as JSON."""

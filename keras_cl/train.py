@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_cl
-from keras_cl import metrics, report, samples
+from keras_cl import curvature, metrics, report, samples
 from keras_cl.config import make_model, make_stream
 from keras_cl.console import Display
 from keras_cl.errors import Diverged, require
@@ -39,6 +39,7 @@ def run(config, device="cpu", display=None):
     stream = make_stream(config)
     model = make_model(config, stream, config.seeds[0])  # refuses bad options before any data is read
     headline = display.headline(config, stream, device)
+    curvature.check(config, model.network)
     _check_rows(config, stream)
     if model.memory is not None:
         model.memory.require_images(stream)
@@ -223,13 +224,32 @@ def _complete(config, stream, seed, directory, exports, display):
     results = Results(directory.finished())
     if directory.done and results.tasks == len(stream) and all(map(exports.has, stream)):
         display.say(f"{directory.path} is complete; --overwrite would train it afresh.")
+        if config.curvature and not curvature.measured(config, stream, directory.path):
+            _measure_curvature(config, stream, seed, directory, display)
+            report.draw(directory.path)
         return results
     results = learn(config, stream, seed, directory, exports, display)
     directory.write_results(results)
     directory.write_json("summary.json", results.summary())
+    if config.curvature:
+        _measure_curvature(config, stream, seed, directory, display)
     report.draw(directory.path)
     directory.finish()
     return results
+
+
+def _measure_curvature(config, stream, seed, directory, display):
+    """Writes curvature.csv, from the checkpoints of a stream that has been learned."""
+    model, states, records = make_model(config, stream, seed), [], []
+    checkpoints = Checkpoints(model)
+    for task in stream:
+        checkpoints.read(directory.task_folder(task.number))
+        states.append(model.network.get_weights())
+    options = {"eigenvalues": config.curvature, "rows": config.curvature_rows, "seed": seed}
+    for record in curvature.measure(model.network, stream, states, **options):
+        records.append(record)
+        display.say(f"curvature of task {record['task']}: {curvature.told(record)}")
+    directory.write_table(curvature.FILE, records)
 
 
 def _commit():

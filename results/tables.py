@@ -193,6 +193,13 @@ def importance():
     return _table(["pass", "seconds", "epochs"], rows)
 
 
+def curvature():
+    """Milliseconds of products with the Hessian, and in gradients."""
+    times = _read("curvature")["milliseconds"]
+    rows = [[name, f"{value:.1f}", f"{value / times['gradient']:.2f}"] for name, value in times.items()]
+    return _table(["", "milliseconds", "gradients"], rows)
+
+
 def method_steps():
     """Microseconds a step of every method, and beside fine-tuning."""
     times = _read("methods")["microseconds_a_step"]
@@ -394,6 +401,7 @@ TABLES = {name: functools.partial(_reproduction, name) for name in REPRODUCTIONS
         job,
         choices,
         importance,
+        curvature,
     )
 }
 

@@ -13,6 +13,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras as keras
 from helpers import SMALL, assert_same, blobs, saved_variables, silent, small
 
 from keras_cl import batches, catalog, export, train
@@ -266,6 +267,17 @@ def test_the_exported_model_holds_the_networks_variables_and_nothing_else(
     assert added.total() == (len(saved) - expected.total())
     # Only a network that asks for the task, or one that answers by what `end_task` settles, has more.
     assert not added or "task" in model.network.input_names or model.answers_at_end
+
+
+# ---- curvature -------------------------------------------------------------------------------------------
+
+
+@every_method
+def test_a_network_without_a_hessian_says_why(method, learned):
+    """That is one which does not answer by the logits of the images alone."""
+    network = learned(method, claimed(method)[-1]).model.network
+    plain = len(network.inputs) == 1 and isinstance(network.layers[-1], keras.layers.Dense)
+    assert plain != bool(catalog.choice("method", method).constants.get("no_curvature"))
 
 
 # ---- ties to fine-tuning ---------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from processes import refusal, start
 
 from keras_cl import catalog, flags
-from keras_cl.config import PLACES, Config, own_options
+from keras_cl.config import AFTERWARDS, PLACES, Config, own_options
 from keras_cl.errors import InputError
 
 EVERY_CHOICE = [(axis, name) for axis in catalog.AXES for name in catalog.names(axis)]
@@ -385,6 +385,8 @@ def test_the_command_shows_the_refusal_as_one_line():
     [
         ({"epochs": 0}, "--epochs is 0; it must be at least 1."),
         ({"iterations": -1}, "--iterations is -1; it must not be negative."),
+        ({"curvature": -1}, "--curvature is -1; it must not be negative."),
+        ({"curvature_rows": 0}, "--curvature_rows is 0; it must be at least 1."),
         ({"batch_size": -3}, "--batch_size is -3; it must be at least 1."),
         ({"learning_rate": 0.0}, "--learning_rate is 0.0; it must be above 0."),
         ({"learning_rate": float("nan")}, "--learning_rate is nan; it must be above 0."),
@@ -452,6 +454,8 @@ OTHER_VALUES = {
     "reset_optimizer": False,
     "seeds": (1,),
     "eval_every": "epoch",
+    "curvature": 2,
+    "curvature_rows": 100,
     "precision": "mixed_bfloat16",
     "jit": "off",
     "device": "cpu",
@@ -473,12 +477,13 @@ NEEDS = {"replay_batch_size": {"memory": "ring"}, "momentum": {"optimizer": "sgd
 def test_what_decides_a_result_changes_the_hash_and_places_do_not(field):
     plain = Config(**NEEDS.get(field, {}))
     changed = Config(**NEEDS.get(field, {}), **{field: OTHER_VALUES[field]})
-    assert (changed.hash == plain.hash) == (field in PLACES)
-    assert (changed.settings == plain.settings) == (field in PLACES)
+    assert (changed.hash == plain.hash) == (field in (*PLACES, *AFTERWARDS))
+    assert (changed.settings == plain.settings) == (field in (*PLACES, *AFTERWARDS))
 
 
-def test_only_these_settings_are_places():
+def test_only_these_settings_decide_nothing():
     assert set(PLACES) == {"run_dir", "export_dir", "data_dir", "cache_dir", "overwrite", "verbosity"}
+    assert set(AFTERWARDS) == {"curvature", "curvature_rows"}
 
 
 @pytest.mark.parametrize("axis", list(catalog.AXES))

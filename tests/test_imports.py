@@ -19,14 +19,14 @@ LIBRARY = ROOT / "keras_cl"
 FLOORS = [
     {"errors", "files"},  # everything may refuse what it is given
     {"bits", "batches", "cramer", "cutmix", "metrics", "nnls", "quadratic", "schedules", "slots", "source"},
-    {"importance", "layers", "loop", "regime", "replay", "sources", "stream"},  # one idea each, made of these
+    {"eigen", "importance", "layers", "loop", "regime", "replay", "sources", "stream"},  # one idea each
     {"answers", "generative", "generators", "memory"},  # what is asked of a network, what it is reminded of
     {"memories", "regimes"},  # what is kept of earlier tasks, how the learning rate goes: one file each
-    {"fisher", "model", "networks", "streams"},  # what a method is made of
+    {"fisher", "hessian", "model", "networks", "streams"},  # what a method is made of
     {"methods"},
     {"catalog"},  # knows methods, networks and streams by their files
     {"config", "rundir", "export"},  # a run before and after: its settings, its files, its models
-    {"remarks", "report", "results", "samples", "saving"},
+    {"curvature", "remarks", "report", "results", "samples", "saving"},
     {"command", "console", "device"},  # a run as it is seen
     {"evaluate", "flags", "train"},
     {"main"},

@@ -26,6 +26,7 @@ class GenerativeClassifier(ContinualModel):
     scenarios = ("task", "class")
     usual = {"network": "class_vaes"}
     memories = ()
+    no_curvature = "answers by the likelihood of images"
 
     def __init__(self, network, **base):
         super().__init__(network, **base)

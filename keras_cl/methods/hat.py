@@ -29,6 +29,7 @@ class HAT(ContinualModel):
 
     scenarios = ("task",)
     memories = ()
+    no_curvature = "has gates whose gradient is not that of the loss"
 
     def __init__(self, network, *, tasks: int = 5, sparsity: float = 0.75, s_max: float = 400.0, **base):
         require(sparsity >= 0, f"sparsity is {sparsity}; it must not be negative.")

@@ -34,6 +34,7 @@ class ICaRL(ContinualModel):
     usual = {"memory": "herding"}
     memories = ("balanced", "herding", "ring")  # those that keep a row of every class
     answers_at_end = True
+    no_curvature = "answers by distances to means"
     draws = 0  # exemplars are rows of an epoch like those of the task
 
     def __init__(self, network, *, reduction: Reduction = "sum", **base):
