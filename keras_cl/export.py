@@ -36,14 +36,6 @@ from keras_cl.layers import MASKED, logits_of
 DESCRIPTION = "task.json"
 
 
-class _Served(tf.Module):
-    """Holds the network's variables and nothing else."""
-
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
-
-
 def export(network, task, folder, description):
     """Writes a SavedModel of `network` as it is after `task`, with `description` beside it as task.json.
 
@@ -54,15 +46,15 @@ def export(network, task, folder, description):
       description: JSON-able dict.
     """
     stream = task.stream
-    served = _Served(network)
+    served = _holding(network.variables)
     images = tf.TensorSpec([None, *stream.input_shape], tf.float32, name="images")
-    signatures = {"serving_default": _answer(served, task).get_concrete_function(images)}
+    signatures = {"serving_default": _answer(network, task).get_concrete_function(images)}
     if np.issubdtype(stream.source.dtype, np.integer):
         raw = tf.TensorSpec(images.shape, tf.uint8, name="images")
-        signatures["bytes"] = _answer(served, task).get_concrete_function(raw)
+        signatures["bytes"] = _answer(network, task).get_concrete_function(raw)
     if needs_task(stream):
         index = tf.TensorSpec([None], tf.int32, name="task")
-        signatures["with_task"] = _answer_with_task(served, stream).get_concrete_function(images, index)
+        signatures["with_task"] = _answer_with_task(network, stream).get_concrete_function(images, index)
     tf.saved_model.save(served, str(folder), signatures=signatures)
     (pathlib.Path(folder) / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
 
@@ -108,8 +100,7 @@ def export_generator(generator, conditions, folder, description):
     def reconstruct(images, *condition):
         return raw(generator.decode(generator.encode(images, *condition).mean(), *condition))
 
-    served = tf.Module()
-    served.kept = list(generator.variables)
+    served = _holding(generator.variables)
     signatures = {
         "generate": tf.function(generate, [tf.TensorSpec([], tf.int32, name="num"), seed]),
         "encode": tf.function(encode, [images, *asked]),
@@ -166,23 +157,30 @@ def _ambiguous(stream):
     return bool((used != used[0]).any())
 
 
-def _answer(served, task):
+def _holding(variables):
+    """A module of variables alone: of a Keras model TensorFlow would save the functions of all layers too."""
+    module = tf.Module()
+    module.kept = list(variables)
+    return module
+
+
+def _answer(network, task):
     mask, unit_labels = anyone(task), tf.constant(labels(task.stream), tf.int64)
 
     @tf.function
     def answer(images):
         latest = tf.fill(tf.shape(images)[:1], task.index)
-        return _outputs(logits_of(served.network, images, latest), mask, unit_labels)
+        return _outputs(logits_of(network, images, latest), mask, unit_labels)
 
     return answer
 
 
-def _answer_with_task(served, stream):
+def _answer_with_task(network, stream):
     @tf.function
     def answer(images, task):
         mask = tf.gather(tf.constant(stream.labels >= 0), task)
         unit_labels = tf.gather(tf.constant(stream.labels, tf.int64), task)
-        return _outputs(logits_of(served.network, images, task), mask, unit_labels)
+        return _outputs(logits_of(network, images, task), mask, unit_labels)
 
     return answer
 

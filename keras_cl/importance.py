@@ -92,10 +92,12 @@ class MeanSensitivity:
             with tf.GradientTape(persistent=True) as tape:
                 logits = network(x, training=False)
             slopes = [tf.TensorArray(tf.float32, self._group, element_shape=v.shape) for v in variables]
-            for j in tf.range(count):
+            j = 0
+            while j < count:  # not over a range, whose length XLA would compile in
                 cotangent = real[:, tf.newaxis] * directions[j]
                 gradient = tape.gradient(logits, variables, cotangent, tf.UnconnectedGradients.ZERO)
                 slopes = [array.write(j, g) for array, g in zip(slopes, gradient, strict=True)]
+                j += 1
             for total, array in zip(self._totals, slopes, strict=True):
                 total.assign_add(array.stack())
 
@@ -189,7 +191,10 @@ def _dense_step(network, layers, signals, power):
         inputs, outputs = tensors[: len(layers)], tensors[len(layers) :]
         of, count = signals(logits, *extra)
         sums = [tf.zeros_like(output, tf.float32) for output in outputs]
-        for m in tf.range(count):  # only backward signals travel; the squares are summed before the product
+        m = 0
+        # Only backward signals travel; the squares are summed before the product. The loop is not over a
+        # range, whose length XLA would compile in.
+        while m < count:
             cotangent, weight = of(m)
             deltas = tape.gradient(logits, outputs, cotangent, tf.UnconnectedGradients.ZERO)
             weight = (weight * real)[:, tf.newaxis]
@@ -197,6 +202,7 @@ def _dense_step(network, layers, signals, power):
                 total + weight * tf.abs(tf.cast(delta, tf.float32)) ** power
                 for total, delta in zip(sums, deltas, strict=True)
             ]
+            m += 1
         moments = []
         for layer, a, total in zip(layers, inputs, sums, strict=True):
             moments.append(tf.matmul(tf.abs(tf.cast(a, tf.float32)) ** power, total, transpose_a=True))

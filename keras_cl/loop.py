@@ -32,8 +32,10 @@ def train_function(model, step, jit, after=None):
     """
 
     def steps(chunk, count):
-        for k in tf.range(count):
+        k = 0
+        while k < count:  # not over a range, whose length XLA would compile in
             step(chunk.step(k))
+            k += 1
         return {metric.name: metric.result() for metric in model.metrics}
 
     if not model.run_eagerly:

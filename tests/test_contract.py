@@ -21,6 +21,7 @@ from keras_cl.catalog import usual
 from keras_cl.config import SCENARIOS, Config, make_model, make_stream
 from keras_cl.errors import InputError
 from keras_cl.model import ContinualModel
+from keras_cl.rundir import RunDirectory
 from keras_cl.stream import Stream
 
 METHODS = catalog.names("method")
@@ -92,7 +93,7 @@ def learned(dataset):
     """Function of a method and a scenario that gives a `Learned`, trained once for the same arguments."""
 
     @functools.cache
-    def trained(method, scenario, *, jit="off", eagerly=False, attempt=1, **options):
+    def trained(method, scenario, *, jit="off", eagerly=False, **options):
         config = settings(method, scenario, dataset, jit=jit, **options)
         stream = make_stream(config)
         model = make_model(config, stream, seed=0)
@@ -121,6 +122,44 @@ def exported(learned, tmp_path_factory):
         model, stream = learned(method, scenario).model, learned(method, scenario).stream
         folder = tmp_path_factory.mktemp(f"{method}-{scenario}") / "model"
         export.export(model.network, stream[-1], folder, {})
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def command(dataset):
+    """Function that runs the command for a method in a folder, without figures and SavedModels.
+
+    These take time and are not in question.
+    """
+
+    def run(method, folder):
+        places = {"run_dir": str(folder / "run"), "export_dir": str(folder / "models")}
+        chosen = settings(method, claimed(method)[-1], dataset, jit="off", **places)
+        with pytest.MonkeyPatch.context() as patch:
+            for module in (train.report, train.samples):
+                patch.setattr(module, "draw", lambda *_: None)
+            for name in ("export", "export_generator"):
+                patch.setattr(export, name, described)
+            train.run(chosen, display=silent())
+
+    return run
+
+
+def described(model, task, folder, description):
+    """In place of a SavedModel, what is written beside it."""
+    (folder / export.DESCRIPTION).write_text(json.dumps(description))
+
+
+@pytest.fixture(scope="module")
+def commanded(command, tmp_path_factory):
+    """Function of a method that gives the folder of its run, made once."""
+
+    @functools.cache
+    def made(method):
+        folder = tmp_path_factory.mktemp(method)
+        command(method, folder)
         return folder
 
     return made
@@ -169,61 +208,42 @@ def test_compiled_and_eager_steps_are_the_same_steps(method, other, learned):
 
 
 @every_method
-def test_a_rerun_is_bit_identical(method, learned):
-    scenario = claimed(method)[-1]
-    first, again = learned(method, scenario), learned(method, scenario, attempt=2)
-    for weights, expected in zip(again.weights, first.weights, strict=True):
-        assert_same(weights, expected)
-    assert again.losses == first.losses
-    assert_same(again.model.get_weights(), first.model.get_weights())
+def test_a_rerun_by_the_command_is_bit_identical(method, learned, commanded):
+    folder = commanded(method)
+    by_hand = learned(method, claimed(method)[-1])
+    for number, weights in enumerate(by_hand.weights, 1):
+        again = {key: value for key, value in state(folder, number).items() if "/network/" in key}
+        assert_same(sorted_by_bytes(again.values()), sorted_by_bytes(weights))
+    records = RunDirectory(folder / "run").finished()
+    assert [epoch["loss"] for record in records for epoch in record["epochs"]] == by_hand.losses
+    everything = saved_variables(tf.train.Checkpoint(model=by_hand.model).write(str(folder / "by_hand")))
+    assert everything.keys() == state(folder, 2).keys()
+    assert_same(everything.values(), [state(folder, 2)[key] for key in everything])
 
 
 @every_method
-def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
-    method, dataset, learned, tmp_path, monkeypatch
-):
-    # Figures and SavedModels take time and are not in question.
-    for module, name in ((train.report, "draw"), (train.samples, "draw")):
-        monkeypatch.setattr(module, name, lambda *_: None)
-    for name in ("export", "export_generator"):
-        monkeypatch.setattr(export, name, described)
-    scenario = claimed(method)[-1]
-
-    def run(folder):
-        places = {"run_dir": str(folder / "run"), "export_dir": str(folder / "models")}
-        train.run(settings(method, scenario, dataset, jit="off", **places), display=silent())
-
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    run(whole)
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(method, command, commanded, tmp_path):
+    whole, stopped = commanded(method), tmp_path / "stopped"
     shutil.copytree(whole, stopped)
     for later in ("run/checkpoints/task_002", "models/run/2"):
         shutil.rmtree(stopped / later)
     for later in ("DONE", "matrix.csv", "metrics.csv", "summary.json"):
         (stopped / "run" / later).unlink()
-    run(stopped)
-
-    def state(folder):
-        return saved_variables(folder / "run/checkpoints/task_002/variables")
+    command(method, stopped)
 
     def text(folder, name):
         return (folder / "run" / name).read_text()
 
     assert text(stopped, "checkpoints/task_001/DONE") == text(whole, "checkpoints/task_001/DONE")
-    assert state(stopped).keys() == state(whole).keys()
-    assert_same(state(stopped).values(), [state(whole)[key] for key in state(stopped)])
+    assert state(stopped, 2).keys() == state(whole, 2).keys()
+    assert_same(state(stopped, 2).values(), [state(whole, 2)[key] for key in state(stopped, 2)])
     assert text(stopped, "matrix.csv") == text(whole, "matrix.csv")
     assert (stopped / "run/DONE").exists()
-    # The command is the loop and nothing more.
-    assert_same(network_variables(state(whole)), sorted_by_bytes(learned(method, scenario).weights[-1]))
 
 
-def described(model, task, folder, description):
-    """In place of a SavedModel, what is written beside it."""
-    (folder / export.DESCRIPTION).write_text(json.dumps(description))
-
-
-def network_variables(state):
-    return sorted_by_bytes(value for key, value in state.items() if key.startswith("model/network/"))
+def state(folder, number):
+    """All variables after a task of the run in `folder`."""
+    return saved_variables(folder / f"run/checkpoints/task_00{number}/variables")
 
 
 def sorted_by_bytes(arrays):

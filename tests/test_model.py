@@ -1,5 +1,7 @@
 """ContinualModel: a loop of ten lines, masks, padding, accuracies, optimizer state, precision, Keras fit."""
 
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +9,7 @@ import tf_keras as keras
 from helpers import assert_same, blobs, learn
 
 import keras_cl
-from keras_cl import sources, streams
+from keras_cl import loop, sources, streams
 from keras_cl.batches import Batch
 from keras_cl.errors import InputError
 from keras_cl.methods import EWC, Cumulative, Finetune, Joint
@@ -512,6 +514,16 @@ def test_fit_takes_the_steps_asked_for_and_one_trace_serves_all_tasks_and_epochs
         assert model.optimizer.iterations == 5 + 2 * 130 + -(-len(task.train) // 16)
         model.end_task(task)
     assert model.train_function.steps.experimental_get_tracing_count() == 1
+
+
+def test_another_number_of_steps_is_the_same_program_for_xla():
+    total = tf.Variable(0.0)
+    model = types.SimpleNamespace(metrics=[], run_eagerly=False)
+    steps = loop.train_function(model, lambda batch: total.assign_add(batch.weight[0]), jit=True).steps
+    chunk = Batch(*tf.ones([4, 5, 2]))
+    programs = [steps.experimental_get_compiler_ir(chunk, tf.constant(count))("hlo") for count in (5, 3)]
+    assert programs[0] == programs[1]
+    assert steps(chunk, tf.constant(3)) == {} and total == 3.0
 
 
 def test_rows_of_given_steps_come_in_an_order_that_the_seed_and_the_task_decide():
