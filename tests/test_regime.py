@@ -230,7 +230,7 @@ def test_a_named_regime_supplies_what_was_not_given():
         "sgd",
         0.8,
         0.1,
-        10,
+        64,
     )
     assert stable.settings["network.dropout"] == 0.25 and stable.settings["regime.decay"] == 0.8
     given = Config(
