@@ -147,7 +147,7 @@ def hparams(search, rows, folder):
 def _all_failed(rows):
     if not rows:
         return "No trial was run."
-    return f"All {len(rows)} trials failed; the last one: {rows[-1]['message']}"
+    return f"All {len(rows)} trials failed; the last one: {rows[-1]['message'].rstrip('.')}."
 
 
 def _budget(search):

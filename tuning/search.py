@@ -58,7 +58,7 @@ def lead(search, stream, display, chief=False):
         if chief:
             workers.serve(tuner.oracle, path / "workers", search.patience)
         else:
-            tuner.run()
+            tuner.search()
         report.write(search, rows(tuner), directory, display)
 
 

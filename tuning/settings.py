@@ -84,14 +84,10 @@ class Search:
         )
         require(
             self.tuner != "hyperband" or self.budget == "tasks" or not self.config.iterations,
-            "The epochs of hyperband are none where --iterations is given; possible: --budget=tasks.",
+            "Where --iterations is given there are no epochs to be hyperband's budget; give --budget=tasks.",
         )
-        fixed = ", ".join(f"--{flag}" for flag in self.given)
-        require(
-            self.space,
-            f"Nothing is left to search of the method {self.config.method} and the regime "
-            f"{self.config.regime}: their ranges are of flags that are given ({fixed}).",
-        )
+        searched = ", ".join(f"--{flag}" for flag in space.search_space(self.config, given=()))
+        require(self.space, f"Nothing is left to search: {searched} are given.")
 
     @functools.cached_property
     def space(self):

@@ -1,19 +1,32 @@
 """Keras Tuner's search, with trials that are whole task sequences."""
 
 import time
+import warnings
 
 import tensorflow as tf
 from keras_tuner import Objective, oracles
 from keras_tuner.engine.base_tuner import BaseTuner
-from keras_tuner.errors import FailedTrialError, FatalError
+from keras_tuner.engine.trial import TrialStatus
+from keras_tuner.errors import FailedTrialError
+from threadpoolctl import threadpool_limits
 
 from keras_cl.errors import InputError, require
 from tuning import space
 from tuning.journal import Journal
 from tuning.trial import numbers
 
+
+class Bayesian(oracles.BayesianOptimizationOracle):
+    """Keras Tuner's on one thread: its matrices are so small that several take many times as long."""
+
+    def populate_space(self, trial_id):
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # scikit-learn's, about length scales of few points
+            return super().populate_space(trial_id)
+
+
 ORACLES = {
-    "bayesian": oracles.BayesianOptimizationOracle,
+    "bayesian": Bayesian,
     "random": oracles.RandomSearchOracle,
     "hyperband": oracles.HyperbandOracle,
     "grid": oracles.GridSearchOracle,
@@ -42,13 +55,6 @@ class Tuner(BaseTuner):
         own = {"directory": str(folder / "keras_tuner"), "project_name": worker, "overwrite": True}
         super().__init__(_oracle(search), **own)
 
-    def run(self):
-        """Runs trials until there were enough; an error that is not one of a configuration ends it."""
-        try:
-            self.search()
-        except FatalError as error:
-            raise error.__cause__ from None
-
     def pre_create_trial(self):
         time.sleep(PAUSE)
 
@@ -64,6 +70,14 @@ class Tuner(BaseTuner):
         if record["status"] == "failed":
             raise FailedTrialError(record["message"])
         return {self._search.objective: record["numbers"][self._search.objective]}
+
+    def _try_run_and_update_trial(self, trial):
+        """Keras Tuner's own takes every error for a failed trial, also a fault of the program."""
+        try:
+            self._run_and_update_trial(trial)
+            trial.status = TrialStatus.COMPLETED
+        except FailedTrialError as error:
+            trial.status, trial.message = TrialStatus.FAILED, str(error)
 
     def record(self, trial):
         """What a trial came to, None if it has not been tried."""
@@ -82,8 +96,6 @@ class Tuner(BaseTuner):
             record["numbers"] = self._measured(values, budget)
         except (InputError, tf.errors.ResourceExhaustedError) as error:
             record |= {"status": "failed", "message": str(error).partition("\n")[0]}
-        except Exception as error:  # a fault of the program would fail every trial, and not be seen
-            raise FatalError(str(error)) from error
         return record | {"seconds": round(time.monotonic() - started, 3)}
 
     def _measured(self, values, budget):

@@ -74,7 +74,7 @@ def work(tuner):
     import grpc
 
     try:
-        tuner.run()
+        tuner.search()
     except grpc.RpcError:
         raise InputError(f"The chief at {address()} is gone; start it again, and then this worker.") from None
 
