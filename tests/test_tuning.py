@@ -19,7 +19,7 @@ from helpers import blobs
 from processes import ROOT, sentence
 
 from keras_cl import command, device, flags, sources, streams
-from keras_cl.config import make_stream
+from keras_cl.config import make_model, make_stream
 from keras_cl.errors import Diverged, InputError
 from tuning import search as program
 from tuning import settings, trial, workers
@@ -151,9 +151,10 @@ def test_test_rows_are_never_read():
     known = sources.from_arrays(**blobs([40] * 4))
     sealed = Sealed(known.name, known.input_shape, known.classes, known.scale, known.load)
     stream = streams.split(sealed, tasks=2, scenario="class", valid_fraction=0.25)
-    search = settings.parse(["", *SMALL, "--stream=split", "--scenario=class", "--tasks=2"])
+    given = ("--stream=split", "--scenario=class", "--tasks=2", "--eval_every=epoch")
+    search = settings.parse(["", *SMALL, *given])
     config, tasks = search.configured({"batch_size": 8, "iterations": 60, "learning_rate": 0.01})
-    program.check_rows(search, stream)
+    program.check_rows(search, stream, make_model(config, stream, 0))
     assert 0 < trial.numbers(config, stream, tasks)["average_accuracy"] <= 1
     with pytest.raises(AssertionError, match="test rows were read"):
         len(stream[0].test)

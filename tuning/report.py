@@ -146,7 +146,7 @@ def hparams(search, rows, folder):
 
 def _all_failed(rows):
     if not rows:
-        return "No trial was run."
+        return "No trial was run, as no worker came."
     return f"All {len(rows)} trials failed; the last one: {rows[-1]['message'].rstrip('.')}."
 
 

@@ -22,24 +22,18 @@ def main(search):
     device.prepare(search.config.device, quiet=not search.verbosity)
     from keras_cl.console import Display
 
-    display, stream = Display(), checked_stream(search)
+    from keras_cl.config import make_model, make_stream
+
+    config, _ = search.configured({})
+    display, stream = Display(), make_stream(config)
+    model = make_model(config, stream, config.seeds[0])  # refuses bad options before any data is read
     if name in ("", workers.CHIEF):
-        lead(search, stream, display, chief=bool(name))
+        lead(search, stream, model, display, chief=bool(name))
     else:
         follow(search, stream, display, name)
 
 
-def checked_stream(search):
-    """The stream, with rows for validation; refuses bad options, before any data is read."""
-    from keras_cl.config import make_model, make_stream
-
-    config, _ = search.configured({})
-    stream = make_stream(config)
-    make_model(config, stream, config.seeds[0])
-    return stream
-
-
-def lead(search, stream, display, chief=False):
+def lead(search, stream, model, display, chief=False):
     """Runs the search, or lets workers run it, and writes what came of it.
 
     Raises:
@@ -53,7 +47,7 @@ def lead(search, stream, display, chief=False):
     path, overwrite = search.directory, search.config.overwrite
     with open_run(path, search.settings, about(), overwrite, settings.KIND) as directory:
         headline(search, stream, display)
-        check_rows(search, stream)
+        check_rows(search, stream, model)
         tuner = Tuner(search, stream, path, workers.CHIEF if chief else "alone", display)
         if chief:
             workers.serve(tuner.oracle, path / "workers", search.patience)
@@ -91,8 +85,10 @@ def headline(search, stream, display):
         display.say(f"  --{flag}  {said(values)}")
 
 
-def check_rows(search, stream):
+def check_rows(search, stream, model):
     """Reads the data, or says why it cannot; refuses tasks without rows for validation."""
+    if model.memory is not None:
+        model.memory.require_images(stream)
     for task in stream[: search.tasks]:
         require(
             len(task.valid) and len(task.train),

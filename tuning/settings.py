@@ -60,7 +60,7 @@ class Search:
     budget: Literal["epochs", "tasks"] = "epochs"
     grid_points: int = 5
     search_dir: str = ""
-    patience: float = 60.0
+    patience: float = 120.0
 
     def __post_init__(self):
         for option in own_flags():

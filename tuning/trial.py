@@ -1,5 +1,7 @@
 """One configuration: learned over the first tasks of a stream, and measured on rows kept for validation."""
 
+import dataclasses
+
 import numpy as np
 
 from keras_cl import metrics
@@ -24,6 +26,7 @@ def validation_matrix(config, stream, seed, tasks):
       Diverged: if the loss or the weights are no longer numbers.
       InputError: if the configuration is impossible, or trains on none of these tasks.
     """
+    config = dataclasses.replace(config, eval_every="task")  # after each epoch would be on test images
     model, first = make_model(config, stream, seed), stream[:tasks]
     R, trained = [model.accuracies(first, after=0, part="valid")], False
     for task in first:

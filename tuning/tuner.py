@@ -64,9 +64,8 @@ class Tuner(BaseTuner):
         if record is None:
             record, known = self._tried(trial), False
             self._journal.keep(record)
-        self._display.say(
-            f"trial {number(trial)}/{self._search.trials}: {_told(record, self._search, known)}"
-        )
+        told = _told(record, self._search, known)
+        self._display.say(f"trial {number(trial)}/{self._search.trials}: {told}")
         if record["status"] == "failed":
             raise FailedTrialError(record["message"])
         return {self._search.objective: record["numbers"][self._search.objective]}
@@ -130,11 +129,9 @@ def _told(record, search, known):
     """A trial in a line."""
     said = [f"{flag} {value}" for flag, value in record["values"].items()]
     said += [f"{record['budget']} {search.budget}"] if record["budget"] else []
-    failed = record["status"] == "failed"
-    came = (
-        f"failed: {record['message']}"
-        if failed
-        else f"{search.objective} {record['numbers'][search.objective]:.4f}"
-    )
+    if record["status"] == "failed":
+        came = f"failed: {record['message']}"
+    else:
+        came = f"{search.objective} {record['numbers'][search.objective]:.4f}"
     took = "known from before" if known else f"{record['seconds']:.1f} s"
     return f"{', '.join(said)}; {came} ({took})"

@@ -31,7 +31,8 @@ def role():
         not missing or len(missing) == len(VARIABLES) or missing == list(VARIABLES[1:]),
         f"A search by several processes needs the environment variable {' and '.join(missing)} too.",
     )
-    return "" if missing else os.environ[VARIABLES[0]]
+    name = "" if missing else os.environ[VARIABLES[0]]
+    return CHIEF if CHIEF in name else name
 
 
 def address():
