@@ -99,13 +99,18 @@ def draw(search, rows, best):
     figure = Figure(figsize=(3.2 * count + 0.6, 3.4), layout="constrained")
     panels = np.ravel(figure.subplots(1, count, sharey=True))
     for axes, (flag, values) in zip(panels, search.space.items(), strict=True):
-        _panel(axes, search, rows, best, flag, values)
+        points = _panel(axes, search, rows, best, flag, values)
+    if search.most:
+        figure.colorbar(points, ax=panels, label=search.budget)
     figure.axes[0].set_ylabel(search.objective.replace("_", " "))
-    figure.suptitle(f"{search.config.method}: {len(rows)} trials, {search.tuner}", fontsize=11)
+    title = f"{search.config.method}: {len(rows)} trials, {search.tuner}; circle: the best"
+    failed = any(row["status"] != "completed" for row in rows)
+    figure.suptitle(f"{title}, crosses: failed" if failed else title, fontsize=11)
     return figure
 
 
 def _panel(axes, search, rows, best, flag, values):
+    """Draws one panel and returns its points."""
     ranged = isinstance(values, tuple)
     place = {
         row["number"]: row["values"][flag] if ranged else values.index(row["values"][flag]) for row in rows
@@ -113,7 +118,7 @@ def _panel(axes, search, rows, best, flag, values):
     measured = [row for row in rows if row["status"] == "completed"]
     score = [row["numbers"][search.objective] for row in measured]
     shades = {"c": [row["budget"] for row in measured], "cmap": "viridis_r"} if search.most else {"c": "C0"}
-    axes.scatter([place[row["number"]] for row in measured], score, s=24, **shades)
+    points = axes.scatter([place[row["number"]] for row in measured], score, s=24, **shades)
     axes.plot(place[best["number"]], best["numbers"][search.objective], "o", ms=11, mfc="none", mec="C3")
     failed = [place[row["number"]] for row in rows if row["status"] != "completed"]
     axes.plot(failed, [0.03] * len(failed), "x", color="C3", transform=axes.get_xaxis_transform())
@@ -125,6 +130,7 @@ def _panel(axes, search, rows, best, flag, values):
         axes.set_xlim(-0.5, len(values) - 0.5)
     axes.set_xlabel(flag)
     axes.grid(alpha=0.3)
+    return points
 
 
 def hparams(search, rows, folder):

@@ -20,9 +20,8 @@ def main(search):
 
     name = workers.role()
     device.prepare(search.config.device, quiet=not search.verbosity)
-    from keras_cl.console import Display
-
     from keras_cl.config import make_model, make_stream
+    from keras_cl.console import Display
 
     config, _ = search.configured({})
     display, stream = Display(), make_stream(config)
