@@ -6,6 +6,7 @@ keyword parameters of the constructor, with its defaults; help is the docstring.
 """
 
 import ast
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -68,7 +69,7 @@ class Choice:
       summary: first paragraph of the symbol's docstring.
       title: first line of the file.
       options: its own options, in order.
-      constants: class attributes that are plain values, such as `scenarios`.
+      constants: class attributes that are plain values, such as `scenarios`, those of bases included.
     """
 
     name: str
@@ -127,7 +128,8 @@ def _read(axis, name):
     module = ast.parse(file.read_text())
     symbol = _symbol(module, axis, name)
     document = ast.get_docstring(symbol) or ""
-    maker, origin = _maker(symbol, module)
+    lineage = list(_lineage(symbol, module))
+    maker, origin = next((pair for pair in lineage if _signature(pair[0])), lineage[0])
     helps = argument_help(ast.get_docstring(maker) or "")
     return Choice(
         name=name,
@@ -135,7 +137,7 @@ def _read(axis, name):
         summary=document.split("\n\n")[0],
         title=(ast.get_docstring(module) or "").split("\n")[0],
         options=tuple(_options(_signature(maker), _aliases(origin), helps)),
-        constants=_constants(symbol) if isinstance(symbol, ast.ClassDef) else {},
+        constants=_constants(lineage),
     )
 
 
@@ -146,19 +148,15 @@ def _symbol(module, axis, name):
     return next(n for n in module.body if isinstance(n, ast.FunctionDef) and n.name == name)
 
 
-def _maker(symbol, module):
-    """The class whose constructor a class has, and its module: itself or a base from this library."""
-    while isinstance(symbol, ast.ClassDef) and not _signature(symbol) and symbol.bases:
-        base = ast.unparse(symbol.bases[0])
-        here = [node for node in module.body if isinstance(node, ast.ClassDef) and node.name == base]
-        if not here:
-            files = [_file(node) for node in module.body if base in _imported(node)]
-            if not files:
-                break
-            module = ast.parse(files[0].read_text())
-            here = [node for node in module.body if isinstance(node, ast.ClassDef) and node.name == base]
-        symbol = here[0]
-    return symbol, module
+def _lineage(symbol, module):
+    """A function, or a class and its bases from this library, nearest first, each with its module."""
+    yield symbol, module
+    for base in map(ast.unparse, getattr(symbol, "bases", ())):
+        files = [_file(node) for node in module.body if base in _imported(node)]
+        home = ast.parse(files[0].read_text()) if files else module
+        for node in home.body:
+            if isinstance(node, ast.ClassDef) and node.name == base:
+                yield from _lineage(node, home)
 
 
 def _imported(node):
@@ -216,14 +214,16 @@ def _evaluated(annotation, aliases):
     return eval(ast.unparse(annotation), {"Literal": Literal, **aliases})
 
 
-def _constants(symbol):
+def _constants(lineage):
+    """Plain values that a class has, its own or from the nearest base."""
     found = {}
-    for node in symbol.body:
-        if isinstance(node, ast.Assign):
-            try:
-                found[node.targets[0].id] = ast.literal_eval(node.value)
-            except ValueError:
-                continue  # an expression is no plain value
+    for symbol, _ in reversed(lineage):
+        for node in symbol.body if isinstance(symbol, ast.ClassDef) else ():
+            if isinstance(node, ast.Assign):
+                name = node.targets[0].id
+                found.pop(name, None)
+                with contextlib.suppress(ValueError):  # an expression is no plain value
+                    found[name] = ast.literal_eval(node.value)
     return found
 
 

@@ -212,12 +212,17 @@ class Config:
             f"possible: {', '.join(possible) or 'none'}.",
         )
 
-    def _check_options(self):
-        known = {
+    @property
+    def known_options(self):
+        """`{"method.strength": Option}` of everything that is chosen."""
+        return {
             f"{axis}.{option.name}": option
             for axis, choice in self.choices.items()
             for option in own_options(axis, choice, self.method, self.regime)
         }
+
+    def _check_options(self):
+        known = self.known_options
         for name, value in self.options.items():
             if name not in known:
                 near = did_you_mean(f"--{name}", [f"--{n}" for n in known])

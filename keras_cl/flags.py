@@ -25,10 +25,24 @@ def parse(argv, program="keras_cl.main"):
     Raises:
       InputError: one sentence about what cannot be used.
     """
+    return read(argv, program, "trains a method over a task stream")[0]
+
+
+def read(argv, program, about, more=()):
+    """What a command line says to a program that has flags of its own beside those of a run.
+
+    Args:
+      argv, program: as of `parse`.
+      about: what the program does, for the help.
+      more: `catalog.Option`s of its own flags.
+
+    Returns:
+      the `Config`, `{flag: value}` of what was given for it, and `{flag: value}` of the program's own flags.
+    """
     values = flags.FlagValues()
     arguments = _with_flagfiles(values, argv)
     shared = main_options()
-    for option in shared:
+    for option in (*shared, *more):
         _define(values, option.name, option)
     chosen = {axis: _chosen(arguments, axis) for axis in catalog.AXES}
     says = chosen["method"], chosen["regime"]
@@ -39,31 +53,40 @@ def parse(argv, program="keras_cl.main"):
         for option in options:
             _define(values, f"{axis}.{option.name}", option)
     if any(argument in HELP for argument in arguments):
-        print(help_text(program, shared, chosen, own))
+        print(help_text(f"{program}: {about}", shared, chosen, own, more))
         sys.exit(0)
     _read(values, [argv[0], *arguments], chosen)
-    options = {
-        f"{axis}.{option.name}": values[f"{axis}.{option.name}"].value
-        for axis in own
-        for option in own[axis]
-        if values[f"{axis}.{option.name}"].present
-    }
-    return config.Config(**{option.name: values[option.name].value for option in shared}, options=options)
+    names = [option.name for option in shared]
+    names += [f"{axis}.{option.name}" for axis, options in own.items() for option in options]
+    given = {name: values[name].value for name in names if values[name].present}
+    settings = {option.name: values[option.name].value for option in shared}
+    options = {name: value for name, value in given.items() if "." in name}
+    others = {option.name: values[option.name].value for option in more}
+    return config.Config(**settings, options=options), given, others
 
 
 def main_options():
-    """The `catalog.Option`s of the settings themselves, from the fields and docstring of `Config`."""
-    helps = catalog.argument_help(config.Config.__doc__)
+    """The `catalog.Option`s of the settings themselves."""
+    return field_options(config.Config, skipped=("options",))
+
+
+def field_options(settings, skipped):
+    """`catalog.Option`s of a dataclass of settings, from its fields, but the `skipped`, and its docstring."""
+    helps = catalog.argument_help(settings.__doc__)
     return [
         catalog.option(field.name, field.type, field.default, helps[field.name])
-        for field in dataclasses.fields(config.Config)
-        if field.name != "options"
+        for field in dataclasses.fields(settings)
+        if field.name not in skipped
     ]
 
 
-def help_text(program, shared, chosen, own):
-    """What `--help` prints: the settings, then the options of what is chosen and of nothing else."""
-    lines = [f"python -m {program}: trains a method over a task stream.", "", "Settings:"]
+def help_text(headline, shared, chosen, own, more=()):
+    """What `--help` prints: the program's own flags, the settings, the options of what is chosen alone."""
+    lines = [f"python -m {headline}."]
+    lines += ["", "Flags of this program:"] if more else []
+    for option in more:
+        lines += _help_lines(f"--{option.name}", option, option.choices)
+    lines += ["", "Settings:"]
     for option in shared:
         possible = catalog.names(option.name) if option.name in catalog.AXES else option.choices
         lines += _help_lines(f"--{option.name}", option, [value for value in possible if value])
@@ -77,14 +100,15 @@ def help_text(program, shared, chosen, own):
 
 
 def _help_lines(flag, option, possible):
-    default = "" if option.default is None else _text(option.default)
+    default = "" if option.default is None else text(option.default)
     facts = [f"one of {', '.join(possible)}"] if possible else []
     facts += [f"default {default}"] if default else []
-    text = f"{option.help} ({'; '.join(facts)})" if facts else option.help
-    return [f"  {flag}", *textwrap.wrap(text, 92, initial_indent="      ", subsequent_indent="      ")]
+    told = f"{option.help} ({'; '.join(facts)})" if facts else option.help
+    return [f"  {flag}", *textwrap.wrap(told, 92, initial_indent="      ", subsequent_indent="      ")]
 
 
-def _text(value):
+def text(value):
+    """The value of a flag as a command line has it."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

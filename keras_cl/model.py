@@ -33,7 +33,7 @@ class ContinualModel(Answers, keras.Model):
     scenarios = ("task", "domain", "class")
     # Scenarios in which forgetting nearly everything is what the method is known for, and not a fault.
     forgets_in = ()
-    # Ranges worth searching, on a logarithmic scale, by option.
+    # What is worth searching: (low, high) is a range on a logarithmic scale, [a, b, c] a list of values.
     search = {}
     # Choices and options that the method has where none are given, as {"memory": "ring"}.
     usual = {}

@@ -40,6 +40,8 @@ class Regime(tf.Module):
     """
 
     usual = {}
+    # What is worth searching: (low, high) is a range on a logarithmic scale, [a, b, c] a list of values.
+    search = {"learning_rate": (1e-4, 0.1), "batch_size": [16, 32, 64, 128]}
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ second process out.
 
 import contextlib
 import csv
+import dataclasses
 import fcntl
 import hashlib
 import json
@@ -24,7 +25,23 @@ import numpy as np
 
 from keras_cl.errors import InputError, require
 
-# All that a run leaves in its directory, in the order in which it is removed.
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What a directory of this program may hold.
+
+    Attributes:
+      name: "run".
+      flag: that tells the directory.
+      leaves: patterns of all that is left there, in the order in which it is removed; config.json last, as
+        the rest is known by it.
+    """
+
+    name: str
+    flag: str
+    leaves: tuple[str, ...]
+
+
 LEAVES = (
     "DONE",
     "matrix.csv",
@@ -43,6 +60,7 @@ LEAVES = (
     "seed_[0-9]*",
     "config.json",
 )
+RUN = Kind("run", "run_dir", LEAVES)
 
 
 class RunDirectory:
@@ -151,7 +169,7 @@ def read_matrix(path):
 
 
 @contextlib.contextmanager
-def open_run(path, settings, about, overwrite=False):
+def open_run(path, settings, about, overwrite=False, kind=RUN):
     """Opens, or goes on with, the run in `path`; the directory is locked inside the `with`.
 
     Args:
@@ -159,6 +177,7 @@ def open_run(path, settings, about, overwrite=False):
       settings: JSON-able dict of everything that decides the results.
       about: JSON-able dict of what is worth knowing beside it: versions (of keras_cl at least), commit.
       overwrite: remove an earlier run first.
+      kind: what the directory holds.
 
     Raises:
       InputError: if another process has it, if it belongs to other settings, or if it cannot be written.
@@ -166,13 +185,13 @@ def open_run(path, settings, about, overwrite=False):
     path = pathlib.Path(path)
     with plain_file_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-        with _locked(path):
+        with _locked(path, kind):
             run = RunDirectory(path)
-            known = _known_settings(path)
+            known = _known_settings(path, kind)
             if overwrite:
-                _clear(path)
+                _clear(path, kind)
             elif known is not None:
-                _check_settings(path, known, settings)
+                _check_settings(path, known, settings, kind)
             if overwrite or known is None:
                 run.write_json("config.json", {"settings": settings, **about})
             yield run
@@ -211,18 +230,25 @@ def plain_file_errors(path):
 
 
 @contextlib.contextmanager
-def _locked(path):
+def _locked(path, kind):
     with open(path / ".lock", "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                f"Another process is writing to {path}; wait for it or give --run_dir."
+                f"Another process is writing to {path}; wait for it or give --{kind.flag}."
             ) from None
         yield
 
 
-def _known_settings(path):
+def require_same(path, settings, kind=RUN):
+    """Refuses `settings` that are not those which another process has in the directory `path`."""
+    known = _known_settings(path, kind) if path.is_dir() else None
+    require(known is not None, f"{path} holds no {kind.name}.")
+    _check_settings(path, known, settings, kind)
+
+
+def _known_settings(path, kind):
     """Settings of the run in `path`, None if there is none.
 
     Nothing is written into, let alone removed from, a directory that this program did not make.
@@ -235,13 +261,13 @@ def _known_settings(path):
         settings, _ = config["settings"], config["versions"]["keras_cl"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         raise InputError(
-            f"{path} holds files ({', '.join(names[:3])}) without the config.json of a run of this program; "
-            f"give another --run_dir."
+            f"{path} holds files ({', '.join(names[:3])}) without the config.json of a {kind.name} of this "
+            f"program; give another --{kind.flag}."
         ) from None
     return settings
 
 
-def _check_settings(path, known, settings):
+def _check_settings(path, known, settings, kind):
     wanted = json.loads(_json(settings))
     differing = [
         f"--{name} was {_shown(known.get(name))}, now {_shown(wanted.get(name))}"
@@ -250,14 +276,14 @@ def _check_settings(path, known, settings):
     ]
     require(
         not differing,
-        f"{path} holds a run with other settings: {'; '.join(differing)}. Give another --run_dir, or "
-        f"--overwrite to start afresh.",
+        f"{path} holds a {kind.name} with other settings: {'; '.join(differing)}. Give another "
+        f"--{kind.flag}, or --overwrite to start afresh.",
     )
 
 
-def _clear(path):
-    """Removes what a run leaves and nothing else; config.json last, as the rest is known by it."""
-    for pattern in LEAVES:
+def _clear(path, kind):
+    """Removes what a run leaves and nothing else."""
+    for pattern in kind.leaves:
         for entry in path.glob(pattern):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 

@@ -155,7 +155,7 @@ class Stream(Sequence):
 
     def split(self, index, part):
         """The `Split` of task `index` named `part`: "train", "valid" or "test"."""
-        rows = self._rows[part][index]
+        rows = (self._test_rows if part == "test" else self._train_rows[part])[index]
         return Split(rows, functools.partial(self._open, index, part, rows))
 
     def _open(self, index, part, rows):
@@ -172,14 +172,18 @@ class Stream(Sequence):
         return units
 
     @functools.cached_property
-    def _rows(self):
-        y_train, y_test = self.source.train[1], self.source.test[1]
-        valid = self._validation_rows(y_train)
-        parts = {"train": (y_train, ~valid), "valid": (y_train, valid), "test": (y_test, True)}
-        return {
-            part: [np.flatnonzero(np.isin(y, classes) & kept) for classes in self.task_classes]
-            for part, (y, kept) in parts.items()
-        }
+    def _train_rows(self):
+        y = self.source.train[1]
+        valid = self._validation_rows(y)
+        return {"train": self._rows(y, ~valid), "valid": self._rows(y, valid)}
+
+    @functools.cached_property
+    def _test_rows(self):
+        return self._rows(self.source.test[1])
+
+    def _rows(self, y, kept=True):
+        """Indices of every task's rows among those with labels `y` that are `kept`."""
+        return [np.flatnonzero(np.isin(y, classes) & kept) for classes in self.task_classes]
 
     def _validation_rows(self, y):
         chosen = np.zeros(len(y), bool)

@@ -116,21 +116,30 @@ def passes(config):
 
 def _learned(model, task, config, progress, directory):
     """Learns a task; returns the record of each epoch, none where the method waits."""
+    progress.begin(title_of(task))
     try:
-        model.begin_task(task)
-        epochs = _fit(model, task, config, progress) if model.training_tasks(task) else []
-        model.end_task(task)
+        return learn_task(model, task, config, progress)
     except Diverged as error:
         kept = f"What was finished, up to task {task.index}, is kept in {directory.path}. "
         raise Diverged(f"{error}. {kept if task.index else ''}A smaller --learning_rate may help.") from None
+
+
+def learn_task(model, task, config, *callbacks):
+    """Learns one task as the settings say; returns the record of each epoch, none where the method waits.
+
+    Raises:
+      Diverged: if the loss or the weights are no longer numbers.
+    """
+    model.begin_task(task)
+    epochs = _fit(model, task, config, callbacks) if model.training_tasks(task) else []
+    model.end_task(task)
     return epochs
 
 
-def _fit(model, task, config, progress):
+def _fit(model, task, config, callbacks):
     record = Record(model, task, measured=config.eval_every == "epoch")
     batches = model.batches(task, config.batch_size, config.iterations, config.replay_batch_size)
-    progress.begin(title_of(task))
-    model.fit(batches, epochs=passes(config), verbose=0, callbacks=[record, progress])
+    model.fit(batches, epochs=passes(config), verbose=0, callbacks=[record, *callbacks])
     # The loss of a step is that before it: only the weights tell whether the last step went well.
     if not all(np.isfinite(variable).all() for variable in (*model.network.weights, *model.trained)):
         raise Diverged(f"The weights are no longer finite after {title_of(task)}")

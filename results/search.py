@@ -17,6 +17,7 @@ import numpy as np
 from absl import app, flags
 
 from keras_cl import device
+from keras_cl.errors import Diverged
 from keras_cl.flags import parse
 
 HERE = pathlib.Path(__file__).parent
@@ -55,21 +56,16 @@ def search(row, strengths, seeds):
 
 def validated(config, strength, seeds):
     """Mean validation accuracy over the first tasks after the last of them, over the seeds; 0 if diverged."""
-    from keras_cl.config import make_model, make_stream
-    from keras_cl.train import passes
+    from keras_cl.config import make_stream
+    from tuning.trial import validation_matrix
 
     config = dataclasses.replace(config, options=config.options | {"method.strength": strength})
     stream, accuracy = make_stream(config), []
     for seed in seeds:
-        model = make_model(config, stream, seed)
-        for task in stream[:TASKS]:
-            model.begin_task(task)
-            data = model.batches(task, config.batch_size, config.iterations, config.replay_batch_size)
-            model.fit(data, epochs=passes(config), verbose=0)
-            model.end_task(task)
-        row = model.accuracies(stream[:TASKS], part="valid")
-        finite = all(np.isfinite(weight).all() for weight in model.network.get_weights())
-        accuracy.append(np.mean(row) if finite else 0.0)
+        try:
+            accuracy.append(np.mean(validation_matrix(config, stream, seed, TASKS)[-1]))
+        except Diverged:
+            accuracy.append(0.0)
     return float(np.mean(accuracy))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from keras_cl import catalog, flags
+from tuning import settings
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -80,6 +81,14 @@ def test_the_example_of_a_method_is_the_file():
 @pytest.mark.parametrize("command", [c for c in COMMANDS if "keras_cl.main" in c and "--help" not in c])
 def test_every_command_of_the_readme_is_understood(command):
     assert flags.parse(["main", *shlex.split(command)[3:]]).tasks
+
+
+SEARCHES = re.findall(r"python -m tuning\.search ([^\n&`]*)", README.replace("\\\n", " "))
+
+
+@pytest.mark.parametrize("given", SEARCHES)
+def test_every_search_of_the_readme_is_understood(given):
+    assert settings.parse(["search", *shlex.split(given)]).space
 
 
 @pytest.mark.parametrize("axis", catalog.AXES)

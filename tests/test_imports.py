@@ -93,6 +93,12 @@ def test_the_ground_imports_nothing_of_the_library():
     assert not any(name.startswith("keras_cl") for name in imported(LIBRARY / "__init__.py"))
 
 
+@named(MODULES)
+def test_the_library_knows_nothing_of_what_stands_beside_it(file):
+    beside = {"tuning", "results", "benchmarks", "pipelines", "tests"}
+    assert not {name.split(".")[0] for name in imported(file)} & beside
+
+
 @named([file for file in MODULES if part_of(file) != "flags"])
 def test_only_flags_and_the_programs_know_absl(file):
     known = {name for name in imported(file) if name.split(".")[0] == "absl"}

@@ -223,7 +223,7 @@ def test_a_task_is_trained_as_long_as_the_row_says(row, monkeypatch, more, steps
         made.append(make_model(config, stream, seed))
         return made[-1]
 
-    monkeypatch.setattr("keras_cl.config.make_model", make)
+    monkeypatch.setattr("tuning.trial.make_model", make)
     searching.validated(config_of(row(more=more)), 1.0, (0,))
     (model,) = made
     assert model.optimizer.iterations == steps
@@ -250,6 +250,6 @@ def test_a_seed_that_diverges_counts_as_zero_among_the_others(row, monkeypatch):
             )
         return model
 
-    monkeypatch.setattr("keras_cl.config.make_model", spoiled)
+    monkeypatch.setattr("tuning.trial.make_model", spoiled)
     both, first = (searching.validated(config_of(name), 1.0, seeds) for seeds in ((0, 1), (0,)))
     assert both == pytest.approx(first / 2) and first > 0

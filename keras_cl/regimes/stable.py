@@ -21,3 +21,9 @@ class Stable(Regime):
         "regime.decay": 0.8,
         "regime.decay_from": 1,
     }
+    search = {
+        "learning_rate": (0.01, 0.3),
+        "decay": (0.5, 1.0),
+        "batch_size": [10, 32, 64],
+        "network.dropout": [0.0, 0.25, 0.5],
+    }

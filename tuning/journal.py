@@ -1,0 +1,42 @@
+"""What trials came to, one file each: a search that was stopped looks up what it has tried.
+
+Keras Tuner's own way of going on loses the place of a grid and the random numbers of a Bayesian search. Here
+a search always begins anew; its tuner, a function of the seed, asks for the same configurations in the same
+order, and those that were tried are answered from these files.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+
+
+class Journal:
+    """The records of a search.
+
+    Args:
+      folder: of the files; processes that share it share what was tried.
+
+    A record is a dict with the `values` `{flag: value}` and the `budget` that were tried, a `status`,
+    "completed" or "failed", the `numbers` measured, the `seconds` it took and a `message` of a failure.
+    """
+
+    def __init__(self, folder):
+        self._folder = pathlib.Path(folder)
+
+    def find(self, values, budget):
+        """The record of a configuration, None if it was not tried."""
+        file = self._file(values, budget)
+        return json.loads(file.read_text()) if file.exists() else None
+
+    def keep(self, record):
+        """Writes a record, whole or not at all."""
+        file = self._file(record["values"], record["budget"])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        aside = file.with_name(f".{file.name}.{os.getpid()}")
+        aside.write_text(json.dumps(record, indent=2) + "\n")
+        aside.replace(file)
+
+    def _file(self, values, budget):
+        key = json.dumps([values, budget], sort_keys=True)
+        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"

@@ -1,0 +1,113 @@
+"""Command line: searches the settings of a method on validation data of the first tasks of a stream.
+
+python -m tuning.search --method=ewc --stream=split --dataset=mnist --tuner=bayesian --trials=20
+"""
+
+import math
+
+from absl import app
+
+from keras_cl import command
+from keras_cl.errors import require
+from tuning import settings, workers
+
+INTERRUPTED = "Interrupted; the same command, without --overwrite, goes on with what was tried."
+
+
+def main(search):
+    """Searches, alone or as the chief or a worker of several processes; goes on with what was begun."""
+    from keras_cl import device
+
+    name = workers.role()
+    device.prepare(search.config.device, quiet=not search.verbosity)
+    from keras_cl.config import make_model, make_stream
+    from keras_cl.console import Display
+
+    config, _ = search.configured({})
+    display, stream = Display(), make_stream(config)
+    model = make_model(config, stream, config.seeds[0])  # refuses bad options before any data is read
+    if name in ("", workers.CHIEF):
+        lead(search, stream, model, display, chief=bool(name))
+    else:
+        follow(search, stream, display, name)
+
+
+def lead(search, stream, model, display, chief=False):
+    """Runs the search, or lets workers run it, and writes what came of it.
+
+    Raises:
+      InputError: if the directory holds another search, the data cannot be used, or every trial failed.
+    """
+    from keras_cl.rundir import open_run
+    from keras_cl.train import about
+    from tuning import report
+    from tuning.tuner import Tuner
+
+    path, overwrite = search.directory, search.config.overwrite
+    with open_run(path, search.settings, about(), overwrite, settings.KIND) as directory:
+        headline(search, stream, display)
+        check_rows(search, stream, model)
+        tuner = Tuner(search, stream, path, workers.CHIEF if chief else "alone", display)
+        if chief:
+            workers.serve(tuner.oracle, path / "workers", search.patience)
+        else:
+            tuner.search()
+        report.write(search, rows(tuner), directory, display)
+
+
+def follow(search, stream, display, worker):
+    """Runs trials that the chief chooses.
+
+    Raises:
+      InputError: if no chief answers, or it has another search.
+    """
+    from keras_cl.rundir import require_same
+    from tuning.tuner import Tuner
+
+    path = search.directory
+    workers.wait_for_chief(search.patience)
+    require_same(path, search.settings, settings.KIND)
+    with workers.alive(path / "workers", worker):
+        workers.work(Tuner(search, stream, path, worker, display))
+
+
+def headline(search, stream, display):
+    """Says what is searched."""
+    from tuning.space import said
+
+    grid = f" in a grid of {math.prod(map(len, search.space.values()))}" if search.tuner == "grid" else ""
+    display.say(
+        f"{search.config.method} on {stream.name}: {search.tuner} search, up to {search.trials} trials{grid} "
+        f"on the first {search.tasks} of {len(stream)} tasks; results go to {search.directory}"
+    )
+    for flag, values in search.space.items():
+        display.say(f"  --{flag}  {said(values)}")
+
+
+def check_rows(search, stream, model):
+    """Reads the data, or says why it cannot; refuses tasks without rows for validation."""
+    if model.memory is not None:
+        model.memory.require_images(stream)
+    for task in stream[: search.tasks]:
+        require(
+            len(task.valid) and len(task.train),
+            f"--valid_fraction={search.valid_fraction:g} leaves task {task.number} {len(task.valid)} rows to "
+            f"measure on and {len(task.train)} to learn.",
+        )
+
+
+def rows(tuner):
+    """What every trial came to, in order; one whose worker died and that nobody took over is lost."""
+    from tuning.tuner import number
+
+    found = []
+    for trial in sorted(tuner.oracle.trials.values(), key=number):
+        values, budget = tuner.asked(trial)
+        lost = {"values": values, "budget": budget, "status": "lost", "numbers": {}, "seconds": 0.0}
+        record = tuner.record(trial) or lost | {"message": "its worker died"}
+        found.append({"number": number(trial), **record})
+    return found
+
+
+if __name__ == "__main__":
+    app.run(command.plain(main, INTERRUPTED), flags_parser=command.parser(settings.parse))

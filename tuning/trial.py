@@ -1,0 +1,48 @@
+"""One configuration: learned over the first tasks of a stream, and measured on rows kept for validation."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_cl import metrics
+from keras_cl.config import make_model
+from keras_cl.errors import require
+from keras_cl.train import learn_task
+
+
+def validation_matrix(config, stream, seed, tasks):
+    """Accuracies on the validation rows of the first `tasks` tasks, which are learned in turn.
+
+    Args:
+      config: a `Config`; its stream keeps rows for validation.
+      stream: that it describes.
+      seed: of the model.
+      tasks: how many tasks are learned.
+
+    Returns:
+      float array `[tasks + 1, tasks]` like the accuracy matrix of a run; test images are not read.
+
+    Raises:
+      Diverged: if the loss or the weights are no longer numbers.
+      InputError: if the configuration is impossible, or trains on none of these tasks.
+    """
+    config = dataclasses.replace(config, eval_every="task")  # after each epoch would be on test images
+    model, first = make_model(config, stream, seed), stream[:tasks]
+    R, trained = [model.accuracies(first, after=0, part="valid")], False
+    for task in first:
+        trained |= bool(learn_task(model, task, config))
+        R.append(model.accuracies(first, part="valid"))
+    require(trained, f"{config.method} as it is set up does not train on any of the first {tasks} tasks.")
+    return np.array(R)
+
+
+def numbers(config, stream, tasks):
+    """`{name: number}` of `keras_cl.metrics` over the first tasks, means over the seeds of `config`; those
+    that are not defined are left out.
+
+    Raises:
+      Diverged, InputError: as `validation_matrix`.
+    """
+    found = [metrics.summary(validation_matrix(config, stream, seed, tasks)) for seed in config.seeds]
+    means = {name: each["mean"] for name, each in metrics.over_seeds(found).items()}
+    return {name: mean for name, mean in means.items() if mean is not None}
