@@ -16,9 +16,9 @@ STREAM = split("digits", tasks=5, scenario="task")
 BATCH = 96
 
 
-def model_of(method=EWC, stream=STREAM, **options):
+def model_of(method=EWC, stream=STREAM, jit=False, **options):
     model = method(mlp(stream, hidden=(6,), seed=3), seed=1, **options)
-    model.compile(keras.optimizers.Adam(0.01))
+    model.compile(keras.optimizers.Adam(0.01), jit=jit)
     return model
 
 
