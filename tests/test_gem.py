@@ -235,8 +235,9 @@ def mask_of(stream, index, task):
     return stream.class_mask[index if stream.scenario == "task" else task]
 
 
-@pytest.mark.parametrize("regularised", [False, True])
-@pytest.mark.parametrize("scenario", ["task", "domain", "class"])
+@pytest.mark.parametrize(
+    "scenario, regularised", [("task", False), ("task", True), ("domain", False), ("class", False)]
+)
 def test_a_step_projects_on_the_whole_memory_of_every_earlier_task(dataset, scenario, regularised):
     stream = stream_of(dataset, scenario)
     network, memory = dense(stream, regularised), Ring(stream, capacity=60)

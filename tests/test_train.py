@@ -47,6 +47,15 @@ def no_training(monkeypatch):
     monkeypatch.setattr(train, "_fit", fails)
 
 
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Leaves out the figures, a fourth of the time of so short a run, where they are not in question."""
+    monkeypatch.setattr(train.report, "draw", lambda path: None)
+
+
+without_figures = pytest.mark.usefixtures("no_figures")
+
+
 # ---- what a run leaves -----------------------------------------------------------------------------------
 
 
@@ -139,6 +148,7 @@ def test_the_accuracies_are_those_of_the_models_in_the_checkpoints(finished):
 # ---- the same command again ------------------------------------------------------------------------------
 
 
+@without_figures
 def test_a_rerun_with_the_same_seed_is_the_same_bit_for_bit(finished, tmp_path):
     config, again = finished[0], small(tmp_path)
     train.run(again)
@@ -149,6 +159,7 @@ def test_a_rerun_with_the_same_seed_is_the_same_bit_for_bit(finished, tmp_path):
         assert_same(one.values(), other.values())
 
 
+@without_figures
 def test_another_seed_is_another_run(finished, tmp_path):
     other = small(tmp_path, seeds=(1,))
     train.run(other)
@@ -166,6 +177,7 @@ def test_the_same_command_shows_a_finished_run_and_trains_nothing(finished, copy
     assert (copy.directory / "summary.json").read_bytes() == before
 
 
+@without_figures
 def test_a_run_goes_on_after_the_last_finished_task(finished, copy, capsys):
     for name in ("DONE", "summary.json", "checkpoints/task_002/DONE"):
         (copy.directory / name).unlink()
@@ -178,6 +190,7 @@ def test_a_run_goes_on_after_the_last_finished_task(finished, copy, capsys):
     assert (copy.directory / "DONE").exists()
 
 
+@without_figures
 def test_a_removed_model_is_exported_again_when_a_run_goes_on(finished, copy):
     (copy.directory / "DONE").unlink()
     models = copy.directory.parent / "models" / "run"
@@ -189,6 +202,7 @@ def test_a_removed_model_is_exported_again_when_a_run_goes_on(finished, copy):
     assert described.read_text() == before[1]
 
 
+@without_figures
 def test_a_damaged_checkpoint_of_a_finished_run_can_be_mended_as_the_message_says(finished, copy):
     damaged = copy.directory / "checkpoints" / "task_002"
     (damaged / "variables.index").write_bytes(b"")
@@ -199,6 +213,7 @@ def test_a_damaged_checkpoint_of_a_finished_run_can_be_mended_as_the_message_say
     assert {**summary, "seconds": 0} == {**finished[1], "seconds": 0}
 
 
+@without_figures
 def test_overwrite_trains_afresh(copy, capsys):
     changed = dataclasses.replace(copy, epochs=2)
     with pytest.raises(InputError, match="--epochs was 1, now 2"):
@@ -222,6 +237,7 @@ def test_the_models_of_another_run_are_refused_and_kept(copy):
     assert names_in(models) == {"1", "2"}
 
 
+@without_figures
 def test_overwrite_leaves_no_model_of_the_run_before(copy):
     models = copy.directory.parent / "models" / "run"
     train.run(dataclasses.replace(copy, tasks=1, overwrite=True))
@@ -241,6 +257,7 @@ def test_a_model_of_another_program_is_never_removed(copy):
 # ---- epochs ----------------------------------------------------------------------------------------------
 
 
+@without_figures
 def test_accuracies_are_measured_after_each_epoch_where_that_is_asked_for(tmp_path):
     config = small(tmp_path, epochs=2, eval_every="epoch")
     train.run(config)
@@ -253,6 +270,7 @@ def test_accuracies_are_measured_after_each_epoch_where_that_is_asked_for(tmp_pa
     np.testing.assert_allclose(ends, matrix[1:], atol=5e-7)
 
 
+@without_figures
 def test_measuring_each_epoch_does_not_change_the_result(finished, tmp_path):
     config = small(tmp_path, eval_every="epoch")
     train.run(config)
@@ -313,6 +331,7 @@ def test_a_run_of_given_steps_takes_exactly_these_for_each_task(counted, number)
     assert steps == 9  # since the task began, with a fresh optimizer
 
 
+@without_figures
 def test_with_given_steps_the_number_of_epochs_does_not_matter(counted, tmp_path):
     config = small(tmp_path, iterations=9, optimizer="sgd", learning_rate=0.1, epochs=3)
     train.run(config)
@@ -321,6 +340,7 @@ def test_with_given_steps_the_number_of_epochs_does_not_matter(counted, tmp_path
     assert len(rows_of(config.directory / "metrics.csv")) == 2
 
 
+@without_figures
 def test_a_run_of_given_steps_goes_on_bit_for_bit(counted, tmp_path, capsys):
     shutil.copytree(counted.directory.parent, tmp_path, dirs_exist_ok=True)
     config = small(tmp_path, iterations=9, optimizer="sgd", learning_rate=0.1)
@@ -484,6 +504,7 @@ def test_several_seeds_that_are_finished_are_shown_and_not_trained(seeds, monkey
     assert "(sd " in shown
 
 
+@without_figures
 def test_several_seeds_go_on_where_they_were(seeds, tmp_path, capsys):
     shutil.copytree(seeds[0].directory.parent, tmp_path, dirs_exist_ok=True)
     config = small(tmp_path, seeds=(0, 3))
@@ -498,6 +519,7 @@ def test_several_seeds_go_on_where_they_were(seeds, tmp_path, capsys):
     assert matrices[0] == matrices[1] and (config.directory / "DONE").exists()
 
 
+@without_figures
 def test_one_seed_in_place_of_several_leaves_no_model_of_theirs(seeds, tmp_path):
     shutil.copytree(seeds[0].directory.parent, tmp_path, dirs_exist_ok=True)
     train.run(small(tmp_path, tasks=1, overwrite=True))
@@ -549,6 +571,7 @@ def decoded(tmp_path_factory):
     return str(tmp_path_factory.mktemp("decoded"))
 
 
+@without_figures
 @pytest.mark.parametrize("scenario", ["task", "domain", "class"])
 def test_real_mnist_is_learned_in_every_scenario(tfds_dir, decoded, tmp_path, scenario):
     places = {"data_dir": str(tfds_dir), "cache_dir": decoded}
