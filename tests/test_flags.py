@@ -313,7 +313,7 @@ def test_a_mistake_in_a_flagfile_is_named_like_any_other(tmp_path):
             "--stream=splt",
             "stream 'splt' is not known; possible: permuted, rotated, split. Did you mean split",
         ),
-        ("--network=mpl", "network 'mpl' is not known; possible: class_vaes, mlp. Did you mean mlp?"),
+        ("--network=mpl", "network 'mpl' is not known; possible: class_vaes, cnn, mlp, resnet18. Did you mean mlp?"),
         (
             "--optimizer=adm",
             "--optimizer: 'adm' is not known; possible: adam, adamw, sgd, rmsprop, adagrad. D",
