@@ -16,9 +16,9 @@ STREAM = split("digits", tasks=5, scenario="task")
 BATCH = 96
 
 
-def model_of(method=EWC, stream=STREAM, **options):
+def model_of(method=EWC, stream=STREAM, jit=False, **options):
     model = method(mlp(stream, hidden=(6,), seed=3), seed=1, **options)
-    model.compile(keras.optimizers.Adam(0.01))
+    model.compile(keras.optimizers.Adam(0.01), jit=jit)
     return model
 
 
@@ -58,7 +58,8 @@ def learn_quadratics(**options):
     network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(6, use_bias=False)])
     model = Quadratic(network, strength=STRENGTH, **options)
     model._fisher = lambda x, y, mask, seed: [FISHERS[np.argmax(mask) // 2 % 2][np.newaxis]]
-    model.compile(keras.optimizers.SGD(0.2))  # contracts by 1 - 0.2 (b + lambda F), at most 0.9 in size
+    # Contracts by 1 - 0.2 (b + lambda F), at most 0.9 in size.
+    model.compile(keras.optimizers.SGD(0.2), jit=False)
     after = [kernel[0] for (kernel,) in learn(model, 3, stream, epochs=10, batch_size=2)]
     return after, model
 

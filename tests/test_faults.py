@@ -172,6 +172,14 @@ def test_a_second_process_is_refused_and_an_interrupt_ends_the_first_with_one_li
     )
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Folder of a run of `small` that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("trained")
+    train.run(small(folder))
+    return folder
+
+
 # ---- disks -----------------------------------------------------------------------------------------------
 
 
@@ -205,7 +213,7 @@ def full_disk_at(target, name, call):
         yield
 
 
-def test_a_full_disk_keeps_the_tasks_that_were_finished(tmp_path):
+def test_a_full_disk_keeps_the_tasks_that_were_finished(trained, tmp_path):
     with full_disk_at(train.Checkpoints, "write", call=3):  # the untrained network, task 1, task 2
         message = refusal(*arguments(tmp_path))
     assert message == (
@@ -215,10 +223,8 @@ def test_a_full_disk_keeps_the_tasks_that_were_finished(tmp_path):
     assert [p.name for p in sorted((tmp_path / "run/checkpoints").iterdir())] == ["task_000", "task_001"]
     code, output, _ = said(*arguments(tmp_path))
     assert code == 0 and "going on after task 1" in output
-
-    train.run(small(tmp_path / "whole"))
     for name in ("matrix.csv", "checkpoints/task_002/variables.data-00000-of-00001"):
-        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole/run" / name).read_bytes()
+        assert (tmp_path / "run" / name).read_bytes() == (trained / "run" / name).read_bytes()
 
 
 def test_a_disk_that_is_full_for_tensorflow_is_a_sentence_too(tmp_path):
@@ -237,13 +243,6 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path, flag):
 
 
 # ---- damaged or foreign directories ----------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained")
-    train.run(small(folder))
-    return folder
 
 
 def test_a_truncated_checkpoint_is_refused_with_what_to_do(trained, tmp_path):
