@@ -455,6 +455,7 @@ OTHER_VALUES = {
     "precision": "mixed_bfloat16",
     "jit": "off",
     "device": "cpu",
+    "strategy": "mirrored",
     "run_dir": "elsewhere",
     "export_dir": "elsewhere",
     "data_dir": "elsewhere",
@@ -478,7 +479,8 @@ def test_what_decides_a_result_changes_the_hash_and_places_do_not(field):
 
 
 def test_only_these_settings_are_places():
-    assert set(PLACES) == {"run_dir", "export_dir", "data_dir", "cache_dir", "overwrite", "verbosity"}
+    folders = {"run_dir", "export_dir", "data_dir", "cache_dir"}
+    assert set(PLACES) == folders | {"strategy", "overwrite", "verbosity"}
 
 
 @pytest.mark.parametrize("axis", list(catalog.AXES))
