@@ -9,6 +9,8 @@ there on all replicas compute the same numbers, and a method needs to know of no
 With one device, and outside of a step, every function here does what it does for all rows.
 """
 
+import contextlib
+
 import tensorflow as tf
 import tf_keras as keras
 
@@ -67,6 +69,16 @@ def gathered(rows):
     """What all replicas have for their rows, `[B / n, ...]` to `[B, ...]`; the same order for all `rows`."""
     context = _several()
     return rows if context is None else context.all_gather(rows, axis=0)
+
+
+@contextlib.contextmanager
+def held_once():
+    """Variables made inside belong to no strategy: there is one of each, not one a device, and steps only
+    read it. A copy for another worker begins with the first one's value, which cannot be sent if it is bytes.
+    """
+    # A strategy is known to the graph that its scope was entered in, although nothing is put into the graph.
+    with tf.Graph().as_default(), tf.__internal__.eager_context.eager_mode():
+        yield
 
 
 def gradients(tape, loss, variables, optimizer, whole=False):
