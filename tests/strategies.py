@@ -92,6 +92,7 @@ def compared(config, *strategies):
 
 def main(dataset):
     """Prints a line for each method."""
+    tf.config.set_visible_devices([], "GPU")
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     two = device.strategy("mirrored")
