@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_cl import replicas
+
 
 class Batch(NamedTuple):
     """Rows of one training step, or of `K` steps with a leading axis more.
@@ -23,6 +25,7 @@ class Batch(NamedTuple):
       drawn: slot of the memory that each replayed row comes from, -1 for none (its weight is 0), int32 `[R]`.
       offered: rows that the memory was offered before the step, int32 scalar.
       target: probabilities `[R, C]` of the classes for each replayed row, where it has no one class.
+      whole: whether every replica of a step has all these rows, and not its share (see `keras_cl.replicas`).
     """
 
     x: tf.Tensor
@@ -33,6 +36,7 @@ class Batch(NamedTuple):
     drawn: tf.Tensor | None = None
     offered: tf.Tensor | None = None
     target: tf.Tensor | None = None
+    whole: bool | None = None
 
     @property
     def current(self):
@@ -50,12 +54,26 @@ class Batch(NamedTuple):
 
     def step(self, k):
         """The batch of step k."""
-        return Batch(*(None if part is None else part[k] for part in self))
+        return Batch(*(None if part is None else part[k] for part in self[:-1]))
+
+    @property
+    def share(self):
+        """The rows of one step that this replica takes."""
+        shared = {name: getattr(self, name) for name in ("x", "y", "task", "weight", "stored", "drawn")}
+        return self._replace(
+            **{n: part if part is None else replicas.own(part) for n, part in shared.items()}
+        )
 
 
-def weighted_mean(values, weight):
-    """Mean of `values` `[B]` with `weight` `[B]`."""
-    return tf.reduce_sum(values * weight) / tf.reduce_sum(weight)
+def total(values, whole=False):
+    """Sum of `values` `[..., B]` over the rows of a step; `whole` as in `Batch`."""
+    part = tf.reduce_sum(values, axis=-1)
+    return part if whole else replicas.summed(part)
+
+
+def weighted_mean(values, weight, whole=False):
+    """Mean of `values` `[..., B]` with `weight` `[B]` over the rows of a step; `whole` as in `Batch`."""
+    return total(values * weight, whole) / total(weight, whole)
 
 
 def chunk_length(batch_size, row_bytes, target=16 * 2**20, most=128):

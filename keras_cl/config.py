@@ -17,7 +17,7 @@ SCENARIOS = ("task", "domain", "class")
 SUPPLIED = {"network": {"precision", "seed"}, "memory": {"seed"}, "regime": set()}
 
 # Settings that say where things are or how much is said, and do not change a result.
-PLACES = ("run_dir", "export_dir", "data_dir", "cache_dir", "overwrite", "verbosity")
+PLACES = ("strategy", "run_dir", "export_dir", "data_dir", "cache_dir", "overwrite", "verbosity")
 # Settings that say what else is measured once a run has learned, also of one that learned without them.
 AFTERWARDS = ("curvature", "curvature_rows")
 
@@ -51,6 +51,8 @@ class Config:
       precision: of activations; variables, importances and logits are always float32.
       jit: whether XLA compiles the training loop; auto chooses what was measured to be faster.
       device: where to run; auto takes a GPU where there is one.
+      strategy: how many devices share the rows of a step: none, one; mirrored, all GPUs of this machine;
+        multiworker, those of all machines that TF_CONFIG names.
       run_dir: where results go; by default a folder in runs/ named after the settings.
       export_dir: where the SavedModels go, in a folder named like the run.
       data_dir: folder of prepared tensorflow-datasets; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
@@ -83,6 +85,7 @@ class Config:
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     jit: Literal["auto", "on", "off"] = "auto"
     device: Literal["auto", "cpu", "gpu"] = "auto"
+    strategy: Literal["none", "mirrored", "multiworker"] = "none"
     run_dir: str = ""
     export_dir: str = "saved_models"
     data_dir: str = ""

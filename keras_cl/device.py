@@ -1,23 +1,28 @@
-"""Starting TensorFlow quietly on the device that was asked for."""
+"""Starting TensorFlow quietly on the device, or the devices, that were asked for."""
 
 import contextlib
+import json
 import os
 
 from absl import logging
 
-from keras_cl.errors import require
+from keras_cl.errors import InputError, require
 
 # Lets XLA's CPU compiler update weights and moments in one loop: a penalised gradient is then computed once
 # rather than once for each moment.
 FUSE = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=true"
 
 
-def prepare(device, quiet=True):
+EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+
+
+def prepare(device, quiet=True, starts=True):
     """Imports TensorFlow, chooses the device and makes runs repeatable.
 
     Args:
       device: "auto", "cpu" or "gpu".
       quiet: keep TensorFlow's start-up messages off the screen.
+      starts: whether TensorFlow starts now; the strategy of several workers has to start it.
 
     Returns:
       "cpu" or "gpu".
@@ -39,10 +44,57 @@ def prepare(device, quiet=True):
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
         tf.config.experimental.enable_op_determinism()
-        tf.config.list_logical_devices()
-        # The first compilation announces itself; let it do so unheard.
-        tf.function(lambda: tf.constant(0) + 1, jit_compile=True)()
+        if starts:
+            tf.config.list_logical_devices()
+            # The first compilation announces itself; let it do so unheard.
+            tf.function(lambda: tf.constant(0) + 1, jit_compile=True)()
     return "gpu" if gpus else "cpu"
+
+
+def strategy(name, quiet=True):
+    """The `tf.distribute` strategy that a name stands for, on the devices that were chosen.
+
+    Args:
+      name: "none"; "mirrored", all devices of this machine; "multiworker", those of all workers of TF_CONFIG.
+      quiet: keep TensorFlow's messages off the screen.
+
+    Returns:
+      the strategy, or None where one device does all.
+
+    Raises:
+      InputError: if TF_CONFIG is missing or wrong, or this worker cannot be reached by that address.
+    """
+    if name == "none":
+        return None
+    if name == "multiworker":
+        _check_workers(os.environ.get("TF_CONFIG", ""))
+    import tensorflow as tf
+
+    with _stderr_silenced() if quiet else contextlib.nullcontext():
+        if name == "mirrored":
+            devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+            made = tf.distribute.MirroredStrategy([device.name for device in devices])
+        else:
+            try:
+                made = tf.distribute.MultiWorkerMirroredStrategy()
+            except tf.errors.OpError as error:
+                raise InputError(f"This worker could not be started: {error.message}.") from error
+    return made if made.num_replicas_in_sync > 1 else None
+
+
+def _check_workers(text):
+    """Refuses a TF_CONFIG that does not name the workers and say which one this is."""
+    needed = f"--strategy=multiworker needs the environment variable TF_CONFIG, as in TF_CONFIG='{EXAMPLE}'"
+    require(text, f"{needed}; it is not set.")
+    try:
+        config = json.loads(text)
+        cluster, task = config["cluster"], config["task"]
+        jobs, kind, index = set(cluster), task["type"], task["index"]
+        address = cluster[kind][index]
+        right = jobs <= {"chief", "worker"} and isinstance(address, str) and index >= 0
+    except (ValueError, KeyError, IndexError, TypeError):
+        right = False
+    require(right, f"{needed}; it is {text}.")
 
 
 @contextlib.contextmanager

@@ -6,11 +6,14 @@ network, S_{t-1}, says what they show; method and generator both learn from them
 the compiled loop: nothing that is generated is stored, and a step costs the same in every task.
 """
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_cl import loop
+from keras_cl import loop, replicas
+from keras_cl.batches import total
 from keras_cl.bits import GENERATE, LATENT, random_normal, random_uniform, seed_of
 from keras_cl.errors import Diverged, require
 from keras_cl.layers import MASKED, ROWS_AT_ONCE, frozen_copy, logits_of
@@ -75,7 +78,8 @@ class GenerativeMemory(tf.Module):
         self._fresh = [variable.numpy() for variable in self._optimizer]
         # Traced for each number of rows and never for each task.
         self._block = tf.function(self._drawn, jit_compile=jit)
-        self._alone = loop.train_function(self.generator, self._learn_mixed, jit)
+        strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
+        self._alone = loop.train_function(self.generator, self._learn_mixed, jit, strategy=strategy)
 
     def bind(self, stream):
         """Takes from a stream what it says about rows, once: constants of the traced step."""
@@ -127,8 +131,8 @@ class GenerativeMemory(tf.Module):
         self.state.assign([seed, step + 1])
         x, y, task, target = self._drawn(R, seed, step, self.task)
         # As many rows for each current one in the last batch of an epoch, which is not full, as in others.
-        real = tf.math.count_nonzero(batch.weight, dtype=tf.int32)
-        weight = tf.cast(tf.range(R) * B < R * real, tf.float32)
+        real = replicas.summed(tf.math.count_nonzero(batch.weight, dtype=tf.int32))
+        weight = tf.cast(replicas.places(R) * B < R * real, tf.float32)
         return batch._replace(
             x=tf.concat([tf.cast(batch.x, tf.float32), x], axis=0),
             y=tf.concat([batch.y, y], axis=0),
@@ -194,8 +198,12 @@ class GenerativeMemory(tf.Module):
 
     def _drawn(self, R, seed, step, tasks):
         """`(x, y, task, target)` of R rows of the first `tasks` tasks; `target` their probabilities."""
-        z = random_normal(seed, 3 * step, [R, self.generator.latent])
-        task = _below(tasks, random_uniform(seed, 3 * step + 1, [R]))
+
+        def drawn(random, number, shape):
+            return replicas.drawn(functools.partial(random, seed, 3 * step + number), shape)
+
+        z = drawn(random_normal, 0, [R, self.generator.latent])
+        task = _below(tasks, drawn(random_uniform, 1, [R]))
         condition = None
         if self.generator.conditions and self._scenario == "domain":
             condition = task
@@ -203,7 +211,7 @@ class GenerativeMemory(tf.Module):
             known = tf.gather(self._known_units, tasks - 1)
             units = tf.argsort(tf.cast(known, tf.int32), direction="DESCENDING", stable=True)
             count = tf.math.count_nonzero(known, dtype=tf.int32)
-            condition = tf.gather(units, _below(count, random_uniform(seed, 3 * step + 2, [R])))
+            condition = tf.gather(units, _below(count, drawn(random_uniform, 2, [R])))
             task = tf.argmax(tf.gather(self._own, condition, axis=1), axis=0, output_type=tf.int32)
         codes = z if condition is None else [z, tf.one_hot(condition, self.generator.conditions)]
         x = tf.sigmoid(self.pixels(codes)) / self.generator.scale
@@ -280,7 +288,7 @@ def _below(count, uniform):
 
 
 def _normalised(weight):
-    return tf.math.divide_no_nan(weight, tf.reduce_sum(weight))
+    return tf.math.divide_no_nan(weight, total(weight))
 
 
 def adam(learning_rate):

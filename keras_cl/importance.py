@@ -6,6 +6,7 @@ take a backward pass for each example. Variables of other layers (convolutions, 
 vectorised map over single examples. The network is in inference mode throughout.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -86,7 +87,6 @@ class MeanSensitivity:
         self._rows = SUMMED_ROWS if mapped else DENSE_ROWS
         self._outputs = network.output_shape[-1]
         self._group = min(DIRECTIONS, self._outputs)
-        self._totals = [tf.Variable(tf.zeros([self._group, *v.shape])) for v in variables]
 
         def accumulate(x, real, directions, count):
             with tf.GradientTape(persistent=True) as tape:
@@ -102,6 +102,10 @@ class MeanSensitivity:
                 total.assign_add(array.stack())
 
         self._accumulate = tf.function(accumulate, jit_compile=not mapped, reduce_retracing=True)
+
+    @functools.cached_property
+    def _totals(self):  # made at first use: of one device, where the model may be of several
+        return [tf.Variable(tf.zeros([self._group, *v.shape])) for v in self._variables]
 
     def __call__(self, x, directions):
         """Runs over all rows once for each `DIRECTIONS` directions.
@@ -243,13 +247,16 @@ class _Pass:
 
     def __init__(self, step, variables, rows, jit):
         self.variables, self._rows = variables, rows
-        self._totals = [tf.Variable(tf.zeros(v.shape)) for v in variables]
 
         def accumulate(*block):
             for total, value in zip(self._totals, step(*block), strict=True):
                 total.assign_add(value)
 
         self._accumulate = tf.function(accumulate, jit_compile=jit, reduce_retracing=True)
+
+    @functools.cached_property
+    def _totals(self):  # made at first use: of one device, where the model may be of several
+        return [tf.Variable(tf.zeros(v.shape)) for v in self.variables]
 
     def sums(self, x, of_rows, of_task):
         for total in self._totals:

@@ -1,9 +1,12 @@
 """Layers that a network of this library needs and Keras does not have, and networks that ask for a task."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_cl import replicas
 from keras_cl.bits import random_bits, seed_of
 from keras_cl.errors import InputError, require
 
@@ -41,7 +44,7 @@ class Dropout(keras.layers.Layer):
         seed, step = tf.unstack(self.state)
         self.state.assign([seed, step + 1])
         threshold = tf.constant(min(round(self.rate * 2**32), 2**32 - 1), tf.uint32)
-        kept = random_bits(seed, step, tf.shape(x)) >= threshold
+        kept = replicas.drawn(functools.partial(random_bits, seed, step), tf.shape(x)) >= threshold
         return tf.where(kept, x * (1 / (1 - self.rate)), tf.zeros_like(x))
 
     def get_config(self):

@@ -15,13 +15,16 @@ def prefers_xla(network):
     """Whether the XLA loop is the faster one for `network` on the device at hand.
 
     On a CPU dense networks gain and convolutions lose several times (`benchmarks/choices.py` measures both),
-    because XLA does not call the CPU's convolution library. On an accelerator everything is compiled.
+    because XLA does not call the CPU's convolution library. On an accelerator everything is compiled,
+    but never what several devices do together.
     """
+    if tf.distribute.has_strategy():
+        return False
     convolves = any(isinstance(layer, keras.layers.Conv1D.__base__) for layer in network.submodules)
     return not convolves or bool(tf.config.list_logical_devices("GPU"))
 
 
-def train_function(model, step, jit, after=None):
+def train_function(model, step, jit, after=None, strategy=None):
     """The function of an iterator that Keras's `fit` calls: runs one chunk, returns the metrics.
 
     Args:
@@ -29,17 +32,27 @@ def train_function(model, step, jit, after=None):
       step: function of one `Batch` that learns from it.
       jit: whether XLA compiles the loop.
       after: function of a chunk, called when its steps were taken.
+      strategy: the `tf.distribute` strategy whose replicas take each step together; None for one device.
     """
+
+    def own_part(batch):
+        step(batch.share)
+
+    def taken(batch):
+        if strategy is None:
+            step(batch)
+        else:
+            strategy.run(own_part, args=(batch,))
 
     def steps(chunk, count):
         k = 0
         while k < count:  # not over a range, whose length XLA would compile in
-            step(chunk.step(k))
+            taken(chunk.step(k))
             k += 1
         return {metric.name: metric.result() for metric in model.metrics}
 
     if not model.run_eagerly:
-        steps = tf.function(steps, jit_compile=jit, reduce_retracing=True)
+        steps = tf.function(steps, jit_compile=jit and strategy is None, reduce_retracing=True)
 
     def run(iterator):
         element = next(iterator)

@@ -15,10 +15,14 @@ def main(config):
     """Runs the settings that the flags gave."""
     from keras_cl import device
 
-    where = device.prepare(config.device, quiet=not config.verbosity)
+    quiet = not config.verbosity
+    where = device.prepare(config.device, quiet, starts=config.strategy != "multiworker")
+    strategy = device.strategy(config.strategy, quiet)
+    if strategy:
+        where = f"{strategy.num_replicas_in_sync} devices ({where})"
     from keras_cl import train
 
-    train.run(config, device=where)
+    train.run(config, device=where, strategy=strategy)
 
 
 if __name__ == "__main__":

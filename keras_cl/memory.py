@@ -14,6 +14,7 @@ from keras_cl.batches import Batch
 from keras_cl.bits import KEEP, seed_of
 from keras_cl.errors import require
 from keras_cl.replay import Replay
+from keras_cl.replicas import held_once
 from keras_cl.slots import Held, distinct, last_writers
 
 COPIES = 6  # of a memory while a task is learned: its variables, what a plan replays from, a checkpoint
@@ -46,14 +47,15 @@ class Memory(tf.Module):
         self.capacity, self.seed = capacity, seed
         self.room = capacity  # rows that it holds when it is full
         self.cells = sum(map(len, stream.task_classes))  # pairs of a task and one of its classes
-        self.x = tf.Variable(tf.zeros((capacity, *shape), dtype), trainable=False, name="x")
-        self._y, self._task, self._number = (
-            tf.Variable(tf.zeros(capacity, tf.int32), trainable=False, name=name)
-            for name in ("y", "task", "number")
-        )
-        self._filled, self._offered = (
-            tf.Variable(0, trainable=False, name=name) for name in ("filled", "offered")
-        )
+        with held_once():
+            self.x = tf.Variable(tf.zeros((capacity, *shape), dtype), trainable=False, name="x")
+            self._y, self._task, self._number = (
+                tf.Variable(tf.zeros(capacity, tf.int32), trainable=False, name=name)
+                for name in ("y", "task", "number")
+            )
+            self._filled, self._offered = (
+                tf.Variable(0, trainable=False, name=name) for name in ("filled", "offered")
+            )
 
     def slots(self, held, y, task, rng):
         """The policy: slots `[n]` that the rows `y`, `task` `[n]`, offered in this order, go to.

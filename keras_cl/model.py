@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_cl import batches, loop
+from keras_cl import batches, loop, replicas
 from keras_cl.answers import Answers
 from keras_cl.bits import DROPOUT, ORDER, REPLAY, seed_of
 from keras_cl.errors import InputError, require
@@ -51,6 +51,7 @@ class ContinualModel(Answers, keras.Model):
 
     def __init__(self, network, *, seed=0, reset_optimizer=True, memory=None, name=None):
         super().__init__(name=name or _name_of(type(self)))
+        self._strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
         self.network = network
         self.seed = seed
         self.reset_optimizer = reset_optimizer
@@ -80,7 +81,7 @@ class ContinualModel(Answers, keras.Model):
             optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
         super().compile(optimizer=optimizer, run_eagerly=run_eagerly)
         self.regime = regime or Regime()
-        self._learning_rate = float(optimizer.learning_rate)  # that the regime's begins with
+        self._learning_rate = float(optimizer.learning_rate.numpy())  # that the regime's begins with
         self.jit = loop.prefers_xla(self.network) if jit is None else jit
         self.optimizer.build(self.trained)
         if self.memory is not None:
@@ -141,7 +142,9 @@ class ContinualModel(Answers, keras.Model):
         if batch.target is not None:  # the replayed rows, the last ones, have probabilities as labels
             R = batch.target.shape[0]
             entropy = tf.concat([entropy[:-R], self.memory.entropy(batch.target, logits[-R:])], axis=0)
-        return tf.math.add_n([batches.weighted_mean(entropy, batch.weight), *self.network.losses])
+        return tf.math.add_n(
+            [batches.weighted_mean(entropy, batch.weight, batch.whole), *self.network.losses]
+        )
 
     def task_gradients(self, batch):
         """Logits `[B, C]` of the batch and the gradient of its `task_loss`: how most steps begin."""
@@ -150,22 +153,13 @@ class ContinualModel(Answers, keras.Model):
             loss = self.task_loss(batch, logits)
         return logits, self.gradients(tape, loss)
 
-    def gradients(self, tape, loss):
-        """Gradient of `loss` by the variables that steps train; zero where it does not depend on one."""
-        scaled = isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer)
-        if scaled:
-            with tape:
-                loss = self.optimizer.get_scaled_loss(loss)
-        gradients = tape.gradient(
-            loss,
-            self.trained,
-            unconnected_gradients=tf.UnconnectedGradients.ZERO,
-        )
-        return self.optimizer.get_unscaled_gradients(gradients) if scaled else gradients
+    def gradients(self, tape, loss, whole=False):
+        """Gradient of `loss` by the variables that steps train; `whole` as the `Batch` that it is of."""
+        return replicas.gradients(tape, loss, self.trained, self.optimizer, whole)
 
     def apply(self, gradients):
         """Lets the optimizer take its step."""
-        self.optimizer.apply_gradients(zip(gradients, self.trained, strict=True))
+        replicas.apply(self.optimizer, gradients, self.trained)
 
     def results(self, batch, logits):
         """Updates loss and accuracy of the epoch with this batch and returns them."""
@@ -173,7 +167,7 @@ class ContinualModel(Answers, keras.Model):
         correct = tf.argmax(logits, axis=1, output_type=tf.int32) == batch.y
         self._loss.update_state(entropy, batch.weight)
         self._accuracy.update_state(tf.cast(correct, tf.float32), batch.weight)
-        return {metric.name: metric.result() for metric in self.metrics}
+        return replicas.results(self.metrics)
 
     # ---- data and evaluation -----------------------------------------------------------------------------
 
@@ -257,6 +251,11 @@ class ContinualModel(Answers, keras.Model):
         learning = () if self.memory is None else self.memory.metrics
         return [self._loss, self._accuracy, *learning]
 
+    @property
+    def distribute_strategy(self):
+        """The strategy around the caller: Keras is not to divide chunks of steps among devices."""
+        return tf.distribute.get_strategy()
+
     def make_train_function(self, force=False):
         """The seam by which `fit` runs `K` steps a call (see `keras_cl.loop`)."""
         if self.train_function is None or force:
@@ -264,7 +263,8 @@ class ContinualModel(Answers, keras.Model):
                 self._scenario,
                 "Call begin_task(task) before fit: the step needs the stream's class mask.",
             )
-            self.train_function = loop.train_function(self, self._step, self.jit, self.after_steps)
+            how = {"after": self.after_steps, "strategy": self._strategy}
+            self.train_function = loop.train_function(self, self._step, self.jit, **how)
         return self.train_function
 
     def _step(self, batch):

@@ -9,25 +9,28 @@ import time
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+from rich.console import Console
 
 import keras_cl
-from keras_cl import curvature, metrics, report, samples
+from keras_cl import curvature, metrics, report, samples, workers
 from keras_cl.config import make_model, make_stream
 from keras_cl.console import Display
 from keras_cl.errors import Diverged, require
 from keras_cl.remarks import expectation
+from keras_cl.replicas import require_shares
 from keras_cl.results import Results, mean_costs, plain
 from keras_cl.rundir import open_run
 from keras_cl.saving import Checkpoints, Exports
 
 
-def run(config, device="cpu", display=None):
+def run(config, device="cpu", display=None, strategy=None):
     """Trains the method of `config` over its stream, once for each seed; goes on with what was begun.
 
     Args:
       config: a `Config`.
       device: name of the device, for the headline.
-      display: where to show progress; the screen by default.
+      display: where to show progress; the screen by default, nowhere for workers that do not write.
+      strategy: the `tf.distribute` strategy whose devices take each step together; None for one device.
 
     Returns:
       the summary of the run: one seed's numbers, or mean and spread over several seeds.
@@ -35,9 +38,9 @@ def run(config, device="cpu", display=None):
     Raises:
       InputError: for everything that a user can mend, in one sentence.
     """
-    display = display or Display()
+    display = display or Display(None if workers.writes(strategy) else Console(quiet=True))
     stream = make_stream(config)
-    model = make_model(config, stream, config.seeds[0])  # refuses bad options before any data is read
+    model = _model(config, stream, config.seeds[0], strategy)  # refuses bad options before any data is read
     headline = display.headline(config, stream, device)
     curvature.check(config, model.network)
     _check_rows(config, stream)
@@ -45,12 +48,26 @@ def run(config, device="cpu", display=None):
         model.memory.require_images(stream)
     del model
     with (
+        workers.losses_told(config),
+        workers.own_places(config, strategy) as config,
         open_run(config.directory, config.settings, about(), config.overwrite) as directory,
         display.logging(directory.path / "log.txt"),
     ):
+        workers.shared(config, strategy)
         display.note(headline)
         runs = _several_seeds if len(config.seeds) > 1 else _one_seed
-        return runs(config, stream, directory, display)
+        return runs(config, stream, directory, display, strategy)
+
+
+def _model(config, stream, seed, strategy):
+    """The model, untrained, whose steps are taken by all devices of the strategy."""
+    if strategy is None:
+        return make_model(config, stream, seed)
+    require(config.jit != "on", "--jit=on compiles steps of one device, and there are several: give auto.")
+    for name in ("batch_size", "replay_batch_size"):
+        require_shares(getattr(config, name), strategy.num_replicas_in_sync, f"--{name}")
+    with strategy.scope():
+        return make_model(config, stream, seed)
 
 
 def _check_rows(config, stream):
@@ -65,9 +82,9 @@ def _check_rows(config, stream):
         require(len(task.test), f"Task {task.number} has no test rows: its classes are {task.classes}.")
 
 
-def learn(config, stream, seed, directory, exports, display):
+def learn(config, stream, seed, directory, exports, display, strategy=None):
     """Learns the tasks that `directory` has not finished yet; returns the `Results` of all."""
-    model = make_model(config, stream, seed)
+    model = _model(config, stream, seed, strategy)
     checkpoints, results = Checkpoints(model), Results(directory.finished())
     exports.claim()
     if not len(results):
@@ -174,7 +191,7 @@ class Record(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         seconds = round(time.monotonic() - self._started, 3)
-        rate = round(float(self._learner.optimizer.learning_rate), 9)  # of the epoch's last step
+        rate = round(float(self._learner.optimizer.learning_rate.numpy()), 9)  # of the epoch's last step
         self.epochs.append({"epoch": epoch + 1, **logs, "learning_rate": rate, "seconds": seconds})
         if self._measured:
             row = np.full(len(self._task.stream), np.nan)
@@ -193,10 +210,10 @@ def _restore(model, stream, directory, checkpoints, exports, results, display):
         display.say(f"going on after task {results.tasks}")
 
 
-def _one_seed(config, stream, directory, display):
+def _one_seed(config, stream, directory, display, strategy):
     (seed,) = config.seeds
     exports = Exports(pathlib.Path(config.export_dir, config.name), config, seed)
-    results = _complete(config, stream, seed, directory, exports, display)
+    results = _complete(config, stream, seed, directory, exports, display, strategy)
     summary = results.summary()
     display.matrix(results.matrix, "Accuracy (percent) on the test images of each task")
     display.summary(summary)
@@ -205,14 +222,14 @@ def _one_seed(config, stream, directory, display):
     return summary
 
 
-def _several_seeds(config, stream, directory, display):
+def _several_seeds(config, stream, directory, display, strategy):
     everything = []
     for seed in config.seeds:
         display.say(f"seed {seed}")
         settings = {**config.settings, "seeds": [seed]}
         exports = Exports(pathlib.Path(config.export_dir, config.name, f"seed_{seed}"), config, seed)
         with open_run(directory.path / f"seed_{seed}", settings, about()) as part:
-            everything.append(_complete(config, stream, seed, part, exports, display))
+            everything.append(_complete(config, stream, seed, part, exports, display, strategy))
     matrices = np.array([results.matrix for results in everything])
     summary = {**metrics.over_seeds([metrics.summary(R) for R in matrices]), **mean_costs(everything)}
     if not directory.done:
@@ -228,7 +245,7 @@ def _several_seeds(config, stream, directory, display):
     return summary
 
 
-def _complete(config, stream, seed, directory, exports, display):
+def _complete(config, stream, seed, directory, exports, display, strategy):
     """The `Results` of one seed, learned now where they are not there yet."""
     results = Results(directory.finished())
     if directory.done and results.tasks == len(stream) and all(map(exports.has, stream)):
@@ -237,7 +254,7 @@ def _complete(config, stream, seed, directory, exports, display):
             _measure_curvature(config, stream, seed, directory, display)
             report.draw(directory.path)
         return results
-    results = learn(config, stream, seed, directory, exports, display)
+    results = learn(config, stream, seed, directory, exports, display, strategy)
     directory.write_results(results)
     directory.write_json("summary.json", results.summary())
     if config.curvature:

@@ -9,7 +9,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is fi
 
 
 # Files that take longest, which begin first: two processes then end at the same time.
-LONG = ("test_contract.py", "test_forgetting.py", "test_faults.py", "test_generative.py", "test_export.py")
+LONG = (
+    "test_contract.py",
+    "test_strategy.py",
+    "test_forgetting.py",
+    "test_faults.py",
+    "test_generative.py",
+    "test_export.py",
+)
 
 
 def pytest_collection_modifyitems(items):

@@ -313,7 +313,10 @@ def test_a_mistake_in_a_flagfile_is_named_like_any_other(tmp_path):
             "--stream=splt",
             "stream 'splt' is not known; possible: permuted, rotated, split. Did you mean split",
         ),
-        ("--network=mpl", "network 'mpl' is not known; possible: class_vaes, cnn, mlp, resnet18. Did you mean mlp?"),
+        (
+            "--network=mpl",
+            "network 'mpl' is not known; possible: class_vaes, cnn, mlp, resnet18. Did you mean mlp?",
+        ),
         (
             "--optimizer=adm",
             "--optimizer: 'adm' is not known; possible: adam, adamw, sgd, rmsprop, adagrad. D",
@@ -459,6 +462,7 @@ OTHER_VALUES = {
     "precision": "mixed_bfloat16",
     "jit": "off",
     "device": "cpu",
+    "strategy": "mirrored",
     "run_dir": "elsewhere",
     "export_dir": "elsewhere",
     "data_dir": "elsewhere",
@@ -482,7 +486,8 @@ def test_what_decides_a_result_changes_the_hash_and_places_do_not(field):
 
 
 def test_only_these_settings_decide_nothing():
-    assert set(PLACES) == {"run_dir", "export_dir", "data_dir", "cache_dir", "overwrite", "verbosity"}
+    folders = {"run_dir", "export_dir", "data_dir", "cache_dir"}
+    assert set(PLACES) == folders | {"strategy", "overwrite", "verbosity"}
     assert set(AFTERWARDS) == {"curvature", "curvature_rows"}
 
 

@@ -18,6 +18,7 @@ LIBRARY = ROOT / "keras_cl"
 # own files may use each other.
 FLOORS = [
     {"errors", "files"},  # everything may refuse what it is given
+    {"replicas"},  # what several devices sum up and share
     {"bits", "batches", "cramer", "cutmix", "metrics", "nnls", "quadratic", "schedules", "slots", "source"},
     {"eigen", "importance", "layers", "loop", "regime", "replay", "sources", "stream"},  # one idea each
     {"answers", "generative", "generators", "memory"},  # what is asked of a network, what it is reminded of
@@ -27,7 +28,7 @@ FLOORS = [
     {"catalog"},  # knows methods, networks and streams by their files
     {"config", "rundir", "export"},  # a run before and after: its settings, its files, its models
     {"curvature", "remarks", "report", "results", "samples", "saving"},
-    {"command", "console", "device"},  # a run as it is seen
+    {"command", "console", "device", "workers"},  # a run as it is seen, and who writes it down
     {"evaluate", "flags", "train"},
     {"main"},
 ]

@@ -4,13 +4,14 @@ Kingma and Welling 2014 (arXiv:1312.6114). The layers hold no KL regulariser: wi
 because a distribution layer gives a distribution and a tensor. The KL is a line of the loss here.
 """
 
+import functools
 from typing import Literal, get_args
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras as keras
 
-from keras_cl import loop
+from keras_cl import loop, replicas
 from keras_cl.batches import weighted_mean
 from keras_cl.bits import random_normal, seed_of
 from keras_cl.errors import pick, require
@@ -111,9 +112,9 @@ class VAE(keras.Model):
         with tf.GradientTape() as tape:
             L = self.objective(batch, self.encode(batch.x, batch.y))
             L = tf.math.add_n([L, *self.losses])
-        gradients = tape.gradient(L, self.trainable_variables)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
-        return {metric.name: metric.result() for metric in self.metrics}
+        gradients = replicas.gradients(tape, L, self.trainable_variables, self.optimizer)
+        replicas.apply(self.optimizer, gradients, self.trainable_variables)
+        return replicas.results(self.metrics)
 
     def objective(self, batch, q):
         """Weighted mean of L over the batch, whose codes have the distribution `q`; shown as its loss."""
@@ -126,7 +127,8 @@ class VAE(keras.Model):
         """L `[B]` of raw images, whose codes have the distribution `q`; draws the next noise."""
         seed, step = tf.unstack(self.state)
         self.state.assign([seed, step + 1])
-        z = self.code(q, random_normal(seed, step, [x.shape[0], self.latent]))
+        noise = functools.partial(random_normal, seed, step)
+        z = self.code(q, replicas.drawn(noise, [x.shape[0], self.latent]))
         reconstruction = -self.decode(z, condition).log_prob(tf.cast(x, tf.float32) * self.scale)
         L = reconstruction + self.beta * self.divergence(q)
         return L / tf.TensorShape(self.image_shape).num_elements() if self.per_pixel else L

@@ -51,11 +51,11 @@ class Ring(Memory):
 
     def of_task(self, task):
         """`Batch` of all rows that are held of a task, also inside a compiled step: of one shape for every
-        task, with rows of weight 0 beside its own."""
+        task, with rows of weight 0 beside its own, and whole on every replica."""
         slot = tf.range(self.capacity)
         own = (self._task == task) & (slot < self._filled)
         # They are neighbours: tasks come one after the other, and no row makes room for another task's.
         first = tf.reduce_min(tf.where(own, slot, self.capacity - self.most))
         rows = first + tf.range(self.most)
         x, y, owner, own = (tf.gather(part, rows) for part in (self.x, self._y, self._task, own))
-        return Batch(x, y, owner, tf.cast(own, tf.float32))
+        return Batch(x, y, owner, tf.cast(own, tf.float32), whole=True)

@@ -7,9 +7,11 @@ from typing import Literal, get_args
 
 import tensorflow as tf
 
+from keras_cl.batches import total
 from keras_cl.errors import pick, require
 from keras_cl.layers import logits_of
 from keras_cl.model import ContinualModel
+from keras_cl.replicas import gathered
 
 Reduction = Literal["mean", "sum"]
 Head = Literal["all", "seen"]
@@ -70,12 +72,12 @@ class DER(ContinualModel):
         z = tf.gather(self.z, tf.maximum(batch.drawn[:R], 0))
         reduce = tf.reduce_mean if self.reduction == "mean" else tf.reduce_sum
         difference = reduce(tf.square(z - h[B : B + R]), axis=1)
-        replay = tf.reduce_sum(difference * replayed.weight)
-        replay = tf.math.divide_no_nan(replay, tf.reduce_sum(replayed.weight))
+        replay = tf.math.divide_no_nan(total(difference * replayed.weight), total(replayed.weight))
         return self.task_loss(current, logits[:B]) + self.alpha * replay  # eq. 5
 
     def _remember(self, stored, h):
         """Keeps the logits of rows that the memory keeps."""
-        kept = stored[:, tf.newaxis] >= 0
-        slots = tf.where(kept, stored[:, tf.newaxis], self.memory.capacity)
-        self.z.scatter_nd_update(slots, tf.where(kept, h, 0.0))
+        stored, h = gathered(stored), gathered(h)
+        kept = stored >= 0
+        slots = tf.where(kept, stored, self.memory.capacity)
+        self.z.scatter_update(tf.IndexedSlices(tf.where(kept[:, tf.newaxis], h, 0.0), slots))

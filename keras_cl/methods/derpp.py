@@ -5,6 +5,7 @@ DER++ of Buzzega et al. 2020 (arXiv:2004.07211).
 
 import tensorflow as tf
 
+from keras_cl.batches import total
 from keras_cl.errors import require
 from keras_cl.methods.der import DER, Head, Reduction
 
@@ -43,6 +44,5 @@ class DERpp(DER):
     def objective(self, batch, h, logits):
         second = batch.replayed(1, self.draws)
         entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(second.y, logits[-second.x.shape[0] :])
-        CE = tf.reduce_sum(entropy * second.weight)
-        CE = tf.math.divide_no_nan(CE, tf.reduce_sum(second.weight))
+        CE = tf.math.divide_no_nan(total(entropy * second.weight), total(second.weight))
         return super().objective(batch, h, logits) + self.beta * CE  # eq. 6

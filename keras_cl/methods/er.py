@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import tensorflow as tf
 
+from keras_cl.batches import total
 from keras_cl.errors import pick, require
 from keras_cl.model import ContinualModel
 
@@ -52,7 +53,7 @@ class ER(ContinualModel):
         current, replayed = batch.current.weight, batch.replayed().weight
         t = tf.cast(self.task + 1, tf.float32)
         weight = [
-            current / tf.reduce_sum(current) / t,
-            tf.math.divide_no_nan(replayed, tf.reduce_sum(replayed)) * (1 - 1 / t),
+            current / total(current) / t,
+            tf.math.divide_no_nan(replayed, total(replayed)) * (1 - 1 / t),
         ]
         return batch._replace(weight=tf.concat(weight, axis=0))

@@ -65,7 +65,7 @@ class GDumb(ContinualModel):
     def compile(self, optimizer="sgd", **kwargs):
         super().compile(optimizer, **kwargs)
         require(not self.regime.changes, "gdumb has a schedule of its own, and takes no other regime.")
-        self.high = float(self.optimizer.learning_rate)
+        self.high = float(self.optimizer.learning_rate.numpy())
         require(self.low <= self.high, f"low is {self.low}, above the learning rate, which is {self.high}.")
 
     def begin_task(self, task):

@@ -5,6 +5,7 @@ Lopez-Paz and Ranzato 2017 (arXiv:1706.08840), with the lower bound of the dual 
 
 import tensorflow as tf
 
+from keras_cl.batches import total
 from keras_cl.errors import require
 from keras_cl.layers import logits_of
 from keras_cl.memories.ring import Ring
@@ -37,8 +38,9 @@ class Episodic(ContinualModel):
         with tf.GradientTape() as tape:
             logits = self._masked(logits_of(self.network, rows.x, rows.task), rows.task)
             loss = self.task_loss(rows, logits)
-        some = tf.cast(tf.reduce_any(rows.weight > 0), tf.float32)  # the mean over no rows is no number
-        return [tf.math.multiply_no_nan(part, some) for part in self.gradients(tape, loss)]
+        # The mean over no rows is no number.
+        some = tf.cast(total(rows.weight, rows.whole) > 0, tf.float32)
+        return [tf.math.multiply_no_nan(part, some) for part in self.gradients(tape, loss, rows.whole)]
 
     def count(self, violated):
         """Takes note of a step."""
@@ -46,7 +48,9 @@ class Episodic(ContinualModel):
         self.violations.assign_add(tf.cast(violated, tf.int32))
 
     def report(self):
-        return {"violations": int(self.violations) / max(1, int(self.steps))}  # share of the task's steps
+        return {
+            "violations": int(self.violations.numpy()) / max(1, int(self.steps.numpy()))
+        }  # share of the task's steps
 
 
 class GEM(Episodic):

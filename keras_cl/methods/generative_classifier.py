@@ -7,10 +7,12 @@ a prior that counts classes.
 import numpy as np
 import tensorflow as tf
 
+from keras_cl.batches import total
 from keras_cl.errors import require
 from keras_cl.layers import MASKED
 from keras_cl.model import ContinualModel
 from keras_cl.networks.class_vaes import ClassVAEs
+from keras_cl.replicas import results
 
 
 class GenerativeClassifier(ContinualModel):
@@ -49,7 +51,7 @@ class GenerativeClassifier(ContinualModel):
         mine = tf.cast(batch.y == units[:, tf.newaxis], tf.float32) * batch.weight  # [W, B]
         with tf.GradientTape() as tape:
             L = self.network.layers[-1].objective(self._pixels(batch.x), units)
-            L_c = tf.math.divide_no_nan(tf.reduce_sum(L * mine, axis=1), tf.reduce_sum(mine, axis=1))
+            L_c = tf.math.divide_no_nan(total(L * mine), total(mine))
             loss = tf.reduce_sum(L_c)
         self._apply_to(units, self.gradients(tape, loss))
         return self._shown(batch, -L, mine, units)
@@ -74,4 +76,4 @@ class GenerativeClassifier(ContinualModel):
         best = tf.argmax(tf.where(units[:, tf.newaxis] >= 0, scores, MASKED), axis=0)
         correct = tf.gather(units, best) == batch.y
         self._accuracy.update_state(tf.cast(correct, tf.float32), batch.weight)
-        return {metric.name: metric.result() for metric in self.metrics}
+        return results(self.metrics)

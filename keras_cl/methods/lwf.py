@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import tensorflow as tf
 
+from keras_cl.batches import weighted_mean
 from keras_cl.errors import pick, require
 from keras_cl.layers import MASKED, frozen_copy
 from keras_cl.model import ContinualModel
@@ -89,7 +90,7 @@ class LwF(ContinualModel):
         q = tf.nn.softmax(tf.where(heads, z_old, MASKED) / self.T)
         log_s = tf.nn.log_softmax(tf.where(answers, z, MASKED) / self.T)  # eq. 3
         KD = -tf.reduce_sum(tf.where(heads, q * log_s, 0.0), axis=-1)  # eq. 2; [B] or [T, B]
-        KD = tf.reduce_sum(KD * weight, axis=-1) / tf.reduce_sum(weight)
+        KD = weighted_mean(KD, weight)
         if self._scenario != "task":
             return KD
         old = tf.cast(tf.range(len(KD)) < known, tf.float32)

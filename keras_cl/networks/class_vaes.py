@@ -3,11 +3,13 @@
 Van de Ven, Li and Tolias 2021 (arXiv:2104.10093).
 """
 
+import functools
 import math
 
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_cl import replicas
 from keras_cl.bits import random_normal, seed_of
 from keras_cl.errors import require
 
@@ -83,7 +85,8 @@ class ClassVAEs(keras.layers.Layer):
         seed, step = tf.unstack(self.state)
         self.state.assign([seed, step + 1])
         mu, logvar = self._encode(x, units)
-        z = mu + tf.exp(logvar / 2) * random_normal(seed, step, tf.shape(mu))
+        noise = functools.partial(random_normal, seed, step)
+        z = mu + tf.exp(logvar / 2) * replicas.drawn(noise, tf.shape(mu), axis=1)
         KL = tf.reduce_sum(mu**2 + tf.exp(logvar) - 1 - logvar, axis=2) / 2
         return KL - self._log_likelihood(x, units, z)
 
