@@ -298,6 +298,7 @@ def test_a_stopped_run_goes_on_with_the_same_rates_and_records_them(dataset, tmp
                 dataset=dataset,
                 tasks=2,
                 epochs=2,
+                batch_size=10,
                 jit="off",
                 run_dir=str(folder / "run"),
                 export_dir=str(folder / "models"),
