@@ -279,6 +279,5 @@ def make_model(config, stream, seed):
         optimizer.momentum = config.momentum
     optimizer.learning_rate = config.learning_rate
     regime = catalog.load("regime", config.regime)(**config.options_of("regime"))
-    jit = {"auto": None, "on": True, "off": False}[config.jit]
-    model.compile(optimizer, regime=regime, jit=jit)
+    model.compile(optimizer, regime=regime, jit={"auto": None, "on": True, "off": False}[config.jit])
     return model

@@ -1,21 +1,17 @@
 """Training: fit, end, evaluate, export, checkpoint each task. `run(config)` is what `keras_cl.main` does."""
 
-import contextlib
 import pathlib
-import platform
-import subprocess
 import time
 
 import numpy as np
-import tensorflow as tf
 import tf_keras as keras
 from rich.console import Console
 
-import keras_cl
 from keras_cl import curvature, metrics, report, samples, workers
 from keras_cl.config import make_model, make_stream
 from keras_cl.console import Display
 from keras_cl.errors import Diverged, require
+from keras_cl.provenance import about
 from keras_cl.remarks import expectation
 from keras_cl.replicas import require_shares
 from keras_cl.results import Results, mean_costs, plain
@@ -117,13 +113,6 @@ def learn(config, stream, seed, directory, exports, display, strategy=None):
 def title_of(task):
     """What a task is called while it is learned."""
     return f"task {task.number}/{len(task.stream)}"
-
-
-def about():
-    """Versions and commit: what is worth knowing about a run beside its settings."""
-    versions = {"keras_cl": keras_cl.__version__, "python": platform.python_version()}
-    versions |= {module.__name__: module.__version__ for module in (tf, keras, np)}
-    return {"versions": versions, "commit": _commit()}
 
 
 def passes(config):
@@ -276,18 +265,3 @@ def _measure_curvature(config, stream, seed, directory, display):
         records.append(record)
         display.say(f"curvature of task {record['task']}: {curvature.told(record)}")
     directory.write_table(curvature.FILE, records)
-
-
-def _commit():
-    """Commit of this library's own checkout, "-dirty" where files were changed since; None if unknown."""
-    root = pathlib.Path(__file__).resolve().parents[1]
-
-    def git(*arguments):
-        command = ["git", "-C", str(root), *arguments]
-        return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
-
-    with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        if pathlib.Path(git("rev-parse", "--show-toplevel")).resolve() == root:
-            changed = git("status", "--porcelain", "--untracked-files=no")
-            return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
-    return None

@@ -13,7 +13,7 @@ import tf_keras as keras
 from helpers import blobs, silent
 from processes import refusal, small
 
-from keras_cl import curvature, eigen, export, networks, sources, streams, train
+from keras_cl import curvature, eigen, export, networks, provenance, sources, streams, train
 from keras_cl.config import Config
 from keras_cl.errors import InputError
 from keras_cl.hessian import MeanLoss, Rows
@@ -450,7 +450,7 @@ def test_a_run_measures_its_checkpoints_whenever_it_is_asked_to(tmp_path, quick,
     for name in ("DONE", "curvature.csv", "curvature.png", "summary.json"):
         (stopped / name).unlink()
     shutil.rmtree(stopped / "checkpoints" / "task_002")
-    about = {"settings": several.settings, **train.about()}
+    about = {"settings": several.settings, **provenance.about()}
     (several.directory / "config.json").write_text(json.dumps(about))  # without which the folder is not ours
     train.run(several, display=silent())
     assert records_of(several, "seed_0") == records != records_of(several, "seed_1")

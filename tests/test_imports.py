@@ -27,7 +27,7 @@ FLOORS = [
     {"methods"},
     {"catalog"},  # knows methods, networks and streams by their files
     {"config", "rundir", "export"},  # a run before and after: its settings, its files, its models
-    {"curvature", "remarks", "report", "results", "samples", "saving"},
+    {"curvature", "provenance", "remarks", "report", "results", "samples", "saving"},
     {"command", "console", "device", "workers"},  # a run as it is seen, and who writes it down
     {"evaluate", "flags", "train"},
     {"main"},

@@ -39,7 +39,7 @@ def lead(search, stream, model, display, chief=False):
       InputError: if the directory holds another search, the data cannot be used, or every trial failed.
     """
     from keras_cl.rundir import open_run
-    from keras_cl.train import about
+    from keras_cl.provenance import about
     from tuning import report
     from tuning.tuner import Tuner
 
