@@ -38,8 +38,8 @@ def lead(search, stream, model, display, chief=False):
     Raises:
       InputError: if the directory holds another search, the data cannot be used, or every trial failed.
     """
-    from keras_cl.rundir import open_run
     from keras_cl.provenance import about
+    from keras_cl.rundir import open_run
     from tuning import report
     from tuning.tuner import Tuner
 
