@@ -29,17 +29,21 @@ MORE = {
     "dgr": ({}, {"memory.conditional": True}),
 }
 HANDED_OVER = "er"  # to other devices between the tasks
+# Whose steps two devices take in a traced graph, as runs do: the plain step, draws from a memory and from a
+# generator, a projection, a path that is summed in the steps. Tracing is what takes the time, so the others
+# take the same steps together eagerly.
+TRACED = ("dgr", "er", "ewc", "finetune", "gem", "rwalk")
 
 
-def learned(config, first, second):
+def learned(config, first, second, eagerly):
     """Weights after each task and metrics of each: task 1 on devices of one strategy, task 2 of another."""
     stream, weights, metrics = make_stream(config), [], []
-    model = made(config, stream, first)
+    model = made(config, stream, first, eagerly)
     for task in stream:
         if task.index and first is not second:
             with tempfile.TemporaryDirectory() as folder:
                 Checkpoints(model).write(pathlib.Path(folder))
-                model = made(config, stream, second)
+                model = made(config, stream, second, eagerly)
                 Checkpoints(model).read(pathlib.Path(folder))
         model.begin_task(task)
         history = model.fit(model.batches(task, BATCH, 0, config.replay_batch_size), verbose=0).history
@@ -49,13 +53,12 @@ def learned(config, first, second):
     return weights, metrics
 
 
-def made(config, stream, strategy):
+def made(config, stream, strategy, eagerly):
     """The model on the devices of a strategy; None for one device."""
     with strategy.scope() if strategy else contextlib.nullcontext():
         model = make_model(config, stream, seed=0)
-    model.run_eagerly = (
-        strategy is None
-    )  # the same steps, as a test of every method says, and no time to trace
+    # On one device they are the same steps, as a test of every method says, and no time to trace.
+    model.run_eagerly = eagerly or strategy is None
     return model
 
 
@@ -82,7 +85,9 @@ def difference(ones, others):
 
 def compared(config, *strategies):
     """How far a method comes on one device, and how far from there on others."""
-    (weights, metrics), others = learned(config, None, None), [learned(config, *pair) for pair in strategies]
+    eagerly = config.method not in TRACED
+    weights, metrics = learned(config, None, None, eagerly)
+    others = [learned(config, *pair, eagerly) for pair in strategies]
     return {
         "moved": difference(weights[0], weights[1]),
         "weights": [difference(weights, other) for other, _ in others],
