@@ -78,6 +78,7 @@ def test_what_is_no_number_is_not_hidden():
     assert not np.isfinite(v).all()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_violations_are_the_share_of_the_steps_of_a_task():
     model, stream = linear(AGEM, [[1, 2], [1, -1], [1, 1]], capacity=3)
     assert model.report() == {"violations": 0.0}
@@ -274,7 +275,8 @@ def test_looking_at_the_memory_leaves_the_state_of_the_network(dataset, make):
 def test_half_precision_takes_finite_steps(dataset, precision):
     config = Config(
         method="agem", stream="split", scenario="task", dataset=dataset, tasks=3, precision=precision,
-        optimizer="sgd", learning_rate=0.1, options={"network.hidden": (8,), "memory.capacity": 60},
+        optimizer="sgd", learning_rate=0.1, jit="off",
+        options={"network.hidden": (8,), "memory.capacity": 60},
     )  # fmt: skip
     stream = make_stream(config)
     model = make_model(config, stream, seed=0)

@@ -355,8 +355,7 @@ def test_a_loss_that_is_no_number_is_one_sentence(tmp_path):
 
 
 def test_more_words_show_the_traceback(tmp_path):
-    command = ["-m", "keras_cl.main", *arguments(tmp_path, "--dataset=none.npz")]
-    process = start(*command, "--verbosity=1")
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 1
+    process = Forked(*arguments(tmp_path, "--dataset=none.npz"), "--verbosity=1", folder=tmp_path)
+    _, errors = process.end()
+    assert process.code == 1
     assert "Traceback" in errors and "There is no file none.npz." in errors

@@ -130,6 +130,7 @@ def test_what_is_no_number_is_not_hidden():
         assert not np.isfinite(projected(GEM, [[1, 0, 1], [0, 0, 1]], [bad, -1, 2])[0]).all()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_violations_are_the_share_of_the_steps_of_a_task():
     model, stream = linear(GEM, [[1, 2], [1, -1], [1, 0]])
     for task, expected in zip(stream, (0.0, 1.0, 0.0), strict=True):
