@@ -30,7 +30,7 @@ PAIRS = [(method, memory) for method in TAKING for memory in possible(method)]
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "blobs.npz"
-    np.savez(path, **blobs([9] * 4))
+    np.savez(path, **blobs([5] * 4))
     return str(path)
 
 
