@@ -31,3 +31,13 @@ def tfds_dir():
     if not folder or not pathlib.Path(folder).is_dir():
         pytest.skip("needs real data: set TFDS_DATA_DIR to a folder of prepared tensorflow-datasets")
     return folder
+
+
+@pytest.fixture
+def eagerly():
+    """Nothing is traced or compiled: a few steps of a tiny network cost less than their trace."""
+    import tensorflow as tf  # only by those that need it
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

@@ -1,5 +1,7 @@
 """Tasks whose loss is linear in the weights, so that gradients are known: for methods that project them."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
@@ -50,10 +52,34 @@ def remember(model, tasks):
         model.end_task(task)
 
 
-def applied(model, task, replay_batch_size=1):
-    """What a step on `task`, from weights 0, gives to the optimizer: `[P]`, exactly."""
+def projected(method, earlier, g, later=(), **options):
+    """What a step gives to the optimizer, from weights 0.
+
+    Args:
+      method: class of the method.
+      earlier: `[t, P]`, the gradients of tasks that have left a row in the memory.
+      g: `[P]`, that of the task that is learned.
+      later: those of tasks that were not begun.
+      **options: of the method.
+
+    Returns:
+      `(v, model)`: what was applied, `[P]`, exactly, and the model that did. Calls of the same sizes and
+      options differ in the gradients only, so they share a model.
+    """
+    model, task, batch = _before_the_step(method, len(earlier), len(later), len(g), tuple(options.items()))
+    model.slopes.assign([*earlier, g, *later])
     model.begin_task(task)
     model.network.set_weights([np.zeros(v.shape) for v in model.network.weights])
-    chunk, _ = next(iter(model.batches(task, 1, 1, replay_batch_size)))
-    model.train_step(chunk.step(0))
-    return -np.concatenate([np.ravel(v) for v in model.network.trainable_variables]).astype(float)
+    model.train_step(batch)
+    v = -np.concatenate([np.ravel(v) for v in model.network.trainable_variables]).astype(float)
+    return v, model
+
+
+@functools.cache
+def _before_the_step(method, earlier, later, size, options):
+    """A model that remembers `earlier` tasks, the next task, and a batch of it."""
+    model, stream = linear(method, np.zeros((earlier + 1 + later, size)), **dict(options))
+    remember(model, stream[:earlier])
+    model.begin_task(stream[earlier])
+    chunk, _ = next(iter(model.batches(stream[earlier], 1, 1, 1)))
+    return model, stream[earlier], chunk.step(0)

@@ -1,18 +1,23 @@
 """What the tests of the command line share: settings that are trained in a moment, and ways to run them."""
 
 import contextlib
+import functools
 import io
+import multiprocessing
 import os
 import pathlib
+import runpy
 import signal
 import subprocess
 import sys
+import time
 from unittest import mock
 
 from keras_cl import command, device, flags, main
 from keras_cl.config import Config
 
 ROOT = pathlib.Path(__file__).parents[1]
+PATIENCE = 120  # seconds after which a process counts as stuck
 
 
 def small(folder, options=None, **settings):
@@ -52,6 +57,62 @@ def start(*command_line, **popen):
 
     line = [sys.executable, *command_line]
     return subprocess.Popen(line, env=environment, **{"preexec_fn": hear_ctrl_c, **pipes, **popen})
+
+
+class Forked:
+    """`python -m keras_cl.main` in a process of its own, forked from one that has TensorFlow imported.
+
+    Args:
+      *given: its flags.
+      folder: where what it says is kept, as `output` and `errors`.
+      begin: called in the process before anything else; a function of a module, or a partial of one.
+    """
+
+    def __init__(self, *given, folder, begin=os.getpid):
+        self.output, self.errors = folder / "output", folder / "errors"
+        paths = [self.output, self.errors]
+        for path in paths:
+            path.write_text("")
+        self._process = _forking().Process(target=_command, args=(given, *paths, begin))
+        self._process.start()
+
+    @property
+    def code(self):
+        """Exit code, minus the signal that ended it, None while it is alive."""
+        return self._process.exitcode
+
+    def wait_until(self, happened):
+        """Waits until `happened()` is true, while the process is alive."""
+        began = time.monotonic()
+        while not happened():
+            assert self.code is None, f"the process ended too early: {self.output.read_text()}"
+            assert time.monotonic() - began < PATIENCE
+            time.sleep(0.001)
+
+    def end(self, number=None):
+        """Sends a signal, if one is given, and waits for the end; returns all that was said."""
+        if number is not None and self.code is None:
+            os.kill(self._process.pid, number)
+        self._process.join(PATIENCE)
+        assert self.code is not None, "the process is stuck"
+        return self.output.read_text(), self.errors.read_text()
+
+
+@functools.cache
+def _forking():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["keras_cl.train"])
+    return context
+
+
+def _command(given, output, errors, begin):
+    """Becomes the command, in a process that was forked."""
+    for path, descriptor in ((output, 1), (errors, 2)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), descriptor)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    begin()
+    sys.argv = ["main", *given]
+    runpy.run_path(main.__file__, run_name="__main__")
 
 
 def said(*given):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 from helpers import assert_same, blobs, learn
-from linears import applied, linear, remember
+from linears import linear, projected, remember
 
 from keras_cl.config import Config, make_model, make_stream
 from keras_cl.errors import InputError
@@ -14,19 +14,11 @@ from keras_cl.methods.agem import AGEM
 from keras_cl.methods.finetune import Finetune
 from keras_cl.networks.mlp import mlp
 
-
-def projected(g_ref, g):
-    """v of one earlier task with gradient g_ref and a current one with g, and the model."""
-    model, stream = linear(AGEM, [g_ref, g])
-    remember(model, stream[:1])
-    return applied(model, stream[1]), model
-
-
 # ---- the projection --------------------------------------------------------------------------------------
 
 
 def test_a_step_that_is_projected_by_hand():
-    v, model = projected(g_ref=[1, 2], g=[1, -1])
+    v, model = projected(AGEM, [[1, 2]], [1, -1])
     np.testing.assert_allclose(v, [1.2, -0.6], rtol=1e-6)
     assert model.report() == {"violations": 1.0}
 
@@ -36,11 +28,11 @@ def test_the_laws_of_the_projection(seed):
     rng = np.random.default_rng(seed)
     g_ref, g = rng.normal(size=(2, 9)).astype(np.float32).astype(float)
     g_ref *= 10.0 ** rng.integers(-6, 7)
-    v, _ = projected(g_ref, g)
+    v, _ = projected(AGEM, [g_ref], g)
     if g @ g_ref >= 0:
         np.testing.assert_array_equal(v, g)
         g = -g
-        v, _ = projected(g_ref, g)
+        v, _ = projected(AGEM, [g_ref], g)
     np.testing.assert_allclose(v, g - (g @ g_ref) / (g_ref @ g_ref) * g_ref, rtol=1e-5, atol=1e-6)
     lengths = np.linalg.norm(g) * np.linalg.norm(g_ref)
     assert abs(v @ g_ref) <= 1e-6 * lengths
@@ -50,22 +42,22 @@ def test_the_laws_of_the_projection(seed):
 
 @pytest.mark.parametrize("g_ref", [[1, 1, 0], [0, 0, 0], [2, 1, -1]])
 def test_a_step_that_violates_nothing_is_untouched(g_ref):
-    v, model = projected(g_ref, [1, -1, 1])
+    v, model = projected(AGEM, [g_ref], [1, -1, 1])
     np.testing.assert_array_equal(v, [1, -1, 1])
     assert model.report() == {"violations": 0.0}
 
 
 def test_a_gradient_whose_square_is_0_in_float32_is_projected_on():
-    v, _ = projected(g_ref=[1e-30, 2e-30], g=[1, -1])
+    v, _ = projected(AGEM, [[1e-30, 2e-30]], [1, -1])
     np.testing.assert_allclose(v, [1.2, -0.6], rtol=1e-6)
 
 
 def test_layers_are_not_projected_one_by_one():
     # The kernel alone violates, the bias alone does not, and both together do not.
-    v, _ = projected(g_ref=[1, 3], g=[-1, 1])
+    v, _ = projected(AGEM, [[1, 3]], [-1, 1])
     np.testing.assert_array_equal(v, [-1, 1])
     # The kernel alone does not violate, and is changed.
-    v, _ = projected(g_ref=[1, -3], g=[1, 1])
+    v, _ = projected(AGEM, [[1, -3]], [1, 1])
     np.testing.assert_allclose(v, [1.2, 0.4], rtol=1e-6)
 
 
@@ -75,16 +67,18 @@ def test_the_order_of_the_weights_does_not_matter(seed):
     g_ref, g = rng.normal(size=(2, 7))
     g *= -np.sign(g @ g_ref)
     order = rng.permutation(7)
-    np.testing.assert_allclose(projected(g_ref[order], g[order])[0], projected(g_ref, g)[0][order], rtol=1e-5)
+    v, _ = projected(AGEM, [g_ref], g)
+    np.testing.assert_allclose(projected(AGEM, [g_ref[order]], g[order])[0], v[order], rtol=1e-5)
 
 
 def test_what_is_no_number_is_not_hidden():
-    v, _ = projected(g_ref=[np.inf, 1], g=[1, 1])
+    v, _ = projected(AGEM, [[np.inf, 1]], [1, 1])
     assert not np.isfinite(v).all()
-    v, _ = projected(g_ref=[np.nan, 1], g=[1, 1])
+    v, _ = projected(AGEM, [[np.nan, 1]], [1, 1])
     assert not np.isfinite(v).all()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_violations_are_the_share_of_the_steps_of_a_task():
     model, stream = linear(AGEM, [[1, 2], [1, -1], [1, 1]], capacity=3)
     assert model.report() == {"violations": 0.0}
@@ -281,7 +275,8 @@ def test_looking_at_the_memory_leaves_the_state_of_the_network(dataset, make):
 def test_half_precision_takes_finite_steps(dataset, precision):
     config = Config(
         method="agem", stream="split", scenario="task", dataset=dataset, tasks=3, precision=precision,
-        optimizer="sgd", learning_rate=0.1, options={"network.hidden": (8,), "memory.capacity": 60},
+        optimizer="sgd", learning_rate=0.1, jit="off",
+        options={"network.hidden": (8,), "memory.capacity": 60},
     )  # fmt: skip
     stream = make_stream(config)
     model = make_model(config, stream, seed=0)
@@ -304,10 +299,12 @@ def test_without_a_memory_it_is_refused(dataset):
 def test_any_memory_will_do(dataset, memory):
     config = Config(
         method="agem", memory=memory, stream="split", scenario="task", dataset=dataset, tasks=3,
-        optimizer="sgd", learning_rate=0.1, options={"network.hidden": (8,), "memory.capacity": 60},
+        optimizer="sgd", learning_rate=0.1, jit="off",
+        options={"network.hidden": (8,), "memory.capacity": 60},
     )  # fmt: skip
     stream = make_stream(config)
     model = make_model(config, stream, seed=0)
+    model.run_eagerly = True
     for _ in learn(model, stream[:2], batch_size=8):
         pass
     assert model.report()["violations"] > 0

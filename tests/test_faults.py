@@ -7,23 +7,22 @@ the test's process.
 import contextlib
 import csv
 import errno
+import functools
 import json
 import resource
 import shutil
 import signal
-import time
 from unittest import mock
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import blobs
-from processes import arguments, refusal, said, sentence, small, start
+from processes import PATIENCE, Forked, arguments, refusal, said, sentence, small, start
 
 from keras_cl import train
 from keras_cl.rundir import RunDirectory
 
-PATIENCE = 120  # seconds after which a process counts as stuck
 EPOCHS = 30  # enough that learning a task takes a while
 
 
@@ -37,8 +36,6 @@ def names_in(folder):
 def ewc(folder):
     """A run that has everything that must come back: penalties, optimizer state, dropout, compiled by XLA."""
     return [
-        "-m",
-        "keras_cl.main",
         "--tasks=3",
         f"--epochs={EPOCHS}",
         "--network.hidden=16",
@@ -56,24 +53,13 @@ def finish(process):
     return output
 
 
-def wait_until(happened, process):
-    """Waits until `happened()` is true, while the process is alive."""
-    began = time.monotonic()
-    while not happened():
-        assert process.poll() is None, f"the process ended too early: {process.communicate()}"
-        assert time.monotonic() - began < PATIENCE
-        time.sleep(0.001)
-
-
-def kill_as_soon_as(happened, folder):
-    """Starts the run in `folder` and kills it, as nobody can refuse, once `happened()` is true."""
-    process = start(*ewc(folder))
+def kill_as_soon_as(happened, process):
+    """Kills a process, as nobody can refuse, once `happened()` is true."""
     try:
-        wait_until(happened, process)
+        process.wait_until(happened)
     finally:
-        process.kill()
-        process.communicate()
-    assert process.returncode == -signal.SIGKILL
+        process.end(signal.SIGKILL)
+    assert process.code == -signal.SIGKILL
 
 
 def without_seconds(record):
@@ -88,28 +74,31 @@ def without_seconds(record):
 def killed_and_whole(tmp_path_factory):
     """Folders of a run that was killed at four points and gone on with, and of one that was left alone."""
     folder, whole = tmp_path_factory.mktemp("killed"), tmp_path_factory.mktemp("whole")
-    undisturbed = start(*ewc(whole))
+    undisturbed = start("-m", "keras_cl.main", *ewc(whole))  # the command itself, from its first import on
     run, models = folder / "run", folder / "models" / "run"
     finished = [run / "checkpoints" / f"task_{number:03d}" for number in range(4)]
     log = run / "log.txt"
 
-    first = start(*ewc(folder))  # killed after its first line
-    assert "3 tasks, domain-incremental" in first.stdout.readline()
-    first.kill()
-    first.communicate()
+    def again():
+        return Forked(*ewc(folder), folder=tmp_path_factory.mktemp("said"))
 
-    kill_as_soon_as((models / ".2.aside").exists, folder)  # while a model is exported
+    first = again()  # killed after its first line
+    kill_as_soon_as(lambda: "3 tasks, domain-incremental" in first.output.read_text(), first)
+
+    kill_as_soon_as((models / ".2.aside").exists, again())  # while a model is exported
     assert finished[1].exists() and not finished[2].exists() and not (models / "2").exists()
 
     epoch = f"task 3/3  epoch 2/{EPOCHS}"
-    kill_as_soon_as(lambda: epoch in log.read_text(), folder)  # while a task is learned
+    kill_as_soon_as(lambda: epoch in log.read_text(), again())  # while a task is learned
     assert finished[2].exists() and not finished[3].exists()
     assert f"task 3/3  epoch {EPOCHS}/" not in log.read_text()
 
-    kill_as_soon_as(finished[3].exists, folder)  # when a task was just finished, but not the run
+    kill_as_soon_as(finished[3].exists, again())  # when a task was just finished, but not the run
     assert not (run / "DONE").exists()
 
-    said = finish(start(*ewc(folder)))
+    last = again()
+    said, errors = last.end()
+    assert last.code == 0 and not errors, errors
     assert "going on after task 3" in said and "task 3/3 learned" not in said
     finish(undisturbed)
     return folder, whole
@@ -154,18 +143,16 @@ def test_a_run_that_was_killed_leaves_the_same_models(killed_and_whole):
 
 
 def test_a_second_process_is_refused_and_an_interrupt_ends_the_first_with_one_line(tmp_path):
-    first = start("-m", "keras_cl.main", *arguments(tmp_path, "--epochs=1000000"))
+    first = Forked(*arguments(tmp_path, "--epochs=1000000"), folder=tmp_path)
     try:
         log = tmp_path / "run" / "log.txt"
-        wait_until(lambda: log.exists() and "task 1/2  epoch 3/" in log.read_text(), first)
+        first.wait_until(lambda: log.exists() and "task 1/2  epoch 3/" in log.read_text())
         second = refusal(*arguments(tmp_path, "--epochs=1000000"))
         assert second == f"Another process is writing to {tmp_path / 'run'}; wait for it or give --run_dir."
-        assert first.poll() is None
-        first.send_signal(signal.SIGINT)
-        _, errors = first.communicate(timeout=PATIENCE)
+        assert first.code is None
     finally:
-        first.kill()
-    assert first.returncode == 130
+        _, errors = first.end(signal.SIGINT)
+    assert first.code == 130
     assert (
         errors
         == "Interrupted; the same command, without --overwrite, goes on after the last finished task.\n"
@@ -183,15 +170,12 @@ def trained(tmp_path_factory):
 # ---- disks -----------------------------------------------------------------------------------------------
 
 
-def limit_files_to(size):
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-
 def test_a_disk_that_takes_no_more_is_one_sentence_of_the_real_command(tmp_path):
-    command = ["-m", "keras_cl.main", *arguments(tmp_path, "--network.hidden=64")]
-    process = start(*command, preexec_fn=limit_files_to(30_000))  # a checkpoint has more than 50 kB
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 1
+    size = 30_000  # a checkpoint has more than 50 kB
+    limited = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
+    process = Forked(*arguments(tmp_path, "--network.hidden=64"), folder=tmp_path, begin=limited)
+    _, errors = process.end()
+    assert process.code == 1
     assert sentence(errors).startswith(f"Writing to {tmp_path / 'run'} failed: ")
     assert "File too large" in errors
     assert names_in(tmp_path / "run") == {"config.json", "log.txt", "checkpoints"}
@@ -371,8 +355,7 @@ def test_a_loss_that_is_no_number_is_one_sentence(tmp_path):
 
 
 def test_more_words_show_the_traceback(tmp_path):
-    command = ["-m", "keras_cl.main", *arguments(tmp_path, "--dataset=none.npz")]
-    process = start(*command, "--verbosity=1")
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 1
+    process = Forked(*arguments(tmp_path, "--dataset=none.npz"), "--verbosity=1", folder=tmp_path)
+    _, errors = process.end()
+    assert process.code == 1
     assert "Traceback" in errors and "There is no file none.npz." in errors

@@ -156,6 +156,7 @@ def test_with_all_weight_on_current_rows_every_task_is_that_of_fine_tuning(datas
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(
     ("method", "epochs", "options"),
     [
@@ -192,6 +193,7 @@ def test_copies_are_never_trained(dataset, method):
     assert not copies & {id(variable) for variable in learning}
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(("method", "epochs"), METHODS)
 def test_every_method_learns_and_never_reads_rows_of_earlier_tasks(dataset, method, epochs, monkeypatch):
     config = settings(dataset, method, options={} if method == "rtf" else {"memory.epochs": epochs})
@@ -213,6 +215,7 @@ def test_every_method_learns_and_never_reads_rows_of_earlier_tasks(dataset, meth
         assert all(np.isfinite(weight).all() for weight in part.get_weights())
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_generator_with_epochs_of_its_own_learns_when_the_task_ends(dataset):
     config = settings(dataset, options={"memory.epochs": 2})
     model, stream = made(config), make_stream(config)
@@ -240,6 +243,7 @@ def test_a_generator_without_epochs_of_its_own_shows_its_loss_beside_the_methods
 # ---- independence of network and generator -----------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_when_the_generator_learns_does_not_change_what_the_network_learns(dataset):
     """In its own epochs or beside the network: only the copies count."""
     beside, alone = (learned(settings(dataset, options={"memory.epochs": n}), tasks=1) for n in (0, 2))
@@ -251,6 +255,7 @@ def test_when_the_generator_learns_does_not_change_what_the_network_learns(datas
     assert_same(beside.network.get_weights(), alone.network.get_weights())
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_generator_does_not_see_what_the_network_learns_in_the_same_task(dataset):
     config, generators = settings(dataset), []
     for rate in (1e-3, 1e-1):
@@ -429,6 +434,7 @@ def test_a_conditional_generator_learns_rows_under_their_class_or_their_task(dat
 # ---- weights and the loss ----------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(
     ("options", "shares"),
     [
@@ -562,6 +568,7 @@ def test_a_generator_that_diverges_in_its_own_epochs_is_reported(dataset, jit):
         model.end_task(task)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_generator_that_learns_too_fast_is_reported(dataset):
     config = settings(dataset, options={"memory.epochs": 1, "memory.learning_rate": 1e30})
     with pytest.raises(Diverged, match=r"generator's loss became (inf|nan) in task 1, epoch 1/1"):

@@ -13,6 +13,7 @@ from keras_cl.errors import InputError
 from keras_cl.methods.generative_replay import GenerativeReplay
 from keras_cl.schedules import images_to_generate
 
+pytestmark = pytest.mark.usefixtures("eagerly")
 B, OWN = 4, 6  # rows of a batch, and of a task
 LISTED = (7, 0, 9, 3)
 GROWTH = {

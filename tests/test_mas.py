@@ -10,6 +10,8 @@ from keras_cl import importance, sources, streams
 from keras_cl.errors import InputError
 from keras_cl.methods import MAS, Finetune
 
+eagerly = pytest.mark.usefixtures("eagerly")  # the passes themselves are compared compiled
+
 X = np.array([[1, 2], [0, 1], [-1, 1]], np.float32)
 W = np.array([[1, -1], [0.5, 2]])  # z = W x, as papers have it; a kernel is its transpose
 
@@ -115,6 +117,7 @@ def test_a_linear_network_with_a_bias_has_its_closed_form():
     np.testing.assert_allclose(of_bias, np.mean(2 * np.abs(z), axis=0), rtol=1e-6)
 
 
+@eagerly
 @pytest.mark.parametrize("scale", [3.0, -0.5])
 def test_a_scale_of_the_output_counts_squared(scale):
     inner = perceptron()
@@ -148,6 +151,7 @@ def test_what_rows_do_one_by_one_is_no_less_than_what_they_do_together():
 # ---- what counts -----------------------------------------------------------------------------------------
 
 
+@eagerly
 @pytest.mark.parametrize(
     "scenario, index, mask",
     [
@@ -173,6 +177,7 @@ def test_only_logits_that_may_answer_count_on_the_task_s_own_rows(scenario, inde
     assert all(np.any(one) for one in Omega)
 
 
+@eagerly
 def test_no_labels_are_used():
     x = np.random.default_rng(1).normal(size=(12, 3)).astype(np.float32)
     y = np.arange(12) % 4
@@ -183,6 +188,7 @@ def test_no_labels_are_used():
         np.testing.assert_array_equal(omega, same)
 
 
+@eagerly
 @pytest.mark.parametrize(
     "options, old, new",
     [({}, 1, 1), ({"merge": "ema"}, 0.5, 0.5), ({"merge": "ema", "alpha": 0.25}, 0.25, 0.75)]
@@ -192,6 +198,7 @@ def test_two_tasks_are_merged_by_the_rule_asked_for_and_by_default_summed(option
     assert_merges(MAS, by_definition, old, new, **options)
 
 
+@eagerly
 def test_a_step_goes_down_the_loss_and_twice_the_strength_times_the_importance():
     assert_pulls(MAS, by_definition)
 
@@ -204,6 +211,7 @@ def one_hot_stream(classes=4, **of_stream):
     return stream_of(np.eye(8, dtype=np.float32), np.arange(8) % classes, **of_stream)
 
 
+@eagerly
 @pytest.mark.parametrize("n_samples, used", [(0, 8), (1, 1), (3, 3), (8, 8), (9, 8)])
 def test_n_samples_is_the_number_of_different_rows_measured(n_samples, used):
     kernel = np.random.default_rng(4).uniform(0.5, 1, (8, 4))

@@ -1,6 +1,7 @@
 """Any method with any memory, and the equalities that tie them to each other."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ PAIRS = [(method, memory) for method in TAKING for memory in possible(method)]
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "blobs.npz"
-    np.savez(path, **blobs([9] * 4))
+    np.savez(path, **blobs([5] * 4))
     return str(path)
 
 
@@ -48,13 +49,17 @@ def made(config, eagerly=True):
     return model
 
 
-def learned(config, **options):
-    model = made(config, **options)
+@functools.cache
+def learned(dataset, method, memory, options=(), eagerly=True):
+    """A model that learned both tasks; to be looked at, since tests share it."""
+    config = settings(dataset, method, memory, options=dict(options))
+    model = made(config, eagerly)
     for _ in learn(model, make_stream(config), batch_size=config.batch_size):
         pass
     return model
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(("method", "memory"), PAIRS)
 def test_any_method_learns_with_any_memory_that_it_can_have(dataset, method, memory):
     online = catalog.load("method", method).online or method == "er"
@@ -62,7 +67,7 @@ def test_any_method_learns_with_any_memory_that_it_can_have(dataset, method, mem
         with pytest.raises(InputError, match="chooses among all rows of a task"):
             made(settings(dataset, method, memory))
         return
-    model = learned(settings(dataset, method, memory))
+    model = learned(dataset, method, memory)
     assert all(np.isfinite(weights).all() for weights in model.network.get_weights())
     if model.memory.generates:
         x, y, task = model.memory.generated(20, seed=0, tasks=2)
@@ -74,9 +79,10 @@ def test_any_method_learns_with_any_memory_that_it_can_have(dataset, method, mem
     np.testing.assert_array_equal(task, y // 2)
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("method", [name for name in TAKING if not usual(name)["memory"]])
 def test_a_memory_changes_what_a_method_learns_from_the_second_task_on(dataset, method):
-    with_memory, without = (learned(settings(dataset, method, memory)) for memory in ("ring", ""))
+    with_memory, without = (learned(dataset, method, memory) for memory in ("ring", ""))
     pairs = zip(with_memory.network.get_weights(), without.network.get_weights(), strict=True)
     assert any(np.abs(one - other).max() > 1e-4 for one, other in pairs)
     assert without.memory is None
@@ -86,8 +92,8 @@ def test_a_memory_changes_what_a_method_learns_from_the_second_task_on(dataset, 
     "method", [m for m in TAKING if any(o.name == "strength" for o in catalog.choice("method", m).options)]
 )
 def test_without_its_penalty_a_method_with_a_memory_is_experience_replay_bit_for_bit(dataset, method):
-    off = learned(settings(dataset, method, "ring", options={"method.strength": 0.0}), eagerly=False)
-    er = learned(settings(dataset, "er", "ring", options={"method.offers": "task"}), eagerly=False)
+    off = learned(dataset, method, "ring", (("method.strength", 0.0),), eagerly=False)
+    er = learned(dataset, "er", "ring", (("method.offers", "task"),), eagerly=False)
     assert_same(off.network.get_weights(), er.network.get_weights())
 
 

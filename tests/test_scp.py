@@ -22,6 +22,8 @@ from keras_cl.cramer import on_sphere
 from keras_cl.errors import InputError
 from keras_cl.methods import MAS, SCP
 
+eagerly = pytest.mark.usefixtures("eagerly")  # the passes themselves are compared compiled
+
 
 def expected(slopes, mask):
     """1/K sum_c (d zbar_c / d theta)^2 over the K classes in `mask`, from slopes of every row and logit."""
@@ -61,6 +63,7 @@ def test_rows_that_cancel_in_the_mean_are_free_here_and_held_in_mas():
 # ---- any network -----------------------------------------------------------------------------------------
 
 
+@eagerly
 @pytest.mark.parametrize("slices", [1, 3, 4, 30])
 def test_random_slices_are_averaged_over_the_squares_of_their_gradients(monkeypatch, slices):
     known = []
@@ -106,6 +109,7 @@ def test_gradients_of_all_rows_are_summed_before_they_are_squared():
     assert np.sum(got[0]) < 0.9 * np.sum(squared_by_block)  # the mean of squares is another, larger number
 
 
+@eagerly
 @pytest.mark.parametrize("slices", [0, 3, 50])
 def test_sensitivities_are_never_negative(slices):
     Gamma = measured(SCP, perceptron(), random_stream()[0], slices=slices)
@@ -115,6 +119,7 @@ def test_sensitivities_are_never_negative(slices):
 # ---- what counts -----------------------------------------------------------------------------------------
 
 
+@eagerly
 @pytest.mark.parametrize(
     "scenario, index, mask",
     [
@@ -145,6 +150,7 @@ def test_random_slices_are_of_the_classes_that_may_answer():
     assert not Gamma[-2][:, :2].any()
 
 
+@eagerly
 def test_no_labels_are_used():
     x = np.random.default_rng(1).normal(size=(12, 3)).astype(np.float32)
     y = np.arange(12) % 4
@@ -155,6 +161,7 @@ def test_no_labels_are_used():
         np.testing.assert_array_equal(gamma, same)
 
 
+@eagerly
 @pytest.mark.parametrize(
     "options, old, new",
     [({}, 0.5, 0.5), ({"alpha": 0.25}, 0.25, 0.75), ({"merge": "anchors"}, 1, 1)],
@@ -163,6 +170,7 @@ def test_two_tasks_are_merged_by_the_rule_asked_for_and_by_default_averaged(opti
     assert_merges(SCP, by_definition, old, new, **options)
 
 
+@eagerly
 def test_a_step_goes_down_the_loss_and_twice_the_strength_times_the_importance():
     assert_pulls(SCP, by_definition)
 
@@ -170,6 +178,7 @@ def test_a_step_goes_down_the_loss_and_twice_the_strength_times_the_importance()
 # ---- what is drawn ---------------------------------------------------------------------------------------
 
 
+@eagerly
 @pytest.mark.parametrize("n_samples, used", [(0, 8), (3, 3), (9, 8)])
 def test_n_samples_is_the_number_of_different_rows_in_the_mean(n_samples, used):
     (Gamma,) = measured(SCP, linear(np.ones((8, 4))), one_hot_stream()[0], n_samples=n_samples)
@@ -178,6 +187,7 @@ def test_n_samples_is_the_number_of_different_rows_in_the_mean(n_samples, used):
     np.testing.assert_allclose(Gamma[shown], 1 / used**2 / 4, rtol=1e-5)
 
 
+@eagerly
 @pytest.mark.parametrize("options", [{"slices": 1}, {"n_samples": 2}])
 def test_slices_and_rows_are_drawn_by_the_seed_and_the_task(options):
     stream = one_hot_stream(tasks=2, scenario="domain")  # four rows a task
