@@ -32,7 +32,7 @@ HANDED_OVER = "er"  # to other devices between the tasks
 # Whose steps two devices take in a traced graph, as runs do: the plain step, draws from a memory and from a
 # generator, a projection, a path that is summed in the steps. Tracing is what takes the time, so the others
 # take the same steps together eagerly.
-TRACED = ("dgr", "er", "ewc", "finetune", "gem", "rwalk")
+TRACED = ("dgr", "er", "ewc", "finetune", "gdumb", "gem", "rtf", "rwalk")
 
 
 def learned(config, first, second, eagerly):
