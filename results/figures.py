@@ -54,14 +54,16 @@ def stable():
     """Accuracy on the tasks seen and on the first task as twenty tasks are learned, by method."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 6.4), layout="constrained")
-    panels = figure.subplots(2, len(STREAMS), sharex=True, sharey=True)
-    for (table, title), column in zip(STREAMS.items(), panels.T, strict=True):
-        for name in METHODS:
+    tables = {table: title for table, title in STREAMS.items() if (HERE / table).is_dir()}
+    figure = Figure(figsize=(4 * len(tables), 6.4), layout="constrained")
+    panels = figure.subplots(2, len(tables), sharex=True, sharey=True)
+    for (table, title), column in zip(tables.items(), panels.T, strict=True):
+        for place, name in enumerate(METHODS):
             row = HERE / table / f"{name}.json"
-            measured = json.loads(row.read_text()) if row.exists() else {}
-            for axes, key in zip(column, ("accuracy_of_tasks_seen", "accuracy_of_first_task"), strict=True):
-                _band(axes, measured.get(key, {"mean": [], "std": None}), name)
+            if row.exists():
+                measured, style = json.loads(row.read_text()), {"color": f"C{place}", "label": name}
+                _band(column[0], measured["accuracy_of_tasks_seen"], style)
+                _band(column[1], measured["accuracy_of_first_task"], style)
         column[0].set_title(title)
         column[1].set_xlabel("tasks learned")
     for axes, label in zip(panels[:, 0], ("mean accuracy on them", "accuracy on the first"), strict=True):
@@ -70,14 +72,14 @@ def stable():
     return figure
 
 
-def _band(axes, curve, name):
+def _band(axes, curve, style):
     """One line with a band of a standard deviation where there are several seeds."""
     mean = 100 * np.array(curve["mean"])
     tasks = np.arange(1, len(mean) + 1)
-    (line,) = axes.plot(tasks, mean, label=name, lw=1.5)
+    axes.plot(tasks, mean, lw=1.5, **style)
     if curve["std"]:
         spread = 100 * np.array(curve["std"])
-        axes.fill_between(tasks, mean - spread, mean + spread, color=line.get_color(), alpha=0.2, lw=0)
+        axes.fill_between(tasks, mean - spread, mean + spread, color=style["color"], alpha=0.2, lw=0)
     axes.grid(alpha=0.3)
 
 
