@@ -9,6 +9,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from keras_cl import replicas
+from keras_cl.errors import require
 
 
 class Batch(NamedTuple):
@@ -45,7 +46,10 @@ class Batch(NamedTuple):
 
     def replayed(self, draw=0, draws=1):
         """The rows of one step that draw number `draw` of `draws` brought from the memory."""
-        size = self.drawn.shape[0] // draws
+        size, rest = divmod(self.drawn.shape[0], draws)
+        require(
+            not rest, "Devices cannot share each draw from the memory evenly; give another replay_batch_size."
+        )
         start = self.x.shape[0] - self.drawn.shape[0] + draw * size
         return self._rows(slice(start, start + size))
 

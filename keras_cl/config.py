@@ -16,7 +16,7 @@ SCENARIOS = ("task", "domain", "class")
 # What a run gives to constructors by itself; those of methods and streams get every setting they ask for.
 SUPPLIED = {"network": {"precision", "seed"}, "memory": {"seed"}, "regime": set()}
 
-# Settings that say where things are or how much is said, and do not change a result.
+# Settings that say where things are, on how many devices, or how much is said: a run goes on with others.
 PLACES = ("strategy", "run_dir", "export_dir", "data_dir", "cache_dir", "overwrite", "verbosity")
 # Settings that say what else is measured once a run has learned, also of one that learned without them.
 AFTERWARDS = ("curvature", "curvature_rows")

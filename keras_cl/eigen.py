@@ -47,12 +47,11 @@ def lanczos(product, size, k, *, seed, steps=STEPS, tol=TOL):
 
     Q'HQ = T is tridiagonal in an orthonormal basis Q of m vectors; the outermost eigenvalues theta of T are
     the first that come near those of H, and beta_m |s_m| bounds how far they are, with s_m the last entry of
-    the eigenvector of T. An eigenvalue that H has several times is found once, until the basis is exhausted
-    and a new random vector goes on.
+    the eigenvector of T. Of an eigenvalue that H has several times, copies after the first may be missed.
 
     Args:
       product, size, k, seed: as of `power`.
-      steps: products at most, m.
+      steps: products at most, m; what is not found by then is given as it is.
       tol: bound, relative to the largest magnitude, at which an eigenvalue counts as found.
 
     Returns:

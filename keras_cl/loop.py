@@ -35,6 +35,8 @@ def train_function(model, step, jit, after=None, strategy=None):
       strategy: the `tf.distribute` strategy whose replicas take each step together; None for one device.
     """
 
+    require(not (jit and strategy), "XLA compiles steps of one device, and there are several: give jit=None.")
+
     def own_part(batch):
         step(batch.share)
 
@@ -52,7 +54,7 @@ def train_function(model, step, jit, after=None, strategy=None):
         return {metric.name: metric.result() for metric in model.metrics}
 
     if not model.run_eagerly:
-        steps = tf.function(steps, jit_compile=jit and strategy is None, reduce_retracing=True)
+        steps = tf.function(steps, jit_compile=jit, reduce_retracing=True)
 
     def run(iterator):
         element = next(iterator)

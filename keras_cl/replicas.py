@@ -65,6 +65,13 @@ def summed(part):
     return tf.cast(context.all_reduce(tf.distribute.ReduceOp.SUM, number), part.dtype)
 
 
+def agreed(values):
+    """One value for all replicas of what each computed from the same rows: their mean. Batch statistics, of
+    which each device has its own, make them differ."""
+    context = _several()
+    return values if context is None else context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
+
+
 def gathered(rows):
     """What all replicas have for their rows, `[B / n, ...]` to `[B, ...]`; the same order for all `rows`."""
     context = _several()
@@ -74,7 +81,7 @@ def gathered(rows):
 @contextlib.contextmanager
 def held_once():
     """Variables made inside belong to no strategy: there is one of each, not one a device, and steps only
-    read it. A copy for another worker begins with the first one's value, which cannot be sent if it is bytes.
+    read it. Those of a strategy are broadcast from the first worker, and TensorFlow cannot broadcast bytes.
     """
     # A strategy is known to the graph that its scope was entered in, although nothing is put into the graph.
     with tf.Graph().as_default(), tf.__internal__.eager_context.eager_mode():
@@ -89,7 +96,7 @@ def gradients(tape, loss, variables, optimizer, whole=False):
       loss: a scalar.
       variables: list of trainable ones.
       optimizer: the one that is going to follow the gradient; tells whether the loss is to be scaled.
-      whole: whether every replica has the same rows, and the gradient of all of them already.
+      whole: whether every replica has all the rows, and so the whole gradient already.
     """
     scaled = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
     if scaled:

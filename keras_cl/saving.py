@@ -107,5 +107,7 @@ def tensorflow_file_errors(folder):
     """TensorFlow reports a full disk as an error of its own kind; makes it one of the operating system."""
     try:
         yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError):
+        raise  # another worker was lost
     except tf.errors.OpError as error:
         raise OSError(None, str(error.message).splitlines()[0], str(folder)) from error

@@ -52,7 +52,7 @@ def restarts(e, length, times, low):
 
 
 def warm_up(e, length):
-    """A line to 1 at e = length, from a first part of it."""
+    """(e + 1) / length, at most 1."""
     return tf.minimum((e + 1) / length, 1.0)
 
 

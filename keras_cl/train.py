@@ -4,7 +4,6 @@ import pathlib
 import time
 
 import numpy as np
-import tf_keras as keras
 from rich.console import Console
 
 from keras_cl import curvature, metrics, report, samples, workers
@@ -12,6 +11,7 @@ from keras_cl.config import make_model, make_stream
 from keras_cl.console import Display
 from keras_cl.errors import Diverged, require
 from keras_cl.provenance import about
+from keras_cl.record import Record, title_of
 from keras_cl.remarks import expectation
 from keras_cl.replicas import require_shares
 from keras_cl.results import Results, mean_costs, plain
@@ -39,6 +39,7 @@ def run(config, device="cpu", display=None, strategy=None):
     model = _model(config, stream, config.seeds[0], strategy)  # refuses bad options before any data is read
     headline = display.headline(config, stream, device)
     curvature.check(config, model.network)
+    _check_clock(config)
     _check_rows(config, stream)
     if model.memory is not None:
         model.memory.require_images(stream)
@@ -64,6 +65,19 @@ def _model(config, stream, seed, strategy):
         require_shares(getattr(config, name), strategy.num_replicas_in_sync, f"--{name}")
     with strategy.scope():
         return make_model(config, stream, seed)
+
+
+def _check_clock(config):
+    """Refuses a schedule by the epoch where a task has none."""
+    regime = config.options_of("regime")
+    waits = regime["schedule"] == "plateau" or (
+        regime["clock"] == "epoch" and (regime["schedule"] != "constant" or regime["warmup"])
+    )
+    require(
+        not (config.iterations and waits),
+        "Where --iterations is given there are no epochs, and the learning rate would wait for them; give "
+        "--regime.clock=step or task, and another schedule than plateau.",
+    )
 
 
 def _check_rows(config, stream):
@@ -110,11 +124,6 @@ def learn(config, stream, seed, directory, exports, display, strategy=None):
     return results
 
 
-def title_of(task):
-    """What a task is called while it is learned."""
-    return f"task {task.number}/{len(task.stream)}"
-
-
 def passes(config):
     """How often `fit` goes over a task's data set, which with --iterations holds all steps of the task."""
     return 1 if config.iterations else config.epochs
@@ -150,42 +159,6 @@ def _fit(model, task, config, callbacks):
     if not all(np.isfinite(variable).all() for variable in (*model.network.weights, *model.trained)):
         raise Diverged(f"The weights are no longer finite after {title_of(task)}")
     return record.epochs
-
-
-class Record(keras.callbacks.Callback):
-    """Keras callback: one record for each epoch of a task; stops at a loss that is no number.
-
-    Args:
-      learner: the `ContinualModel` that is trained.
-      task: the task at hand.
-      measured: whether a record also holds the accuracies on the tasks so far.
-
-    Attributes:
-      epochs: list of dicts with epoch, loss, accuracy, seconds and perhaps accuracies.
-    """
-
-    def __init__(self, learner, task, measured=False):
-        super().__init__()
-        self.epochs = []
-        self._learner, self._task, self._measured = learner, task, measured
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._started = time.monotonic()
-
-    def on_train_batch_end(self, batch, logs=None):
-        for name in ("loss", "generator_loss"):
-            if not np.isfinite(logs.get(name, 0.0)):
-                place = f"{title_of(self._task)}, epoch {len(self.epochs) + 1}/{self.params['epochs']}"
-                raise Diverged(f"The {name.replace('_', ' ')} became {logs[name]} in {place}")
-
-    def on_epoch_end(self, epoch, logs=None):
-        seconds = round(time.monotonic() - self._started, 3)
-        rate = round(float(self._learner.optimizer.learning_rate.numpy()), 9)  # of the epoch's last step
-        self.epochs.append({"epoch": epoch + 1, **logs, "learning_rate": rate, "seconds": seconds})
-        if self._measured:
-            row = np.full(len(self._task.stream), np.nan)
-            row[: self._task.number] = self._learner.accuracies(self._task.seen)
-            self.epochs[-1]["accuracies"] = plain(row)
 
 
 def _restore(model, stream, directory, checkpoints, exports, results, display):
@@ -237,19 +210,20 @@ def _several_seeds(config, stream, directory, display, strategy):
 def _complete(config, stream, seed, directory, exports, display, strategy):
     """The `Results` of one seed, learned now where they are not there yet."""
     results = Results(directory.finished())
-    if directory.done and results.tasks == len(stream) and all(map(exports.has, stream)):
+    complete = directory.done and results.tasks == len(stream) and all(map(exports.has, stream))
+    if complete:
         display.say(f"{directory.path} is complete; --overwrite would train it afresh.")
-        if config.curvature and not curvature.measured(config, stream, directory.path):
-            _measure_curvature(config, stream, seed, directory, display)
-            report.draw(directory.path)
-        return results
-    results = learn(config, stream, seed, directory, exports, display, strategy)
-    directory.write_results(results)
-    directory.write_json("summary.json", results.summary())
-    if config.curvature:
+    else:
+        results = learn(config, stream, seed, directory, exports, display, strategy)
+        directory.write_results(results)
+        directory.write_json("summary.json", results.summary())
+    figure = directory.path / "curvature.png"
+    if config.curvature and not curvature.measured(config, stream, directory.path):
+        figure.unlink(missing_ok=True)
         _measure_curvature(config, stream, seed, directory, display)
-    report.draw(directory.path)
-    directory.finish()
+    if not complete or (config.curvature and not figure.exists()):
+        report.draw(directory.path)
+        directory.finish()
     return results
 
 

@@ -25,6 +25,8 @@ def own_places(config, strategy):
     """Gives the `Config` with the folders that this worker writes to, once the first one called `shared`."""
     if writes(strategy):
         yield config
+        if _several(strategy):
+            _agree(strategy)  # whoever ends first takes the others along
         return
     with tempfile.TemporaryDirectory() as folder:
         places = {"run_dir": f"{folder}/runs/{config.name}", "export_dir": f"{folder}/models"}
@@ -35,11 +37,12 @@ def own_places(config, strategy):
                 shutil.copytree(theirs, ours)
         _agree(strategy, _finished(own))
         yield own
+        _agree(strategy)
 
 
 def shared(config, strategy):
     """Tells the other workers that the run was opened, and lets them copy it."""
-    if strategy is not None and strategy.cluster_resolver and writes(strategy):
+    if _several(strategy) and writes(strategy):
         _agree(strategy)
         _agree(strategy, _finished(config))
 
@@ -56,12 +59,22 @@ def losses_told(config):
         ) from error
 
 
+def _several(strategy):
+    return strategy is not None and strategy.cluster_resolver
+
+
 def _folders(config):
-    return config.directory, pathlib.Path(config.export_dir, config.name)
+    """What a worker copies: the run and, where they are to be gone on with, its models."""
+    models = () if config.overwrite else (pathlib.Path(config.export_dir, config.name),)
+    return config.directory, *models
 
 
 def _finished(config):
-    return sum(1 for _ in config.directory.rglob("checkpoints/task_*"))
+    """How many tasks there are, in checkpoints and in models."""
+    patterns = "checkpoints/task_*", "**/task.json"
+    return sum(
+        1 for folder, kept in zip(_folders(config), patterns, strict=False) for _ in folder.rglob(kept)
+    )
 
 
 def _agree(strategy, number=0):
@@ -69,6 +82,6 @@ def _agree(strategy, number=0):
     numbers = strategy.gather(strategy.run(lambda: tf.constant([number])), axis=0).numpy()
     require(
         (numbers == number).all(),
-        f"The workers find {', '.join(map(str, numbers))} finished tasks; --run_dir has to be a folder that "
-        f"all of them can read.",
+        f"The workers find {', '.join(map(str, numbers))} checkpoints and models; --run_dir and "
+        f"--export_dir have to be folders that all of them can read.",
     )

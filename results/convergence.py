@@ -74,7 +74,8 @@ def learned(config, seed):
 
 
 def summary(curves, final):
-    """What is kept of the accuracies `[seeds, T, TIMES]` on the way and `[seeds, T]` at the end."""
+    """What is kept of the accuracies `[seeds, T, TIMES]` on the way and `[seeds, T]` at the end; drop is the
+    mean one of a task from its best measurement while it was learned."""
     steps = np.array([[steps_to(TARGET, curve) for curve in seed] for seed in curves])
     drop = (curves[:, :-1].max(axis=2) - final[:, :-1]).mean(axis=1)
     return {
@@ -82,7 +83,7 @@ def summary(curves, final):
         "missed": int((curves.max(axis=2) < TARGET).sum()),
         "learning_accuracy": round(float(curves[:, :, -1].mean()), 4),
         "average_accuracy": round(float(final.mean()), 4),
-        "forgetting": round(float(drop.mean()), 4),
+        "drop": round(float(drop.mean()), 4),
     }
 
 

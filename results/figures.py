@@ -66,7 +66,9 @@ def stable():
                 _band(column[1], measured["accuracy_of_first_task"], style)
         column[0].set_title(title)
         column[1].set_xlabel("tasks learned")
-    for axes, label in zip(panels[:, 0], ("mean accuracy on them", "accuracy on the first"), strict=True):
+    for axes, label in zip(
+        panels[:, 0], ("mean accuracy on the tasks learned", "accuracy on the first task"), strict=True
+    ):
         axes.set_ylabel(f"{label}, percent")
     panels[1, 0].legend(fontsize=8, loc="lower left")
     return figure

@@ -28,7 +28,7 @@ SIZES = ("model_size_efficiency", "model_size_efficiency_on_use")
 
 
 def main(names):
-    for name in names:
+    for name in names or ["given"]:
         for row in rows(name):
             measure(row)
 

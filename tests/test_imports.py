@@ -28,7 +28,7 @@ FLOORS = [
     {"catalog"},  # knows methods, networks and streams by their files
     {"config", "rundir", "export"},  # a run before and after: its settings, its files, its models
     {"curvature", "provenance", "remarks", "report", "results", "samples", "saving"},
-    {"command", "console", "device", "workers"},  # a run as it is seen, and who writes it down
+    {"command", "console", "device", "record", "workers"},  # a run as it is seen, and who writes it down
     {"evaluate", "flags", "train"},
     {"main"},
 ]

@@ -33,6 +33,11 @@ def write(search, rows, directory, display):
     require(best, _all_failed(rows))
     directory.write("best.flags", flagfile(search, best["values"]))
     draw(search, rows, best).savefig(directory.path / "trials.png", dpi=120)
+    if search.most and best["budget"] < search.most:
+        display.say(
+            f"No trial had the whole budget of {search.most} {search.budget}, the best one {best['budget']}; "
+            f"more --trials, of which every round of hyperband counts, would reach it."
+        )
     for flag in at_the_end(search.space, best["values"]):
         display.say(f"--{flag} is best at an end of its range, {said(search.space[flag])}.")
     command = f"python -m keras_cl.main --flagfile={directory.path / 'best.flags'}"

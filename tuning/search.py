@@ -20,16 +20,18 @@ def main(search):
 
     name = workers.role()
     device.prepare(search.config.device, quiet=not search.verbosity)
+    from keras_cl import curvature
     from keras_cl.config import make_model, make_stream
     from keras_cl.console import Display
 
     config, _ = search.configured({})
     display, stream = Display(), make_stream(config)
     model = make_model(config, stream, config.seeds[0])  # refuses bad options before any data is read
+    curvature.check(config, model.network)  # of the run with what is found
     if name in ("", workers.CHIEF):
         lead(search, stream, model, display, chief=bool(name))
     else:
-        follow(search, stream, display, name)
+        follow(search, stream, model, display, name)
 
 
 def lead(search, stream, model, display, chief=False):
@@ -55,7 +57,7 @@ def lead(search, stream, model, display, chief=False):
         report.write(search, rows(tuner), directory, display)
 
 
-def follow(search, stream, display, worker):
+def follow(search, stream, model, display, worker):
     """Runs trials that the chief chooses.
 
     Raises:
@@ -68,6 +70,7 @@ def follow(search, stream, display, worker):
     workers.wait_for_chief(search.patience)
     require_same(path, search.settings, settings.KIND)
     with workers.alive(path / "workers", worker):
+        check_rows(search, stream, model)
         workers.work(Tuner(search, stream, path, worker, display))
 
 

@@ -7,6 +7,8 @@ import json
 import pathlib
 from typing import Literal
 
+import numpy as np
+
 from keras_cl import flags, metrics
 from keras_cl.config import Config
 from keras_cl.errors import pick, require
@@ -47,7 +49,7 @@ class Search:
       budget: what the early rounds of hyperband have less of, epochs or tasks.
       grid_points: values that a range is cut into by grid, at least 2.
       search_dir: where results go; by default a folder in searches/ named after the settings.
-      patience: seconds that a chief waits for workers, and they for it.
+      patience: seconds that a chief waits for workers, and that they wait for it at the start.
     """
 
     config: Config
@@ -85,6 +87,17 @@ class Search:
         require(
             self.tuner != "hyperband" or self.budget == "tasks" or not self.config.iterations,
             "Where --iterations is given there are no epochs to be hyperband's budget; give --budget=tasks.",
+        )
+        require(
+            self.config.strategy == "none",
+            f"--strategy is {self.config.strategy}, and a trial runs on one device; possible: none.",
+        )
+        alone = self.tuner == "hyperband" and self.budget == "tasks" or self.tasks == 1
+        undefined = metrics.summary(np.zeros((2, 1)))[self.objective] is None
+        require(
+            not (alone and undefined),
+            f"--objective is {self.objective}, which one task alone does not have; give --tuning_tasks of 2 or "
+            f"more, and --budget=epochs.",
         )
         searched = ", ".join(f"--{flag}" for flag in space.search_space(self.config, given=()))
         require(self.space, f"Nothing is left to search: {searched} are given.")

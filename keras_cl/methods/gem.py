@@ -11,6 +11,7 @@ from keras_cl.layers import logits_of
 from keras_cl.memories.ring import Ring
 from keras_cl.model import ContinualModel
 from keras_cl.nnls import nnls_gram
+from keras_cl.replicas import agreed
 
 
 class Episodic(ContinualModel):
@@ -93,7 +94,7 @@ class GEM(Episodic):
         while k < self.task:  # not over a range, whose length XLA would have to know within a loop
             g_k = _flat(self.memory_gradient(self.memory.of_task(k)))
             k, G = k + 1, tf.tensor_scatter_nd_update(G, [[k]], [g_k])
-        return G
+        return agreed(G)
 
     def _projected(self, g, G):
         """v `[P]`; in float64, in which GG' is what it should be."""

@@ -9,7 +9,7 @@ from keras_cl.regime import Regime
 class Stable(Regime):
     """lr_t = max(lr_0 decay^t, 5e-5), counting from t = 1 as the released code does; SGD with momentum .8.
 
-    Batch and dropout are those that its author named later; with the script's 10 and .5 it forgets more.
+    Batch and dropout are those that its author named later, in place of the 10 and .5 of the released script.
     """
 
     usual = {
