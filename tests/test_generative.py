@@ -12,8 +12,8 @@ from keras_cl.config import SCENARIOS, Config, make_model, make_stream
 from keras_cl.errors import Diverged, InputError
 from keras_cl.layers import ROWS_AT_ONCE
 from keras_cl.memories import VAEMemory
+from keras_cl.record import Record
 from keras_cl.stream import Stream
-from keras_cl.train import Record
 
 B, STEPS = 4, 3  # of a task
 SIDE = 4

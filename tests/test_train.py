@@ -17,6 +17,7 @@ from keras_cl import metrics, streams, train
 from keras_cl.config import make_model, make_stream
 from keras_cl.errors import Diverged, InputError
 from keras_cl.model import ContinualModel
+from keras_cl.record import Record
 from keras_cl.rundir import RunDirectory, read_matrix
 from keras_cl.saving import Checkpoints
 
@@ -604,7 +605,7 @@ def test_statistics_of_a_batch_that_are_no_numbers_stop_training_too(tmp_path, m
 def follow(losses):
     """A `Record` that was told of one epoch for each loss, on the first of two tasks."""
     learner = types.SimpleNamespace(optimizer=keras.optimizers.Adam(0.5))
-    record = train.Record(learner, task=streams.permuted(tasks=2)[0])
+    record = Record(learner, task=streams.permuted(tasks=2)[0])
     record.set_params({"epochs": len(losses)})
     for number, loss in enumerate(losses):
         logs = {"loss": loss, "accuracy": 0.5}

@@ -96,7 +96,7 @@ class Search:
         undefined = metrics.summary(np.zeros((2, 1)))[self.objective] is None
         require(
             not (alone and undefined),
-            f"--objective is {self.objective}, which one task alone does not have; give --tuning_tasks of 2 or "
+            f"--objective is {self.objective}, which one task alone does not have; give --tuning_tasks=2 or "
             f"more, and --budget=epochs.",
         )
         searched = ", ".join(f"--{flag}" for flag in space.search_space(self.config, given=()))
