@@ -26,7 +26,10 @@ METHODS = ("finetune", "ewc", "agem", "er", "stable")
 
 def main():
     for draw in (schedules, stable, rates, convergence):
-        draw().savefig(DOCS / f"{draw.__name__}.png", dpi=100)
+        try:
+            draw().savefig(DOCS / f"{draw.__name__}.png", dpi=100)
+        except FileNotFoundError as error:
+            print(f"{draw.__name__} is not drawn: there is no {error.filename}; see results.run.")
 
 
 def schedules():
@@ -92,7 +95,7 @@ def rates():
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     panels = figure.subplots(1, 2)
     for name, label in (("constant", "constant"), ("decay", "halved from task to task")):
-        files = sorted((HERE / "learning_rates").glob(f"{name}-*.json"), key=rate_of)
+        files = [HERE / "learning_rates" / f"{name}-{rate}.json" for rate in ("003", "01", "03", "1", "3")]
         rows = [json.loads(file.read_text()) for file in files]
         for axes, key, factor in zip(panels, ("forgetting", "average_accuracy"), (1, 100), strict=True):
             mean, std = (factor * np.array([row[key][part] for row in rows]) for part in ("mean", "std"))
