@@ -70,7 +70,7 @@ def stable():
         column[0].set_title(title)
         column[1].set_xlabel("tasks learned")
     for axes, label in zip(
-        panels[:, 0], ("mean accuracy on the tasks learned", "accuracy on the first task"), strict=True
+        panels[:, 0], ("accuracy on the tasks learned", "accuracy on the first task"), strict=True
     ):
         axes.set_ylabel(f"{label}, percent")
     panels[1, 0].legend(fontsize=8, loc="lower left")
