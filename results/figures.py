@@ -125,6 +125,7 @@ def convergence():
         final.plot(100 * found["learning_accuracy"], 100 * found["average_accuracy"], "o")
         place = (100 * found["learning_accuracy"], 100 * found["average_accuracy"])
         final.annotate(name, place, fontsize=8, xytext=(4, 3), textcoords="offset points")
+    final.margins(x=0.2)
     steps.set(xlabel="task", ylabel=f"steps to {100 * measured['target']:.0f} percent", ylim=0)
     steps.set_xticks(tasks)
     final.set(xlabel="accuracy just after learning, percent", ylabel="average accuracy at the end, percent")
