@@ -225,5 +225,5 @@ def feature_extractor(network):
 def in_blocks(function, x, *others):
     """What a function of raw images, and arrays beside them, gives for all of them, in parts."""
     blocks = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(x), ROWS_AT_ONCE)]
-    parts = [function(x[rows].astype(np.float32), *(other[rows] for other in others)) for rows in blocks]
+    parts = [function(tf.cast(x[rows], tf.float32), *(other[rows] for other in others)) for rows in blocks]
     return np.concatenate([part.numpy() for part in parts])
