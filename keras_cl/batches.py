@@ -11,6 +11,10 @@ import tensorflow as tf
 from keras_cl import replicas
 from keras_cl.errors import require
 
+MOST = 512  # steps of a chunk: starting it then costs a few hundredths of even the smallest steps
+PLANNED = 128  # the same where a memory plans ahead, which costs as much for the padding of the last chunk
+BYTES = 16 * 2**20  # of the images of a chunk
+
 
 class Batch(NamedTuple):
     """Rows of one training step, or of `K` steps with a leading axis more.
@@ -80,12 +84,12 @@ def weighted_mean(values, weight, whole=False):
     return total(values * weight, whole) / total(weight, whole)
 
 
-def chunk_length(batch_size, row_bytes, target=16 * 2**20, most=128):
-    """Number of batches in a chunk: at most `most`, and about `target` bytes of images."""
-    return int(max(1, min(most, target // max(1, batch_size * row_bytes))))
+def chunk_length(batch_size, row_bytes, most=MOST):
+    """Number of batches in a chunk: at most `most`, and about 16 MiB of images."""
+    return int(max(1, min(most, BYTES // max(1, batch_size * row_bytes))))
 
 
-def chunks(x, y, task, *, batch_size, seed, length, iterations=0, replay=None):
+def chunks(x, y, task, *, batch_size, seed, length=0, iterations=0, replay=None):
     """Endlessly reshufflable dataset of `(Batch [K, B, ...], number of real steps)`.
 
     Every iteration over it is one epoch: each row exactly once, in an order that depends on `seed` and on how
@@ -97,11 +101,14 @@ def chunks(x, y, task, *, batch_size, seed, length, iterations=0, replay=None):
       x, y, task: arrays with one entry a row.
       batch_size: rows a step, B.
       seed: non-negative integer.
-      length: steps a chunk, K.
+      length: steps a chunk, K; by default what `chunk_length` says.
       iterations: steps of one iteration over the dataset; 0 for an epoch.
       replay: a `keras_cl.replay.Replay` that adds rows of a memory to every step.
     """
     rows = len(x)
+    if not length:
+        most = PLANNED if replay else MOST
+        length = chunk_length(batch_size + (replay.rows if replay else 0), x[0].nbytes, most)
     steps = iterations or -(-rows // batch_size)
     count = -(-steps // length)
     if replay:

@@ -203,7 +203,6 @@ class ContinualModel(Answers, keras.Model):
             own,
             batch_size=batch_size,
             seed=seed_of(self.seed, task.index, ORDER),
-            length=batches.chunk_length(batch_size + (replay.rows if replay else 0), x[0].nbytes),
             iterations=iterations * len(self.training_tasks(task)),
             replay=replay,
         )

@@ -218,15 +218,15 @@ def test_chunks_look_the_same_with_a_number_of_steps_so_that_one_trace_serves_bo
 @pytest.mark.parametrize(
     ("batch_size", "row_bytes", "expected"),
     [
-        (128, 784, 128),  # MNIST: the largest number of steps is reached first
-        (128, 3072, 42),  # CIFAR: 16 MiB of images
-        (10, 784, 128),
+        (10, 784, 512),  # MNIST: the largest number of steps is reached first
+        (128, 784, 167),  # 16 MiB of images
+        (128, 3072, 42),
         (1, 2**30, 1),
         (60000, 784, 1),
-        (8, 0, 128),
+        (8, 0, 512),
     ],
 )
-def test_a_chunk_has_at_most_128_steps_and_about_16_mib(batch_size, row_bytes, expected):
+def test_a_chunk_has_at_most_512_steps_and_about_16_mib(batch_size, row_bytes, expected):
     length = chunk_length(batch_size, row_bytes)
     assert length == expected
     assert isinstance(length, int)

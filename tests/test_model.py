@@ -591,10 +591,10 @@ def test_history_and_early_stopping_follow_the_epochs():
 
 
 def test_the_progress_bar_of_keras_counts_chunks_and_shows_loss_and_accuracy(capsys):
-    stream = streams.split(sources.from_arrays(**blobs([70, 70])), tasks=1)
+    stream = streams.split(sources.from_arrays(**blobs([300, 300])), tasks=1)
     model = model_of(stream)
     model.begin_task(stream[0])
-    model.fit(model.batches(stream[0], 1), epochs=2, verbose=2)  # 140 steps: a chunk of 128 and one of 12
+    model.fit(model.batches(stream[0], 1), epochs=2, verbose=2)  # 600 steps: a chunk of 512 and one of 88
     shown = capsys.readouterr().out
     assert "Epoch 2/2" in shown
     assert "2/2 - " in shown
