@@ -124,11 +124,13 @@ def _drawn(task, rows, seed):
 
 
 def _spectrum(product, size, k, seed):
-    """The k largest eigenvalues, and the trace of all with its standard error."""
-    values, _ = eigen.lanczos(product, size, k, seed=seed)
+    """The k largest eigenvalues and how far off they may be; the trace of all with its standard error."""
+    values, vectors = eigen.lanczos(product, size, k, seed=seed)
+    pairs = zip(values, vectors, strict=True)
+    residual = max(_norm(product(v) - value * v) for value, v in pairs)  # H has an eigenvalue that near
     mean, error = eigen.trace(product, size, seed=seed, probes=PROBES)
     found = {f"eigenvalue_{i}": value for i, value in enumerate(values, start=1)}
-    return {**found, "trace": mean, "trace_error": error}
+    return {**found, "residual": residual, "trace": mean, "trace_error": error}
 
 
 def _distance(w, dw):

@@ -344,6 +344,7 @@ def test_every_number_is_that_of_the_rows_and_weights_of_its_task(wandering, sce
         assert record["loss"] == pytest.approx(L, rel=1e-4)
         assert record["weight_norm"] == pytest.approx(np.linalg.norm(flat[t]), rel=1e-4)
         assert record["eigenvalue_1"] >= record["eigenvalue_2"]
+        assert record["residual"] <= 1e-3 * record["eigenvalue_1"]
         if t + 1 < TASKS:
             way = np.linalg.norm(flat[t + 1] - flat[t])
             assert record["distance"] == pytest.approx(way, rel=1e-4)
@@ -359,6 +360,13 @@ def test_every_number_is_that_of_the_rows_and_weights_of_its_task(wandering, sce
     assert nothing == {"distance", "relative_distance", *of_next}
     assert all(records[0][f"task_1_{name}"] is None for name in of_next)
     assert all(records[1][f"task_1_{name}"] == records[0][name] for name in of_next)
+
+
+def test_the_residual_tells_how_far_from_true_eigenvalues_a_search_stopped():
+    true = np.arange(2000.0)  # so close to each other that 100 products do not find them
+    found = curvature._spectrum(lambda v: true * v, len(true), 3, seed=0)
+    away = [np.abs(found[f"eigenvalue_{i}"] - true).min() for i in (1, 2, 3)]
+    assert 1e-3 < max(away) <= found["residual"] < 100
 
 
 def test_a_small_step_does_to_the_loss_what_gradient_and_curvature_predict(wandering):
