@@ -129,7 +129,8 @@ def regime_steps():
     job, limit = measured["seconds"], measured["seconds_of_steps_at_the_limit"]
     rows.append([f"the whole job, {job:.0f} s for {limit:.0f} s at the limit", "-", f"{job / limit:.2f}"])
     passes = measured["seconds_of_evaluation_at_the_limit"]
-    rows.append([f"the same for these and {passes:.0f} s of evaluation at the limit", "-", f"{job / (limit + passes):.2f}"])
+    both = f"the same for these and {passes:.0f} s of evaluation at the limit"
+    rows.append([both, "-", f"{job / (limit + passes):.2f}"])
     return _table(["step", "microseconds", "to a constant rate; the job to the limit"], rows)
 
 
