@@ -12,7 +12,7 @@ from keras_cl import replicas
 from keras_cl.errors import require
 
 MOST = 512  # steps of a chunk: starting it then costs a few hundredths of even the smallest steps
-PLANNED = 128  # the same where a memory plans ahead, which costs as much for the padding of the last chunk
+PLANNED = 128  # the same with a memory's plan, which is made, and draws, for the padding of the last chunk too
 BYTES = 16 * 2**20  # of the images of a chunk
 
 
@@ -106,9 +106,8 @@ def chunks(x, y, task, *, batch_size, seed, length=0, iterations=0, replay=None)
       replay: a `keras_cl.replay.Replay` that adds rows of a memory to every step.
     """
     rows = len(x)
-    if not length:
-        most = PLANNED if replay else MOST
-        length = chunk_length(batch_size + (replay.rows if replay else 0), x[0].nbytes, most)
+    replayed, most = (replay.rows, PLANNED) if replay else (0, MOST)
+    length = length or chunk_length(batch_size + replayed, x[0].nbytes, most)
     steps = iterations or -(-rows // batch_size)
     count = -(-steps // length)
     if replay:
