@@ -139,7 +139,8 @@ def searched():
     rows = []
     for file in sorted(HERE.glob("*/*.search.json")):
         found = json.loads(file.read_text())
-        tried = ", ".join(f"{key} ({100 * a:.1f})" for key, a in found["validation_accuracy"].items())
+        accuracies = found["validation_accuracy"].items()
+        tried = ", ".join(f"{key} ({f'{100 * a:.1f}' if a else 'diverged'})" for key, a in accuracies)
         row = f"{file.parent.name}/{file.name.removesuffix('.search.json')}"
         rows.append([f"`{row}`", found["chosen"], tried, ", ".join(map(str, found["seeds"]))])
     return _table(["row", "chosen", "tried (validation accuracy)", "seeds"], rows)
