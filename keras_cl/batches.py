@@ -12,7 +12,7 @@ from keras_cl import replicas
 from keras_cl.errors import require
 
 MOST = 512  # steps of a chunk: starting it then costs a few hundredths of even the smallest steps
-PLANNED = 128  # the same with a memory's plan, which is made, and draws, for the padding of the last chunk too
+PLANNED = 128  # the same where a memory plans, and draws, for the padding of the last chunk too
 BYTES = 16 * 2**20  # of the images of a chunk
 
 
