@@ -8,7 +8,7 @@ import functools
 import numpy as np
 from absl import app, flags
 
-from keras_cl import device
+from keras_cl.devices import device
 
 SHAPE = (128, 1000)  # of the random numbers
 REPEATS = 20
@@ -48,7 +48,7 @@ def random_numbers():
     """Bernoulli masks inside an XLA loop, by TensorFlow's generator and by the hash."""
     import tensorflow as tf
 
-    from keras_cl.bits import random_bits
+    from keras_cl.numerics.random import random_bits
 
     def by_generator(seed, step):
         return tf.random.stateless_uniform(SHAPE, seed=tf.stack([seed, step])) < 0.5
@@ -102,7 +102,7 @@ def steps(network, jit):
     import tensorflow as tf
 
     from benchmarks.steps import random_stream
-    from keras_cl.batches import Batch
+    from keras_cl.learning.batches import Batch
     from keras_cl.methods import Finetune
 
     model = Finetune(network)

@@ -9,7 +9,7 @@ import functools
 
 from absl import app, flags
 
-from keras_cl import device
+from keras_cl.devices import device
 
 HIDDEN, ROWS = (256, 256), 2048
 
@@ -33,7 +33,7 @@ def variants():
 
     import keras_cl
     from benchmarks.steps import random_stream
-    from keras_cl.hessian import MeanLoss, Rows
+    from keras_cl.curvature.hessian import MeanLoss, Rows
 
     stream = random_stream(rows=ROWS)
     network = keras_cl.networks.mlp(stream, hidden=HIDDEN)

@@ -11,7 +11,7 @@ import time
 import numpy as np
 from absl import app, flags
 
-from keras_cl import device
+from keras_cl.devices import device
 
 HIDDEN, BATCH, ROWS, TASKS = (400, 400), 128, 12_800, 20
 WHOLE, PARTS = "dgr, 128 + 128 rows", ("network, 256 rows", "generator, 256 rows", "drawing 128 rows")
@@ -41,7 +41,7 @@ def variants():
 
     import keras_cl
     from benchmarks.steps import random_stream
-    from keras_cl import loop
+    from keras_cl.learning import loop
 
     stream = random_stream(tasks=2, rows=ROWS)
     model, finetune = replaying(stream, HIDDEN), keras_cl.methods.Finetune(network_of(stream, HIDDEN))

@@ -10,7 +10,7 @@ import functools
 
 from absl import app, flags
 
-from keras_cl import device
+from keras_cl.devices import device
 
 HIDDEN, BATCH = (1024, 512, 256), 128
 KINDS = ("exact", "sample", "empirical", "argmax", "batched")
@@ -36,9 +36,9 @@ def variants():
 
     import keras_cl
     from benchmarks.steps import method_epochs, random_stream
-    from keras_cl.cramer import directions
-    from keras_cl.fisher import Fisher
-    from keras_cl.importance import MeanSensitivity
+    from keras_cl.importance.cramer import directions
+    from keras_cl.importance.fisher import Fisher
+    from keras_cl.importance.moments import MeanSensitivity
     from keras_cl.methods import MAS, Finetune
 
     stream = random_stream()

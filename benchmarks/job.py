@@ -24,7 +24,7 @@ def main(argv):
     del argv
     jobs = [run_job(JOB) for _ in range(flags.FLAGS.rounds)]  # before TensorFlow takes memory here
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
-    from keras_cl import device
+    from keras_cl.devices import device
 
     device.prepare("cpu")
     from benchmarks.steps import limit_epochs, random_stream

@@ -8,7 +8,7 @@ memory costs is measured by `benchmarks.replay`.
 
 from absl import app, flags
 
-from keras_cl import device
+from keras_cl.devices import device
 
 HIDDEN, BATCH = (1024, 512, 256), 128
 BOUNDS = ("joint", "cumulative")  # their step is fine-tuning's
@@ -31,7 +31,7 @@ def main(argv):
 def variants():
     """`{method: function that trains some epochs}`, finetune first."""
     from benchmarks.steps import method_epochs, random_stream
-    from keras_cl import catalog
+    from keras_cl.settings import catalog
 
     needs = {name: catalog.choice("method", name).constants.get("usual") for name in catalog.names("method")}
     names = [name for name in needs if not needs[name] and name not in (*BOUNDS, "finetune")]

@@ -10,7 +10,7 @@ passes over 10,000 test images, whose own limit is measured beside that of the s
 from absl import app, flags
 
 from benchmarks.job import run_job
-from keras_cl import device
+from keras_cl.devices import device
 
 HIDDEN, BATCH = (256, 256), 10
 TASKS, STEPS, TESTED = 20, 120_000, 10_000

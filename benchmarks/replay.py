@@ -12,7 +12,7 @@ import time
 import numpy as np
 from absl import app, flags
 
-from keras_cl import device
+from keras_cl.devices import device
 
 HIDDEN, CAPACITY = (100, 100), 500
 TASKS, ROWS_A_TASK = 20, 12_000
@@ -58,7 +58,7 @@ def variants():
 
 def rehearsing(method, stream, network):
     """A method around its usual memory, if it has one."""
-    from keras_cl import catalog
+    from keras_cl.settings import catalog
 
     usual = catalog.choice("method", method).constants.get("usual", {}).get("memory")
     memory = catalog.load("memory", usual)(stream, capacity=CAPACITY) if usual else None

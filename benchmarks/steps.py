@@ -12,7 +12,7 @@ import sys
 import numpy as np
 from absl import app, flags
 
-from keras_cl import device
+from keras_cl.devices import device
 
 WORKLOADS = {  # hidden layers, batch size, optimizer
     "784-100-100-10, batch 10, SGD": ((100, 100), 10, "sgd"),

@@ -8,8 +8,8 @@ import pathlib
 import numpy as np
 from absl import app, flags
 
-from keras_cl import command
 from keras_cl.errors import InputError, did_you_mean, require
+from keras_cl.settings import command
 
 BLOCK = 2000  # images of one call, as in training's own evaluation
 
@@ -29,12 +29,12 @@ def accuracy_matrix(folder, data_dir="", cache_dir=""):
     """
     import tensorflow as tf
 
-    from keras_cl import export
-    from keras_cl.config import make_stream
+    from keras_cl.runs import saved_model
+    from keras_cl.settings.config import make_stream
 
     folder = pathlib.Path(folder)
     require(folder.is_dir(), f"There is no folder {folder}.")
-    versions = export.versions(folder)
+    versions = saved_model.versions(folder)
     require(versions, f"{folder} holds no exported model: no folder 1, 2, ... is in it.")
     stream = make_stream(_config(versions[0], data_dir, cache_dir))
     expected = [str(task.number) for task in stream]
@@ -50,29 +50,31 @@ def accuracy_matrix(folder, data_dir="", cache_dir=""):
         require("serving_default" in signatures, f"{folder / str(after)} is no model of this program.")
         for task in stream:
             if stream.scenario != "class" or task.index < after:
-                R[after, task.index] = _accuracy(signatures, task, export)
+                R[after, task.index] = _accuracy(signatures, task)
     return R
 
 
 def _config(version, data_dir, cache_dir):
     """The configuration of the run that an exported model belongs to, as its task.json tells."""
-    from keras_cl import export
-    from keras_cl.config import Config
+    from keras_cl.runs import saved_model
+    from keras_cl.settings.config import Config
 
     try:
-        return Config.from_settings(export.read_description(version)["settings"], data_dir, cache_dir)
+        return Config.from_settings(saved_model.read_description(version)["settings"], data_dir, cache_dir)
     except InputError:
         raise
     except (OSError, ValueError, KeyError, TypeError):
-        path = version / export.DESCRIPTION
+        path = version / saved_model.DESCRIPTION
         raise InputError(f"{path} is missing, damaged or of another version of this program.") from None
 
 
-def _accuracy(signatures, task, export):
+def _accuracy(signatures, task):
     """Share of the test images of a task whose class comes out right."""
+    from keras_cl.runs import saved_model
+
     x, unit = task.test.open()
     unit_labels = task.stream.labels[task.index]
-    if export.needs_task(task.stream):
+    if saved_model.needs_task(task.stream):
         said = [_classes(signatures["with_task"], images, task.index) for images in _blocks(x)]
     else:
         said = [_classes(signatures["serving_default"], images) for images in _blocks(x)]
@@ -121,12 +123,12 @@ def parse(argv):
 
 def main(values):
     """Rebuilds, shows and perhaps writes the matrix of each seed."""
-    from keras_cl import device
+    from keras_cl.devices import device
 
     device.prepare("auto", quiet=not values.verbosity)
     from keras_cl import metrics
-    from keras_cl.console import Display
-    from keras_cl.rundir import matrix_csv, plain_file_errors
+    from keras_cl.runs.console import Display
+    from keras_cl.runs.directory import matrix_csv, plain_file_errors
 
     display = Display()
     folder = pathlib.Path(values.saved_model)

@@ -5,15 +5,15 @@ python -m keras_cl.main --method=ewc --stream=split --dataset=mnist --scenario=t
 
 from absl import app
 
-from keras_cl import command
-from keras_cl import flags as command_flags
+from keras_cl.settings import command
+from keras_cl.settings import flags as command_flags
 
 INTERRUPTED = "Interrupted; the same command, without --overwrite, goes on after the last finished task."
 
 
 def main(config):
     """Runs the settings that the flags gave."""
-    from keras_cl import device
+    from keras_cl.devices import device
 
     quiet = not config.verbosity
     where = device.prepare(config.device, quiet, starts=config.strategy != "multiworker")

@@ -6,17 +6,20 @@ import time
 import numpy as np
 from rich.console import Console
 
-from keras_cl import curvature, metrics, report, samples, workers
-from keras_cl.config import make_model, make_stream
-from keras_cl.console import Display
+from keras_cl import metrics
+from keras_cl.curvature import measurement
+from keras_cl.devices import workers
+from keras_cl.devices.replicas import require_shares
 from keras_cl.errors import Diverged, require
-from keras_cl.provenance import about
-from keras_cl.record import Record, title_of
-from keras_cl.remarks import expectation
-from keras_cl.replicas import require_shares
-from keras_cl.results import Results, mean_costs, plain
-from keras_cl.rundir import open_run
-from keras_cl.saving import Checkpoints, Exports
+from keras_cl.runs import figures, samples
+from keras_cl.runs.checkpoints import Checkpoints, Exports
+from keras_cl.runs.console import Display
+from keras_cl.runs.directory import open_run
+from keras_cl.runs.history import EpochHistory, title_of
+from keras_cl.runs.provenance import about
+from keras_cl.runs.results import Results, mean_costs, plain
+from keras_cl.settings.config import make_model, make_stream
+from keras_cl.settings.notices import expectation
 
 
 def run(config, device="cpu", display=None, strategy=None):
@@ -38,7 +41,7 @@ def run(config, device="cpu", display=None, strategy=None):
     stream = make_stream(config)
     model = _model(config, stream, config.seeds[0], strategy)  # refuses bad options before any data is read
     headline = display.headline(config, stream, device)
-    curvature.check(config, model.network)
+    measurement.check(config, model.network)
     _check_clock(config)
     _check_rows(config, stream)
     if model.memory is not None:
@@ -152,7 +155,7 @@ def learn_task(model, task, config, *callbacks):
 
 
 def _fit(model, task, config, callbacks):
-    record = Record(model, task, measured=config.eval_every == "epoch")
+    record = EpochHistory(model, task, measured=config.eval_every == "epoch")
     batches = model.batches(task, config.batch_size, config.iterations, config.replay_batch_size)
     model.fit(batches, epochs=passes(config), verbose=0, callbacks=[record, *callbacks])
     # The loss of a step is that before it: only the weights tell whether the last step went well.
@@ -198,7 +201,7 @@ def _several_seeds(config, stream, directory, display, strategy):
         directory.write_matrix(matrices.mean(axis=0))
         directory.write_matrix(matrices.std(axis=0, ddof=1), "matrix_std.csv")
         directory.write_json("summary.json", {"seeds": config.seeds, **summary})
-        report.draw(directory.path)
+        figures.draw(directory.path)
         directory.finish()
     display.matrix(matrices.mean(axis=0), f"Mean accuracy (percent) over {len(matrices)} seeds")
     display.summary(summary)
@@ -218,11 +221,11 @@ def _complete(config, stream, seed, directory, exports, display, strategy):
         directory.write_results(results)
         directory.write_json("summary.json", results.summary())
     figure = directory.path / "curvature.png"
-    if config.curvature and not curvature.measured(config, stream, directory.path):
+    if config.curvature and not measurement.measured(config, stream, directory.path):
         figure.unlink(missing_ok=True)
         _measure_curvature(config, stream, seed, directory, display)
     if not complete or (config.curvature and not figure.exists()):
-        report.draw(directory.path)
+        figures.draw(directory.path)
         directory.finish()
     return results
 
@@ -235,7 +238,7 @@ def _measure_curvature(config, stream, seed, directory, display):
         checkpoints.read(directory.task_folder(task.number))
         states.append(model.network.get_weights())
     options = {"eigenvalues": config.curvature, "rows": config.curvature_rows, "seed": seed}
-    for record in curvature.measure(model.network, stream, states, **options):
+    for record in measurement.measure(model.network, stream, states, **options):
         records.append(record)
-        display.say(f"curvature of task {record['task']}: {curvature.told(record)}")
-    directory.write_table(curvature.FILE, records)
+        display.say(f"curvature of task {record['task']}: {measurement.told(record)}")
+    directory.write_table(measurement.FILE, records)

@@ -14,8 +14,8 @@ import shlex
 import numpy as np
 from absl import app
 
-from keras_cl import device
-from keras_cl.flags import parse
+from keras_cl.devices import device
+from keras_cl.settings.flags import parse
 
 HERE = pathlib.Path(__file__).parent
 BASE = (
@@ -55,7 +55,7 @@ def learned(config, seed):
     tasks at the end `[T]`."""
     import tf_keras as keras
 
-    from keras_cl.config import make_model, make_stream
+    from keras_cl.settings.config import make_model, make_stream
 
     stream = make_stream(config)
     model = make_model(config, stream, seed)

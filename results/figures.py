@@ -8,8 +8,8 @@ import pathlib
 
 import numpy as np
 
-from keras_cl.flags import parse
-from keras_cl.schedules import images_to_generate
+from keras_cl.numerics.schedules import images_to_generate
+from keras_cl.settings.flags import parse
 
 HERE = pathlib.Path(__file__).parent
 DOCS = HERE.parent / "docs"

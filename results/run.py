@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 
-from keras_cl.rundir import read_matrix
+from keras_cl.runs.directory import read_matrix
 
 HERE = pathlib.Path(__file__).parent
 NUMBERS = (

@@ -16,9 +16,9 @@ import sys
 import numpy as np
 from absl import app, flags
 
-from keras_cl import device
+from keras_cl.devices import device
 from keras_cl.errors import Diverged
-from keras_cl.flags import parse
+from keras_cl.settings.flags import parse
 
 HERE = pathlib.Path(__file__).parent
 TASKS, VALID_FRACTION = 3, 0.1
@@ -56,7 +56,7 @@ def search(row, strengths, seeds):
 
 def validated(config, strength, seeds):
     """Mean validation accuracy over the first tasks after the last of them, over the seeds; 0 if diverged."""
-    from keras_cl.config import make_stream
+    from keras_cl.settings.config import make_stream
     from tuning.trial import validation_matrix
 
     config = dataclasses.replace(config, options=config.options | {"method.strength": strength})

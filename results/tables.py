@@ -10,8 +10,8 @@ import json
 import pathlib
 import re
 
-from keras_cl import catalog, flags
-from keras_cl.config import SCENARIOS, SUPPLIED
+from keras_cl.settings import catalog, flags
+from keras_cl.settings.config import SCENARIOS, SUPPLIED
 
 HERE = pathlib.Path(__file__).parent
 # Folders of rows beside what was published.

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from keras_cl.catalog import usual
-from keras_cl.console import Display
+from keras_cl.runs.console import Display
+from keras_cl.settings.catalog import usual
 
 
 def blobs(rows, *, labels=None, side=4, dtype=np.uint8, seed=0):

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_cl.memories.ring import Ring
-from keras_cl.source import Source
+from keras_cl.sources.base import Source
 from keras_cl.streams.split import split
 
 

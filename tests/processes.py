@@ -13,8 +13,10 @@ import sys
 import time
 from unittest import mock
 
-from keras_cl import command, device, flags, main
-from keras_cl.config import Config
+from keras_cl import main
+from keras_cl.devices import device
+from keras_cl.settings import command, flags
+from keras_cl.settings.config import Config
 
 ROOT = pathlib.Path(__file__).parents[1]
 PATIENCE = 120  # seconds after which a process counts as stuck

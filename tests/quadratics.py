@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_cl.source import Source
+from keras_cl.sources.base import Source
 from keras_cl.streams.split import split
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_cl.batches import Batch
+from keras_cl.learning.batches import Batch
 from keras_cl.memories import Reservoir
-from keras_cl.source import Source
+from keras_cl.sources.base import Source
 from keras_cl.streams.split import split
 
 WIDTH, FEATURES, TASKS = 2, 3, 3  # classes of a task; entries of a row

@@ -14,9 +14,10 @@ import numpy as np
 import tensorflow as tf
 from helpers import small
 
-from keras_cl import catalog, device
-from keras_cl.config import SCENARIOS, Config, make_model, make_stream
-from keras_cl.saving import Checkpoints
+from keras_cl.devices import device
+from keras_cl.runs.checkpoints import Checkpoints
+from keras_cl.settings import catalog
+from keras_cl.settings.config import SCENARIOS, Config, make_model, make_stream
 
 BATCH = 8
 # Settings and options, beside those that keep a method small, that several devices could get wrong:

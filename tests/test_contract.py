@@ -17,13 +17,16 @@ import tensorflow as tf
 import tf_keras as keras
 from helpers import SMALL, assert_same, blobs, saved_variables, silent, small
 
-from keras_cl import batches, catalog, export, train
-from keras_cl.catalog import usual
-from keras_cl.config import SCENARIOS, Config, make_model, make_stream
+from keras_cl import train
 from keras_cl.errors import InputError
-from keras_cl.model import ContinualModel
-from keras_cl.rundir import RunDirectory
-from keras_cl.stream import Stream
+from keras_cl.learning import batches
+from keras_cl.methods.base import ContinualModel
+from keras_cl.runs import saved_model
+from keras_cl.runs.directory import RunDirectory
+from keras_cl.settings import catalog
+from keras_cl.settings.catalog import usual
+from keras_cl.settings.config import SCENARIOS, Config, make_model, make_stream
+from keras_cl.streams.base import Stream
 
 METHODS = catalog.names("method")
 REGULARISERS = [
@@ -129,7 +132,7 @@ def exported(learned, tmp_path_factory):
     def made(method, scenario):
         model, stream = learned(method, scenario).model, learned(method, scenario).stream
         folder = tmp_path_factory.mktemp(f"{method}-{scenario}") / "model"
-        export.export(model.network, stream[-1], folder, {})
+        saved_model.export(model.network, stream[-1], folder, {})
         return folder
 
     return made
@@ -146,10 +149,10 @@ def command(dataset):
         places = {"run_dir": str(folder / "run"), "export_dir": str(folder / "models")}
         chosen = settings(method, claimed(method)[-1], dataset, jit="off", **places)
         with pytest.MonkeyPatch.context() as patch:
-            for module in (train.report, train.samples):
+            for module in (train.figures, train.samples):
                 patch.setattr(module, "draw", lambda *_: None)
             for name in ("export", "export_generator"):
-                patch.setattr(export, name, described)
+                patch.setattr(saved_model, name, described)
             train.run(chosen, display=silent())
 
     return run
@@ -157,7 +160,7 @@ def command(dataset):
 
 def described(model, task, folder, description):
     """In place of a SavedModel, what is written beside it."""
-    (folder / export.DESCRIPTION).write_text(json.dumps(description))
+    (folder / saved_model.DESCRIPTION).write_text(json.dumps(description))
 
 
 @pytest.fixture(scope="module")

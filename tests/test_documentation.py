@@ -8,7 +8,7 @@ import shlex
 import numpy as np
 import pytest
 
-from keras_cl import catalog, flags
+from keras_cl.settings import catalog, flags
 from tuning import settings
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -21,7 +21,7 @@ from helpers import blobs
 from processes import PATIENCE, Forked, arguments, refusal, said, sentence, small, start
 
 from keras_cl import train
-from keras_cl.rundir import RunDirectory
+from keras_cl.runs.directory import RunDirectory
 
 EPOCHS = 30  # enough that learning a task takes a while
 

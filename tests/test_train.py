@@ -14,12 +14,12 @@ from helpers import assert_same, blobs, saved_variables
 from processes import small
 
 from keras_cl import metrics, streams, train
-from keras_cl.config import make_model, make_stream
 from keras_cl.errors import Diverged, InputError
-from keras_cl.model import ContinualModel
-from keras_cl.record import Record
-from keras_cl.rundir import RunDirectory, read_matrix
-from keras_cl.saving import Checkpoints
+from keras_cl.methods.base import ContinualModel
+from keras_cl.runs.checkpoints import Checkpoints
+from keras_cl.runs.directory import RunDirectory, read_matrix
+from keras_cl.runs.history import EpochHistory
+from keras_cl.settings.config import make_model, make_stream
 
 CHECKPOINT = {"DONE", "results.json", "variables.data-00000-of-00001", "variables.index"}
 
@@ -51,7 +51,7 @@ def no_training(monkeypatch):
 @pytest.fixture
 def no_figures(monkeypatch):
     """Leaves out the figures, a fourth of the time of so short a run, where they are not in question."""
-    monkeypatch.setattr(train.report, "draw", lambda path: None)
+    monkeypatch.setattr(train.figures, "draw", lambda path: None)
 
 
 without_figures = pytest.mark.usefixtures("no_figures")
@@ -603,9 +603,9 @@ def test_statistics_of_a_batch_that_are_no_numbers_stop_training_too(tmp_path, m
 
 
 def follow(losses):
-    """A `Record` that was told of one epoch for each loss, on the first of two tasks."""
+    """A `EpochHistory` that was told of one epoch for each loss, on the first of two tasks."""
     learner = types.SimpleNamespace(optimizer=keras.optimizers.Adam(0.5))
-    record = Record(learner, task=streams.permuted(tasks=2)[0])
+    record = EpochHistory(learner, task=streams.permuted(tasks=2)[0])
     record.set_params({"epochs": len(losses)})
     for number, loss in enumerate(losses):
         logs = {"loss": loss, "accuracy": 0.5}

@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 from rich.table import Table
 
-from keras_cl import flags
 from keras_cl.errors import require
+from keras_cl.settings import flags
 from tuning.space import said
 
 NOT_OF_THE_WINNER = ("overwrite",)  # given to the search, and dangerous to a run
@@ -21,7 +21,7 @@ def write(search, rows, directory, display):
       search: the `Search`.
       rows: the trials in order: records of the journal, each with a `number`.
       directory: a `RunDirectory` of keras_cl.
-      display: a `keras_cl.console.Display`.
+      display: a `keras_cl.runs.console.Display`.
 
     Raises:
       InputError: if every trial failed.

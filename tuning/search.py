@@ -7,8 +7,8 @@ import math
 
 from absl import app
 
-from keras_cl import command
 from keras_cl.errors import require
+from keras_cl.settings import command
 from tuning import settings, workers
 
 INTERRUPTED = "Interrupted; the same command, without --overwrite, goes on with what was tried."
@@ -16,18 +16,18 @@ INTERRUPTED = "Interrupted; the same command, without --overwrite, goes on with 
 
 def main(search):
     """Searches, alone or as the chief or a worker of several processes; goes on with what was begun."""
-    from keras_cl import device
+    from keras_cl.devices import device
 
     name = workers.role()
     device.prepare(search.config.device, quiet=not search.verbosity)
-    from keras_cl import curvature
-    from keras_cl.config import make_model, make_stream
-    from keras_cl.console import Display
+    from keras_cl.curvature import measurement
+    from keras_cl.runs.console import Display
+    from keras_cl.settings.config import make_model, make_stream
 
     config, _ = search.configured({})
     display, stream = Display(), make_stream(config)
     model = make_model(config, stream, config.seeds[0])  # refuses bad options before any data is read
-    curvature.check(config, model.network)  # of the run with what is found
+    measurement.check(config, model.network)  # of the run with what is found
     if name in ("", workers.CHIEF):
         lead(search, stream, model, display, chief=bool(name))
     else:
@@ -40,8 +40,8 @@ def lead(search, stream, model, display, chief=False):
     Raises:
       InputError: if the directory holds another search, the data cannot be used, or every trial failed.
     """
-    from keras_cl.provenance import about
-    from keras_cl.rundir import open_run
+    from keras_cl.runs.directory import open_run
+    from keras_cl.runs.provenance import about
     from tuning import report
     from tuning.tuner import Tuner
 
@@ -63,7 +63,7 @@ def follow(search, stream, model, display, worker):
     Raises:
       InputError: if no chief answers, or it has another search.
     """
-    from keras_cl.rundir import require_same
+    from keras_cl.runs.directory import require_same
     from tuning.tuner import Tuner
 
     path = search.directory

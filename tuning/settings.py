@@ -9,10 +9,11 @@ from typing import Literal
 
 import numpy as np
 
-from keras_cl import flags, metrics
-from keras_cl.config import Config
+from keras_cl import metrics
 from keras_cl.errors import pick, require
-from keras_cl.rundir import Kind
+from keras_cl.runs.directory import Kind
+from keras_cl.settings import flags
+from keras_cl.settings.config import Config
 from tuning import space
 
 LOWER_IS_BETTER = ("forgetting", "peak_forgetting")  # of the numbers that can be an objective

@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_cl import catalog, flags
+from keras_cl.settings import catalog, flags
 
 DIGITS = ".4g"  # of values from a range: what is tried, shown and written is the same number
 

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from keras_cl import metrics
-from keras_cl.config import make_model
 from keras_cl.errors import require
+from keras_cl.settings.config import make_model
 from keras_cl.train import learn_task
 
 

@@ -43,7 +43,7 @@ class Tuner(BaseTuner):
       stream: the task stream, with rows kept for validation.
       folder: directory of the search.
       worker: name of this process among those that share the folder.
-      display: a `keras_cl.console.Display`.
+      display: a `keras_cl.runs.console.Display`.
 
     Building functions of Keras Tuner must return a Keras 3 model, so trials are run here, in `run_trial`.
     """

@@ -11,10 +11,11 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras as keras
 
-from keras_cl import loop, replicas
-from keras_cl.batches import weighted_mean
-from keras_cl.bits import random_normal, seed_of
+from keras_cl.devices import replicas
 from keras_cl.errors import pick, require
+from keras_cl.learning import loop
+from keras_cl.learning.batches import weighted_mean
+from keras_cl.numerics.random import random_normal, seed_of
 
 tfd, tfpl = tfp.distributions, tfp.layers
 

@@ -7,8 +7,8 @@ import bisect
 
 import numpy as np
 
-from keras_cl.memory import Memory
-from keras_cl.slots import NOWHERE
+from keras_cl.learning.memory_index import NOWHERE
+from keras_cl.memories.base import Memory
 
 
 class Balanced(Memory):

@@ -6,7 +6,7 @@ Welling 2009; as in iCaRL, Rebuffi et al. 2017 (arXiv:1611.07725), algorithms 4 
 import numpy as np
 
 from keras_cl.errors import require
-from keras_cl.memory import Memory
+from keras_cl.memories.base import Memory
 
 
 class Herding(Memory):

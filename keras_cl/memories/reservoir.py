@@ -5,8 +5,8 @@ Vitter 1985, algorithm R (ACM TOMS 11(1)).
 
 import numpy as np
 
-from keras_cl.memory import Memory
-from keras_cl.slots import NOWHERE
+from keras_cl.learning.memory_index import NOWHERE
+from keras_cl.memories.base import Memory
 
 
 class Reservoir(Memory):

@@ -9,10 +9,10 @@ from typing import Literal, get_args
 import numpy as np
 import tensorflow as tf
 
-from keras_cl.batches import Batch
 from keras_cl.errors import pick
-from keras_cl.memory import Memory
-from keras_cl.slots import NOWHERE
+from keras_cl.learning.batches import Batch
+from keras_cl.learning.memory_index import NOWHERE
+from keras_cl.memories.base import Memory
 
 By = Literal["class", "task"]
 

@@ -3,8 +3,8 @@
 from typing import Literal, get_args
 
 from keras_cl.errors import pick, require
-from keras_cl.generative import GenerativeMemory, adam
 from keras_cl.generators import VAE
+from keras_cl.generators.memory import GenerativeMemory, adam
 from keras_cl.generators.vae import Posterior
 
 Labels = Literal["hard", "soft", "condition"]

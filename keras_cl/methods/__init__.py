@@ -3,6 +3,6 @@
 Every class that a file here defines is a name of this package, so that adding a method is adding a file.
 """
 
-from keras_cl.files import classes_on_demand
+from keras_cl._lazy import classes_on_demand
 
 __getattr__, __dir__ = classes_on_demand(__name__, __path__)

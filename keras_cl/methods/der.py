@@ -7,11 +7,11 @@ from typing import Literal, get_args
 
 import tensorflow as tf
 
-from keras_cl.batches import total
+from keras_cl.devices.replicas import gathered
 from keras_cl.errors import pick, require
-from keras_cl.layers import logits_of
-from keras_cl.model import ContinualModel
-from keras_cl.replicas import gathered
+from keras_cl.learning.batches import total
+from keras_cl.learning.layers import logits_of
+from keras_cl.methods.base import ContinualModel
 
 Reduction = Literal["mean", "sum"]
 Head = Literal["all", "seen"]

@@ -5,8 +5,8 @@ DER++ of Buzzega et al. 2020 (arXiv:2004.07211).
 
 import tensorflow as tf
 
-from keras_cl.batches import total
 from keras_cl.errors import require
+from keras_cl.learning.batches import total
 from keras_cl.methods.der import DER, Head, Reduction
 
 

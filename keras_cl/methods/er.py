@@ -8,9 +8,9 @@ from typing import Literal, get_args
 
 import tensorflow as tf
 
-from keras_cl.batches import total
 from keras_cl.errors import pick, require
-from keras_cl.model import ContinualModel
+from keras_cl.learning.batches import total
+from keras_cl.methods.base import ContinualModel
 
 Weighting = Literal["mean", "share"]
 Offers = Literal["step", "task"]

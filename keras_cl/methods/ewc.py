@@ -6,12 +6,12 @@ Fisher information: van de Ven 2025 (arXiv:2502.11756). Left out: Kronecker-fact
 
 from typing import Literal, get_args
 
-from keras_cl.bits import IMPORTANCE, seed_of
 from keras_cl.errors import pick, require
-from keras_cl.fisher import Fisher
-from keras_cl.importance import normalised
-from keras_cl.model import ContinualModel
-from keras_cl.quadratic import QuadraticPenalty
+from keras_cl.importance.fisher import Fisher
+from keras_cl.importance.moments import normalised
+from keras_cl.importance.penalty import QuadraticPenalty
+from keras_cl.methods.base import ContinualModel
+from keras_cl.numerics.random import IMPORTANCE, seed_of
 
 Kind = Literal["exact", "sample", "empirical", "argmax", "batched"]
 Normalise = Literal["none", "max", "minmax", "mean1"]

@@ -1,6 +1,6 @@
 """Finetune: train on each task in turn and do nothing else. The lower bound."""
 
-from keras_cl.model import ContinualModel
+from keras_cl.methods.base import ContinualModel
 
 
 class Finetune(ContinualModel):

@@ -5,12 +5,12 @@ Prabhu et al. 2020 (ECCV). Left out: cropping and mirroring of colour images.
 
 import tensorflow as tf
 
-from keras_cl.bits import MIX, random_bits, seed_of
-from keras_cl.cutmix import cutmix
 from keras_cl.errors import require
-from keras_cl.layers import logits_of
-from keras_cl.model import ContinualModel
-from keras_cl.schedules import warm_restarts
+from keras_cl.learning.layers import logits_of
+from keras_cl.methods.base import ContinualModel
+from keras_cl.numerics.cutmix import cutmix
+from keras_cl.numerics.random import MIX, random_bits, seed_of
+from keras_cl.numerics.schedules import warm_restarts
 
 
 class GDumb(ContinualModel):

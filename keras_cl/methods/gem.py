@@ -5,13 +5,13 @@ Lopez-Paz and Ranzato 2017 (arXiv:1706.08840), with the lower bound of the dual 
 
 import tensorflow as tf
 
-from keras_cl.batches import total
+from keras_cl.devices.replicas import agreed
 from keras_cl.errors import require
-from keras_cl.layers import logits_of
+from keras_cl.learning.batches import total
+from keras_cl.learning.layers import logits_of
 from keras_cl.memories.ring import Ring
-from keras_cl.model import ContinualModel
-from keras_cl.nnls import nnls_gram
-from keras_cl.replicas import agreed
+from keras_cl.methods.base import ContinualModel
+from keras_cl.numerics.nnls import nnls_gram
 
 
 class Episodic(ContinualModel):

@@ -7,12 +7,12 @@ a prior that counts classes.
 import numpy as np
 import tensorflow as tf
 
-from keras_cl.batches import total
+from keras_cl.devices.replicas import results
 from keras_cl.errors import require
-from keras_cl.layers import MASKED
-from keras_cl.model import ContinualModel
+from keras_cl.learning.batches import total
+from keras_cl.learning.layers import MASKED
+from keras_cl.methods.base import ContinualModel
 from keras_cl.networks.class_vaes import ClassVAEs
-from keras_cl.replicas import results
 
 
 class GenerativeClassifier(ContinualModel):

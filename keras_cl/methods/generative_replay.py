@@ -8,10 +8,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from keras_cl.bits import REPLAY, seed_of
 from keras_cl.errors import pick, require
 from keras_cl.methods.finetune import Finetune
-from keras_cl.schedules import images_to_generate
+from keras_cl.numerics.random import REPLAY, seed_of
+from keras_cl.numerics.schedules import images_to_generate
 
 Schedule = Literal["constant", "linear", "sublinear", "log", "list"]
 

@@ -6,8 +6,8 @@ Serra et al. 2018 (arXiv:1801.01423). Left out: gates of convolutions, and the p
 import tensorflow as tf
 
 from keras_cl.errors import require
-from keras_cl.layers import gated
-from keras_cl.model import ContinualModel
+from keras_cl.learning.layers import gated
+from keras_cl.methods.base import ContinualModel
 
 WIDEST = 6.0  # |e|: where a gate at s_max is exactly 0 or 1 in float32
 

@@ -8,11 +8,11 @@ from typing import Literal, get_args
 import numpy as np
 import tensorflow as tf
 
-from keras_cl.batches import weighted_mean
 from keras_cl.errors import pick, require
-from keras_cl.layers import classified_by_means, frozen_copy, logits_of
+from keras_cl.learning.batches import weighted_mean
+from keras_cl.learning.layers import classified_by_means, frozen_copy, logits_of
 from keras_cl.memories.herding import normalised
-from keras_cl.model import ContinualModel
+from keras_cl.methods.base import ContinualModel
 
 Reduction = Literal["sum", "mean"]
 

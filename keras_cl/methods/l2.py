@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from keras_cl.model import ContinualModel
-from keras_cl.quadratic import QuadraticPenalty
+from keras_cl.importance.penalty import QuadraticPenalty
+from keras_cl.methods.base import ContinualModel
 
 
 class L2(ContinualModel):

@@ -8,10 +8,10 @@ from typing import Literal, get_args
 
 import tensorflow as tf
 
-from keras_cl.batches import weighted_mean
 from keras_cl.errors import pick, require
-from keras_cl.layers import MASKED, frozen_copy
-from keras_cl.model import ContinualModel
+from keras_cl.learning.batches import weighted_mean
+from keras_cl.learning.layers import MASKED, frozen_copy
+from keras_cl.methods.base import ContinualModel
 
 Weighting = Literal["count", "constant", "share"]
 Student = Literal["old", "all"]

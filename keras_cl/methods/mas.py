@@ -6,11 +6,11 @@ Aljundi et al. 2018 (arXiv:1711.09601). Left out: the local, Hebbian variant (se
 import numpy as np
 import tensorflow as tf
 
-from keras_cl.bits import IMPORTANCE, seed_of
 from keras_cl.errors import require
-from keras_cl.importance import Moments, Signals, drawn
-from keras_cl.model import ContinualModel
-from keras_cl.quadratic import Merge, QuadraticPenalty
+from keras_cl.importance.moments import Moments, Signals, drawn
+from keras_cl.importance.penalty import Merge, QuadraticPenalty
+from keras_cl.methods.base import ContinualModel
+from keras_cl.numerics.random import IMPORTANCE, seed_of
 
 
 class MAS(ContinualModel):

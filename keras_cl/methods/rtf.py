@@ -9,10 +9,10 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_cl.errors import pick
-from keras_cl.generative import GenerativeMemory
 from keras_cl.generators import VAE
-from keras_cl.layers import feature_extractor, image_shape
-from keras_cl.model import ContinualModel
+from keras_cl.generators.memory import GenerativeMemory
+from keras_cl.learning.layers import feature_extractor, image_shape
+from keras_cl.methods.base import ContinualModel
 
 Labels = Literal["hard", "soft"]
 

@@ -8,9 +8,9 @@ from typing import Literal, get_args
 import tensorflow as tf
 
 from keras_cl.errors import pick, require
-from keras_cl.importance import normalised
-from keras_cl.model import ContinualModel
-from keras_cl.quadratic import QuadraticPenalty
+from keras_cl.importance.moments import normalised
+from keras_cl.importance.penalty import QuadraticPenalty
+from keras_cl.methods.base import ContinualModel
 
 Norm = Literal["none", "max", "minmax"]
 

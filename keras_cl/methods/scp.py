@@ -1,16 +1,16 @@
 """Sliced Cramer preservation: the distribution of the outputs is preserved, not the output of each image.
 
-Kolouri et al. 2020 (ICLR, openreview BJge3TNKwH). `keras_cl.cramer` has the distance itself.
+Kolouri et al. 2020 (ICLR, openreview BJge3TNKwH). `keras_cl.importance.cramer` has the distance itself.
 """
 
 import numpy as np
 
-from keras_cl.bits import IMPORTANCE, seed_of
-from keras_cl.cramer import directions
 from keras_cl.errors import require
-from keras_cl.importance import MeanSensitivity, drawn
-from keras_cl.model import ContinualModel
-from keras_cl.quadratic import Merge, QuadraticPenalty
+from keras_cl.importance.cramer import directions
+from keras_cl.importance.moments import MeanSensitivity, drawn
+from keras_cl.importance.penalty import Merge, QuadraticPenalty
+from keras_cl.methods.base import ContinualModel
+from keras_cl.numerics.random import IMPORTANCE, seed_of
 
 
 class SCP(ContinualModel):

@@ -8,8 +8,8 @@ from typing import Literal, get_args
 import tensorflow as tf
 
 from keras_cl.errors import pick, require
-from keras_cl.model import ContinualModel
-from keras_cl.quadratic import QuadraticPenalty
+from keras_cl.importance.penalty import QuadraticPenalty
+from keras_cl.methods.base import ContinualModel
 
 Clip = Literal["increment", "total", "none"]
 

@@ -9,9 +9,9 @@ import math
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_cl import replicas
-from keras_cl.bits import random_normal, seed_of
+from keras_cl.devices import replicas
 from keras_cl.errors import require
+from keras_cl.numerics.random import random_normal, seed_of
 
 
 def class_vaes(

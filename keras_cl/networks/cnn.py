@@ -2,9 +2,9 @@
 
 import tf_keras as keras
 
-from keras_cl.bits import seed_of
 from keras_cl.errors import require
-from keras_cl.layers import Dropout
+from keras_cl.learning.layers import Dropout
+from keras_cl.numerics.random import seed_of
 
 
 def cnn(

@@ -4,9 +4,9 @@ from typing import Literal, get_args
 
 import tf_keras as keras
 
-from keras_cl.bits import seed_of
 from keras_cl.errors import pick, require
-from keras_cl.layers import Dropout
+from keras_cl.learning.layers import Dropout
+from keras_cl.numerics.random import seed_of
 
 Initial = Literal["glorot", "fan_in"]
 

@@ -5,9 +5,9 @@ He et al. 2016 (arXiv:1512.03385); with 20 filters as of Lopez-Paz and Ranzato 2
 
 import tf_keras as keras
 
-from keras_cl.bits import seed_of
 from keras_cl.errors import require
-from keras_cl.layers import Dropout
+from keras_cl.learning.layers import Dropout
+from keras_cl.numerics.random import seed_of
 
 BLOCKS = 2  # of each of the four stages
 MOMENTUM = 0.9  # of the moving statistics, short for tasks of a few hundred steps

@@ -1,6 +1,6 @@
 """Plain: the optimizer's learning rate, constant if nothing else is said."""
 
-from keras_cl.regime import Regime
+from keras_cl.regimes.base import Regime
 
 
 class Plain(Regime):

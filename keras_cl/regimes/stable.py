@@ -3,7 +3,7 @@
 Mirzadeh et al. 2020 (arXiv:2006.06958).
 """
 
-from keras_cl.regime import Regime
+from keras_cl.regimes.base import Regime
 
 
 class Stable(Regime):

@@ -1,8 +1,8 @@
 """Where images and labels come from: embedded digits, tensorflow-datasets, or your own arrays."""
 
 from keras_cl.errors import pick
-from keras_cl.source import Source
 from keras_cl.sources import digits, npz, tfds
+from keras_cl.sources.base import Source
 
 __all__ = ["Source", "from_arrays", "source"]
 

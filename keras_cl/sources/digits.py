@@ -5,7 +5,7 @@ The fixed split keeps every fifth image of each class for testing (355 images; 1
 
 import numpy as np
 
-from keras_cl.source import Source
+from keras_cl.sources.base import Source
 
 
 def digits():

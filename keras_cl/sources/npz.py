@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 
 from keras_cl.errors import InputError, require
-from keras_cl.source import Source, scale_of
+from keras_cl.sources.base import Source, scale_of
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 

@@ -16,7 +16,7 @@ import tempfile
 import numpy as np
 
 from keras_cl.errors import InputError
-from keras_cl.source import Source
+from keras_cl.sources.base import Source
 
 # Image shape and number of classes, so that a stream can be checked before anything is read.
 SHAPES = {

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_cl.errors import require
 from keras_cl.sources import source
-from keras_cl.stream import Scenario, Stream, generator
+from keras_cl.streams.base import Scenario, Stream, generator
 
 
 def permuted(

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_cl.errors import pick, require
 from keras_cl.sources import source
-from keras_cl.stream import Scenario, Stream, generator
+from keras_cl.streams.base import Scenario, Stream, generator
 
 Angles = Literal["even", "bins", "uniform"]
 Interpolation = Literal["nearest", "bilinear"]

@@ -6,7 +6,7 @@ within its task: "the first or the second of an unknown pair".
 
 from keras_cl.errors import InputError, did_you_mean, require
 from keras_cl.sources import source
-from keras_cl.stream import Scenario, Stream, generator
+from keras_cl.streams.base import Scenario, Stream, generator
 
 
 def split(

@@ -1,0 +1,1 @@
+"""Curvature of the loss and the forgetting that it predicts: Hessian products, eigenvalues."""

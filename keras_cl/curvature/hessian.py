@@ -1,0 +1,90 @@
+"""The mean cross entropy of a network over some rows as a function of its weights, to second order."""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_cl.importance.moments import blocks
+from keras_cl.learning.layers import MASKED, logits_of
+
+BLOCK = 512  # rows at once
+
+
+class Rows(NamedTuple):
+    """Rows that a loss is measured on, in blocks of one size; the last block repeats a row with weight 0.
+
+    Attributes:
+      count: how many rows, n.
+      blocks: list of `(x, y, task, mask, weight)`: raw images, output units, tasks, classes that may answer
+        `[C]`, and 1 for each row that counts.
+    """
+
+    count: int
+    blocks: list
+
+    @classmethod
+    def of(cls, x, y, mask, task=0, size=BLOCK):
+        """The rows with raw images x `[n, ...]` and units y `[n]` of one task, classes `mask` answering."""
+        y, mask, task = y.astype(np.int32), tf.constant(mask, tf.bool), tf.fill([size], task)
+        parts = blocks(len(x), size)
+        return cls(len(x), [(*map(tf.constant, (x[i], y[i])), task, mask, tf.constant(w)) for i, w in parts])
+
+
+class MeanLoss:
+    """L(w) = 1/n sum_n CE(z_n, y_n), at the weights w that the network has when it is asked.
+
+    In inference mode, without penalties, among the classes that may answer. Blocks are summed and the sum is
+    divided by n: a mean of their means would count the rows of a short block more. Vectors hold all trainable
+    variables one after the other, float64 outside of TensorFlow; traced once for a network.
+
+    Args:
+      network: raw images, and perhaps their tasks, to logits `[B, C]`.
+      jit: whether XLA compiles; it is no faster here, and takes longer to begin.
+    """
+
+    def __init__(self, network, jit=False):
+        self._variables = variables = network.trainable_variables
+        self.size = sum(v.shape.num_elements() for v in variables)
+
+        def slope(x, y, task, mask, weight):
+            with tf.GradientTape() as tape:
+                z = tf.where(mask, logits_of(network, tf.cast(x, tf.float32), task), MASKED)
+                loss = tf.reduce_sum(weight * tf.nn.sparse_softmax_cross_entropy_with_logits(y, z))
+            return loss, tape.gradient(loss, variables, unconnected_gradients="zero")
+
+        def product(v, *block):
+            parts = tf.split(v, [variable.shape.num_elements() for variable in variables])
+            with tf.GradientTape() as tape:
+                _, g = slope(*block)
+                along = [tf.reduce_sum(tf.reshape(p, a.shape) * a) for p, a in zip(parts, g, strict=True)]
+                along = tf.add_n(along)  # g.v, whose gradient is H v
+            return _joined(tape.gradient(along, variables, unconnected_gradients="zero"))
+
+        compiled = functools.partial(tf.function, jit_compile=jit, reduce_retracing=True)
+        self._loss = compiled(lambda *block: slope(*block)[0])
+        self._slope = compiled(lambda *block: _joined(slope(*block)[1]))
+        self._product = compiled(product)
+
+    @property
+    def weights(self):
+        """w `[P]`, float64."""
+        return _joined(self._variables).numpy().astype(np.float64)
+
+    def value(self, rows):
+        """L on some `Rows`."""
+        return sum(float(self._loss(*block)) for block in rows.blocks) / rows.count
+
+    def gradient(self, rows):
+        """Gradient of L `[P]`."""
+        return sum(self._slope(*block).numpy().astype(np.float64) for block in rows.blocks) / rows.count
+
+    def product(self, rows, v):
+        """H v `[P]`, with H the Hessian of L and v `[P]`."""
+        v = tf.constant(v, tf.float32)
+        return sum(self._product(v, *block).numpy().astype(np.float64) for block in rows.blocks) / rows.count
+
+
+def _joined(tensors):
+    return tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], axis=0)

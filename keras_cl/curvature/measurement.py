@@ -1,0 +1,149 @@
+"""Curvature of the loss where each task was learned, and the forgetting that it predicts.
+
+Mirzadeh et al. 2020 (arXiv:2006.06958): near w_t, where task t was learned, its loss rises by
+F = L_t(w_t + dw) - L_t(w_t) ~ 1/2 dw'H_t dw <= 1/2 lambda_max ||dw||^2, with H_t the Hessian of L_t there.
+That takes w_t for a minimum and dw for small; the norm of the gradient, the gradient's own term g.dw and what
+is measured tell whether they are.
+"""
+
+import csv
+import functools
+
+import numpy as np
+
+from keras_cl.curvature import eigenvalues
+from keras_cl.curvature.hessian import MeanLoss, Rows
+from keras_cl.errors import require
+from keras_cl.importance.moments import drawn
+from keras_cl.numerics.random import CURVATURE, seed_of
+from keras_cl.settings import catalog
+
+FILE = "curvature.csv"
+NOTHING = dict.fromkeys(("predicted", "gradient_term", "bound", "forgetting"))  # where there is no next task
+PROBES = 16  # products that a trace is estimated with
+
+
+def check(config, network):
+    """Refuses a `Config` whose curvature cannot be measured, before data are read."""
+    if not config.curvature:
+        return
+    reason = catalog.choice("method", config.method).constants.get("no_curvature", "")
+    require(
+        not reason,
+        f"--curvature is for networks whose answers are logits; that of {config.method} {reason}.",
+    )
+    require(
+        not config.options_of("method").get("offline"),
+        f"--curvature asks how each task was learned, and {config.method} --method.offline learns but once.",
+    )
+    require(
+        config.precision == "float32",
+        f"--curvature is measured in float32, and --precision is {config.precision}.",
+    )
+    size = sum(v.shape.num_elements() for v in network.trainable_variables)
+    require(
+        config.curvature <= size,
+        f"--curvature is {config.curvature} and the network has {size} weights, and no more eigenvalues.",
+    )
+
+
+def measured(config, stream, path):
+    """Whether the run directory `path` has what `config` asks for."""
+    if not (path / FILE).exists():
+        return False
+    with open(path / FILE, newline="") as file:
+        records = list(csv.DictReader(file))
+    found = [(int(record["rows"]), sum("eigenvalue" in name for name in record)) for record in records]
+    return found == [(min(config.curvature_rows, len(task.train)), config.curvature) for task in stream]
+
+
+def measure(network, stream, states, *, eigenvalues, rows, seed):
+    """Yields a dict for each task: the rows of curvature.csv.
+
+    L_t is the mean cross entropy of training rows of task t among the classes that could answer when it was
+    learned. A row compares the task with the next one, and says what task 1 has forgotten until then.
+
+    Args:
+      network: raw images to logits; its weights are changed.
+      stream: of the tasks.
+      states: `network.get_weights()` after each task.
+      eigenvalues: how many of the largest.
+      rows: how many rows of a task are drawn; they stay the same for all that is said of the task.
+      seed: of the rows drawn and of the vectors that eigenvalues and traces begin with.
+    """
+    loss, w, first = MeanLoss(network), [], {}
+    for state in states:
+        network.set_weights(state)
+        w.append(loss.weights)
+    for task in stream:
+        t, sample = task.index, _drawn(task, rows, seed)
+        network.set_weights(states[t])
+        L, g = loss.value(sample), loss.gradient(sample)
+        product = functools.partial(loss.product, sample)
+        spectrum = _spectrum(product, loss.size, eigenvalues, seed_of(seed, t, CURVATURE))
+        largest = spectrum["eigenvalue_1"]
+        later = {s: w[s] - w[t] for s in range(t + 1, len(w)) if t == 0 or s == t + 1}
+        changes = {s: expected(product, g, largest, dw) for s, dw in later.items()}
+        for s, change in changes.items():
+            network.set_weights(states[s])
+            change["forgetting"] = loss.value(sample) - L
+        first = first or changes
+        record = {"task": task.number, "rows": sample.count, "loss": L, "gradient_norm": _norm(g)}
+        record |= spectrum | _distance(w[t], later.get(t + 1)) | changes.get(t + 1, NOTHING)
+        record |= {f"task_1_{name}": value for name, value in first.get(t, NOTHING).items()}
+        yield {name: _rounded(value) for name, value in record.items()}
+
+
+def expected(product, g, largest, dw):
+    """What a change dw of the weights does to a loss with gradient g, Hessian H and its largest eigenvalue.
+
+    Returns:
+      dict of predicted, 1/2 dw'H dw; gradient_term, g.dw; bound, 1/2 lambda_max ||dw||^2.
+    """
+    return {
+        "predicted": dw @ product(dw) / 2,
+        "gradient_term": g @ dw,
+        "bound": largest * (dw @ dw) / 2,
+    }
+
+
+def told(record):
+    """A line about what was measured of a task."""
+    said = f"largest eigenvalue {record['eigenvalue_1']:.3g}, trace {record['trace']:.3g}"
+    if record["distance"] is None:
+        return said
+    return (
+        f"{said}; the next task moved the weights by {record['distance']:.3g} and its loss by "
+        f"{record['forgetting']:.3g} (predicted {record['predicted']:.3g}, bound {record['bound']:.3g})"
+    )
+
+
+def _drawn(task, rows, seed):
+    x, y = task.train.open()
+    chosen = drawn(np.random.default_rng(seed_of(seed, task.index, CURVATURE)), len(x), rows)
+    return Rows.of(x[chosen], y[chosen], task.stream.class_mask[task.index], task.index)
+
+
+def _spectrum(product, size, k, seed):
+    """The k largest eigenvalues and how far off they may be; the trace of all with its standard error."""
+    values, vectors = eigenvalues.lanczos(product, size, k, seed=seed)
+    pairs = zip(values, vectors, strict=True)
+    residual = max(_norm(product(v) - value * v) for value, v in pairs)  # H has an eigenvalue that near
+    mean, error = eigenvalues.trace(product, size, seed=seed, probes=PROBES)
+    found = {f"eigenvalue_{i}": value for i, value in enumerate(values, start=1)}
+    return {**found, "residual": residual, "trace": mean, "trace_error": error}
+
+
+def _distance(w, dw):
+    """Length of the weights and, where there is a next task, of their change, also as a part of it."""
+    length, way = _norm(w), None if dw is None else _norm(dw)
+    return {"weight_norm": length, "distance": way, "relative_distance": way and way / length}
+
+
+def _norm(v):
+    return np.linalg.norm(v)
+
+
+def _rounded(value):
+    """Six digits of a number, which is more than float32 leaves; a count, and what is not there, as it is."""
+    return value if value is None or isinstance(value, int) else float(f"{value:.6g}")

@@ -1,0 +1,128 @@
+"""Diagonal of the Fisher information, in the five kinds that are in use.
+
+The kinds are compared in van de Ven 2025 (arXiv:2502.11756). All but "batched" are exact sums over examples.
+"""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from keras_cl.errors import require
+from keras_cl.importance.moments import Moments, Signals, drawn
+from keras_cl.learning.layers import MASKED
+
+
+class Fisher:
+    """Diagonal of the Fisher information of the masked softmax, at the network's current weights.
+
+    exact:     (1/n) sum_x sum_c p_c (d log p_c)^2
+    sample:    (1/n) sum_x (d log p_y)^2 with one y drawn from p
+    empirical: the same with the true label
+    argmax:    the same with the likeliest label
+    batched:   mean over batches of the squared gradient of the batch's mean log-likelihood of the true labels
+
+    Args:
+      network: logits from raw images.
+      kind: one of the five names above.
+      n_samples: number of rows used, drawn without replacement; 0 for all, or for 500 where the network has
+        variables that need the vectorised map.
+      batch_size: rows a batch of the batched kind; a last incomplete batch is left out.
+    """
+
+    def __init__(self, network, kind="exact", *, n_samples=0, batch_size=128):
+        if kind == "batched":
+            self._pass, self._n_samples = _Batched(network, batch_size), n_samples
+        else:
+            chosen = {"exact": _all_labels, "sample": _drawn, "empirical": _true, "argmax": _best}[kind]
+            self._pass = Moments(network, chosen, power=2)
+            self._n_samples = n_samples or self._pass.usual_samples
+
+    def __call__(self, x, y, mask, seed=0):
+        """The Fisher information on some rows.
+
+        Args:
+          x: raw images `[n, ...]`.
+          y: true output units `[n]`.
+          mask: bool `[C]`, the classes that may answer.
+          seed: of the rows and labels drawn.
+
+        Returns:
+          list of non-negative float32 arrays like `network.trainable_variables`.
+        """
+        rng = np.random.default_rng(seed)
+        rows = drawn(rng, len(x), self._n_samples)
+        x, y = x[rows], y[rows]
+        if isinstance(self._pass, _Batched):
+            return self._pass(x, y.astype(np.int32), mask, rng)
+        # Classes that may answer come first, so that the loop over labels stops after them.
+        order = np.argsort(~mask, kind="stable").astype(np.int32)
+        of_task = (mask, order, np.int32(mask.sum()))
+        return self._pass(x, (y.astype(np.int32), rng.random(len(x), np.float32)), of_task)
+
+
+# ---- signals of the Fisher's kinds: the gradient of log p_c by the logits is e_c - p ---------------------
+
+
+def _all_labels(logits, y, uniform, mask, order, count):
+    p = _probabilities(logits, mask)
+
+    def of(m):
+        return tf.one_hot(order[m], tf.shape(p)[1]) - p, tf.gather(p, order[m], axis=1)
+
+    return Signals(of, count)
+
+
+def _one_label(choose):
+    def signals(logits, y, uniform, mask, order, count):
+        p = _probabilities(logits, mask)
+        label = tf.one_hot(choose(p, y, uniform), tf.shape(p)[1])
+        return Signals(lambda m: (label - p, tf.ones_like(p[:, 0])), tf.constant(1))
+
+    return signals
+
+
+def _from_uniform(p, y, uniform):
+    """The label whose stretch of the cumulative distribution holds the uniform number in [0, 1)."""
+    edges = tf.cumsum(p, axis=1)
+    below = edges <= uniform[:, tf.newaxis] * edges[:, -1:]  # the last edge is 1 but for rounding
+    return tf.math.count_nonzero(below, axis=1, dtype=tf.int32)
+
+
+_drawn = _one_label(_from_uniform)
+_true = _one_label(lambda p, y, uniform: y)
+_best = _one_label(lambda p, y, uniform: tf.argmax(p, axis=1, output_type=tf.int32))
+
+
+def _probabilities(logits, mask):
+    return tf.nn.softmax(tf.where(mask, logits, MASKED))
+
+
+class _Batched:
+    """Mean over batches of the squared gradient of a batch."""
+
+    def __init__(self, network, batch_size):
+        self._batch_size = batch_size
+        variables = network.trainable_variables
+
+        @tf.function(reduce_retracing=True)
+        def squared(x, y, mask):
+            with tf.GradientTape() as tape:
+                logits = tf.where(mask, network(x, training=False), MASKED)
+                loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
+            none = tf.UnconnectedGradients.ZERO
+            return [tf.square(g) for g in tape.gradient(loss, variables, unconnected_gradients=none)]
+
+        self._squared = squared
+
+    def __call__(self, x, y, mask, rng):
+        size = self._batch_size
+        batches = len(x) // size
+        require(
+            batches,
+            f"fisher_batch is {size} and there are only {len(x)} rows; give at most that many.",
+        )
+        order = rng.permutation(len(x))[: batches * size].reshape(batches, size)
+        squares = (self._squared(x[rows], y[rows], mask) for rows in order)
+        total = functools.reduce(lambda a, b: [i + j for i, j in zip(a, b, strict=True)], squares)
+        return [(value / batches).numpy() for value in total]

@@ -1,0 +1,158 @@
+"""The `tf.data` pipeline of a task: chunks of many batches, shuffled by index vectors.
+
+A chunk holds `K` batches, so that one compiled loop can run `K` training steps without going back to Python.
+An epoch's order is one shuffled index vector, and a chunk one gather: no work is done for each element.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from keras_cl.devices import replicas
+from keras_cl.errors import require
+
+MOST = 512  # steps of a chunk: starting it then costs a few hundredths of even the smallest steps
+PLANNED = 128  # the same where a memory plans, and draws, for the padding of the last chunk too
+BYTES = 16 * 2**20  # of the images of a chunk
+
+
+class Batch(NamedTuple):
+    """Rows of one training step, or of `K` steps with a leading axis more.
+
+    Rows that are replayed from a memory stand behind those of the current task.
+
+    Attributes:
+      x: raw images `[B, *input_shape]`.
+      y: output units `[B]` int32.
+      task: index of the task that each row belongs to, `[B]` int32.
+      weight: 1 for a row, 0 for the padding that fills the last batch of an epoch, `[B]` float32.
+      stored: slot of the memory that each row of the current task goes to, -1 for none, int32 `[B]`.
+      drawn: slot of the memory that each replayed row comes from, -1 for none (its weight is 0), int32 `[R]`.
+      offered: rows that the memory was offered before the step, int32 scalar.
+      target: probabilities `[R, C]` of the classes for each replayed row, where it has no one class.
+      whole: whether every replica has all rows of the step, and not its share (`keras_cl.devices.replicas`).
+    """
+
+    x: tf.Tensor
+    y: tf.Tensor
+    task: tf.Tensor
+    weight: tf.Tensor
+    stored: tf.Tensor | None = None
+    drawn: tf.Tensor | None = None
+    offered: tf.Tensor | None = None
+    target: tf.Tensor | None = None
+    whole: bool | None = None
+
+    @property
+    def current(self):
+        """The rows of one step that are not replayed."""
+        return self if self.drawn is None else self._rows(slice(0, self.x.shape[0] - self.drawn.shape[0]))
+
+    def replayed(self, draw=0, draws=1):
+        """The rows of one step that draw number `draw` of `draws` brought from the memory."""
+        size, rest = divmod(self.drawn.shape[0], draws)
+        require(
+            not rest, "Devices cannot share each draw from the memory evenly; give another replay_batch_size."
+        )
+        start = self.x.shape[0] - self.drawn.shape[0] + draw * size
+        return self._rows(slice(start, start + size))
+
+    def _rows(self, rows):
+        return Batch(*(part[rows] for part in self[:4]))
+
+    def step(self, k):
+        """The batch of step k."""
+        return Batch(*(None if part is None else part[k] for part in self[:-1]))
+
+    @property
+    def share(self):
+        """The rows of one step that this replica takes."""
+        shared = {name: getattr(self, name) for name in ("x", "y", "task", "weight", "stored", "drawn")}
+        return self._replace(
+            **{n: part if part is None else replicas.own(part) for n, part in shared.items()}
+        )
+
+
+def total(values, whole=False):
+    """Sum of `values` `[..., B]` over the rows of a step; `whole` as in `Batch`."""
+    part = tf.reduce_sum(values, axis=-1)
+    return part if whole else replicas.summed(part)
+
+
+def weighted_mean(values, weight, whole=False):
+    """Mean of `values` `[..., B]` with `weight` `[B]` over the rows of a step; `whole` as in `Batch`."""
+    return total(values * weight, whole) / total(weight, whole)
+
+
+def chunk_length(batch_size, row_bytes, most=MOST):
+    """Number of batches in a chunk: at most `most`, and about 16 MiB of images."""
+    return int(max(1, min(most, BYTES // max(1, batch_size * row_bytes))))
+
+
+def chunks(x, y, task, *, batch_size, seed, length=0, iterations=0, replay=None):
+    """Endlessly reshufflable dataset of `(Batch [K, B, ...], number of real steps)`.
+
+    Every iteration over it is one epoch: each row exactly once, in an order that depends on `seed` and on how
+    often the dataset was iterated before. The last batch is filled with rows of weight 0. With `iterations`
+    an iteration is that many steps instead: rows are drawn without replacement until none is left for a whole
+    batch, and then from all anew.
+
+    Args:
+      x, y, task: arrays with one entry a row.
+      batch_size: rows a step, B.
+      seed: non-negative integer.
+      length: steps a chunk, K; by default what `chunk_length` says.
+      iterations: steps of one iteration over the dataset; 0 for an epoch.
+      replay: a `keras_cl.learning.replay.Replay` that adds rows of a memory to every step.
+    """
+    rows = len(x)
+    replayed, most = (replay.rows, PLANNED) if replay else (0, MOST)
+    length = length or chunk_length(batch_size + replayed, x[0].nbytes, most)
+    steps = iterations or -(-rows // batch_size)
+    count = -(-steps // length)
+    if replay:
+        x, y, task = replay.joined(x, y, task)
+    x, y, task = tf.constant(x), tf.constant(y, tf.int32), tf.constant(task, tf.int32)
+
+    with tf.device("CPU:0"):
+        epochs = tf.Variable(0, trainable=False)  # shuffled so far
+
+    def shuffled(number):
+        return tf.random.experimental.stateless_shuffle(tf.range(rows), tf.stack([seed, number]))
+
+    def orders(one):
+        if not iterations:
+            order = shuffled(epochs.assign_add(one))
+        else:
+            whole = rows // batch_size * batch_size
+            first, needed = epochs.read_value() + 1, -(-steps * batch_size // whole)
+            epochs.assign_add(needed)
+            order = tf.map_fn(lambda number: shuffled(number)[:whole], first + tf.range(needed))
+            order = tf.reshape(order, [-1])[: steps * batch_size]
+        # Padding repeats rows of the same epoch, so that statistics over a batch are of rows like the others.
+        real = tf.shape(order)[0]
+        padding = tf.range(count * length * batch_size - real) % real
+        order = tf.concat([order, rows + tf.gather(order, padding)], axis=0)
+        return tf.reshape(order, [count, length, batch_size])
+
+    def gather(order):
+        row = order % rows
+        weight = tf.cast(order < rows, tf.float32)
+        real = tf.math.count_nonzero(weight[:, 0], dtype=tf.int32)
+        slots = ()
+        if replay:
+            replayed, heavy, *slots = replay.planned(order)
+            row, weight = tf.concat([row, replayed], axis=1), tf.concat([weight, heavy], axis=1)
+        return Batch(tf.gather(x, row), tf.gather(y, row), tf.gather(task, row), weight, *slots), real
+
+    chunk_orders = tf.data.Dataset.from_tensors(1).map(orders).unbatch()
+    data = chunk_orders.map(gather).prefetch(2).apply(tf.data.experimental.assert_cardinality(count))
+    return data.with_options(_plain_options())
+
+
+def _plain_options():
+    """No tuning at run time: there is nothing to tune, and stopping it can cost more than an epoch."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    return options

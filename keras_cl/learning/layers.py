@@ -1,0 +1,229 @@
+"""Layers that a network of this library needs and Keras does not have, and networks that ask for a task."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_cl.devices import replicas
+from keras_cl.errors import InputError, require
+from keras_cl.numerics.random import random_bits, seed_of
+
+MASKED = -1e9  # logit of a class that may not answer; finite, because -inf * 0 is NaN
+ROWS_AT_ONCE = 2000  # of a forward pass outside of training
+
+
+class Dropout(keras.layers.Layer):
+    """Dropout (Srivastava et al. 2014) that is reproducible in, and cheap under, a compiled loop.
+
+    Its state is two integers, a seed and a step count: `reseed` sets both, so that a task's masks depend on
+    nothing but the seed, and the same masks come with and without XLA. Inactive outside of training.
+
+    Args:
+      rate: probability that a unit is set to zero, in [0, 1).
+    """
+
+    def __init__(self, rate, **kwargs):
+        super().__init__(**kwargs)
+        self.rate = rate
+
+    def build(self, input_shape):
+        self.state = self.add_weight(
+            "state", shape=(2,), dtype=tf.int32, initializer="zeros", trainable=False
+        )
+        super().build(input_shape)
+
+    def reseed(self, seed):
+        """Starts the sequence of masks that belongs to `seed`, a non-negative int32."""
+        self.state.assign([seed, 0])
+
+    def call(self, x, training=False):
+        if not training or not self.rate:
+            return x
+        seed, step = tf.unstack(self.state)
+        self.state.assign([seed, step + 1])
+        threshold = tf.constant(min(round(self.rate * 2**32), 2**32 - 1), tf.uint32)
+        kept = replicas.drawn(functools.partial(random_bits, seed, step), tf.shape(x)) >= threshold
+        return tf.where(kept, x * (1 / (1 - self.rate)), tf.zeros_like(x))
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate}
+
+
+class TaskGate(keras.layers.Layer):
+    """A gate for every unit and task, h' = a^t * h with a^t = sigmoid(s e^t) (Serra et al. 2018, eq. 1).
+
+    Args:
+      tasks: number of tasks.
+      sharpest: s outside of training, where gates are all but open or closed.
+      seed: of the embeddings e, normally distributed.
+    """
+
+    def __init__(self, tasks, sharpest, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.tasks, self.sharpest, self.seed = tasks, sharpest, seed
+
+    def build(self, input_shape):
+        normal = keras.initializers.RandomNormal(0.0, 1.0, self.seed)
+        shape = (self.tasks, input_shape[0][-1])
+        self.embedding = self.add_weight("embedding", shape, tf.float32, normal, experimental_autocast=False)
+        constant = keras.initializers.Constant(self.sharpest)
+        self.sharpness = self.add_weight(
+            "sharpness", (), tf.float32, constant, trainable=False, experimental_autocast=False
+        )
+        super().build(input_shape)
+
+    def gates(self, s):
+        """Gates `[tasks, units]` in (0, 1) at the sharpness `s`.
+
+        Their gradient is that of sharpest * sigmoid(e) at any s: what the paper's compensation (eq. 4) makes
+        of sigmoid(s e), whose own gradient is all but zero and lost to rounding where s is large.
+        """
+
+        @tf.custom_gradient
+        def sharp(e):
+            smooth = tf.sigmoid(e)
+            return tf.sigmoid(s * e), lambda up: up * self.sharpest * smooth * tf.sigmoid(-e)
+
+        s = tf.convert_to_tensor(s, tf.float32)
+        return sharp(tf.convert_to_tensor(self.embedding))
+
+    def call(self, inputs, training=False):
+        h, task = inputs
+        gates = self.gates(self.sharpness if training else self.sharpest)
+        # Not a gather, whose gradient is slow in a compiled loop.
+        chosen = tf.one_hot(task, self.tasks)[..., tf.newaxis]
+        return h * tf.cast(tf.reduce_sum(chosen * gates, axis=1), h.dtype)
+
+    def get_config(self):
+        own = {"tasks": self.tasks, "sharpest": self.sharpest, "seed": self.seed}
+        return {**super().get_config(), **own}
+
+
+class NearestMean(keras.layers.Layer):
+    """Classes by the nearest mean of features: minus the squared distance to it, outside of training.
+
+    Features and means have length 1. In training, and while there are no means, it gives the logits; a class
+    without a mean is farther than any other.
+    """
+
+    FARTHEST = -5.0  # two vectors of length 1 are at most 2 apart
+
+    def build(self, input_shape):
+        features, logits = input_shape
+        shape = (logits[-1], features[-1])
+        self.means = self.add_weight("means", shape, tf.float32, "zeros", trainable=False)
+        super().build(input_shape)
+
+    def call(self, inputs, training=False):
+        features, logits = inputs
+        if training:
+            return logits
+        phi = tf.math.l2_normalize(tf.cast(features, tf.float32), axis=1)
+        mu = tf.cast(self.means, tf.float32)
+        known = tf.reduce_any(mu != 0, axis=1)
+        length = tf.reduce_sum(phi**2, 1, keepdims=True) + tf.reduce_sum(mu**2, 1)
+        distance = length - 2 * tf.matmul(phi, mu, transpose_b=True)
+        return tf.where(tf.reduce_any(known), tf.where(known, -distance, self.FARTHEST), logits)
+
+
+def classified_by_means(network):
+    """A network of the same layers that answers by the nearest mean; `NearestMean` is its last layer."""
+    features = feature_extractor(network).output
+    scores = NearestMean(dtype="float32")([features, network.output])
+    return keras.Model(network.inputs, scores, name=f"{network.name}_by_means")
+
+
+def gated(network, tasks, sharpest, seed):
+    """A network of the same layers, from images and tasks to logits, with a `TaskGate` after each hidden one.
+
+    Args:
+      network: a chain of dense layers, with layers without weights between them.
+      tasks, sharpest, seed: of the gates.
+
+    Returns:
+      `(network, dense layers, gates)`; there is one dense layer more than there are gates.
+    """
+    dense, gates = [], []
+    task = keras.Input((), dtype=tf.int32, name="task")
+    misfit = _misfit(network)
+    require(not misfit, f"Task gates are for chains of dense layers; {network.name} {misfit}.")
+    (x,) = network.inputs
+    for layer in _own_layers(network):
+        if isinstance(layer, keras.layers.Dense):
+            if dense:
+                place = len(gates)
+                gates.append(TaskGate(tasks, sharpest, seed_of(seed, place), name=f"gate_{place}"))
+                x = gates[-1]([x, task])
+            dense.append(layer)
+        x = layer(x)
+    return keras.Model([*network.inputs, task], x, name=f"gated_{network.name}"), dense, gates
+
+
+def _misfit(network):
+    """What keeps a network from being a chain of dense layers; None if nothing does."""
+    if len(network.inputs or ()) != 1:
+        return "is not made of layers from one input"
+    (end,) = network.inputs
+    for layer in _own_layers(network):
+        dense = isinstance(layer, keras.layers.Dense) and len(layer.input.shape) == 2
+        stateless = not any(weight.dtype.is_floating for weight in layer.weights)
+        if len(layer.inbound_nodes) != 1 or layer.input is not end or not (dense or stateless):
+            return f"has the layer {layer.name}"
+        end = layer.output
+    return None
+
+
+def _own_layers(network):
+    return [layer for layer in network.layers if not isinstance(layer, keras.layers.InputLayer)]
+
+
+def logits_of(network, x, task, training=False):
+    """Logits `[B, C]` of raw images; `task` `[B]` is for a network that asks for it beside the images."""
+    return network([x, task] if _asks_for_task(network) else x, training=training)
+
+
+def image_shape(network):
+    """Shape of one image that a network takes."""
+    require(
+        network.built and hasattr(network, "inputs"), f"{network.name} does not know its input shape yet."
+    )
+    return (network.input_shape[0] if _asks_for_task(network) else network.input_shape)[1:]
+
+
+def _asks_for_task(network):
+    return isinstance(network.input_shape, list)
+
+
+def frozen_copy(network):
+    """A copy of a network that is not trained, and the function that brings it up to date."""
+    try:
+        copy = keras.models.clone_model(network)
+        # Paired before freezing, which puts weights into another order.
+        pairs = list(zip(copy.weights, network.weights, strict=True))
+    except (ValueError, TypeError, NotImplementedError):
+        fault = f"{network.name}, which the method copies, is neither functional nor sequential."
+        raise InputError(fault) from None
+    copy.trainable = False
+
+    def teach():
+        for old, new in pairs:
+            old.assign(new)
+
+    teach()
+    return copy, teach
+
+
+def feature_extractor(network):
+    """The network up to what its last dense layer sees."""
+    dense = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
+    require(dense, f"{network.name} has no dense layer whose input could be an image's features.")
+    return keras.Model(network.inputs, dense[-1].input)
+
+
+def in_blocks(function, x, *others):
+    """What a function of raw images, and arrays beside them, gives for all of them, in parts."""
+    blocks = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(x), ROWS_AT_ONCE)]
+    parts = [function(tf.cast(x[rows], tf.float32), *(other[rows] for other in others)) for rows in blocks]
+    return np.concatenate([part.numpy() for part in parts])

@@ -1,0 +1,314 @@
+"""ContinualModel: what every continual-learning method is made of.
+
+A method is a `tf_keras.Model` around a network. It overrides `train_step` (how one step is taken),
+`begin_task` and `end_task`; everything else that a step needs stands here, so that a method shows only what
+is its own. The network is what is exported; the model, with the method's state and the optimizer, is what is
+checkpointed.
+"""
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_cl.devices import replicas
+from keras_cl.errors import InputError, require
+from keras_cl.learning import batches, loop
+from keras_cl.learning.evaluation import EvaluationMixin
+from keras_cl.learning.layers import MASKED, image_shape, logits_of
+from keras_cl.numerics.random import DROPOUT, ORDER, REPLAY, seed_of
+from keras_cl.regimes.base import Regime
+
+
+class ContinualModel(EvaluationMixin, keras.Model):
+    """Base class of all methods.
+
+    Args:
+      network: `tf_keras.Model` from raw images `[B, *input_shape]`, and perhaps the tasks `[B]` they belong
+        to, to logits `[B, C]`.
+      seed: of everything random in training; a task begins by reseeding from (seed, task index).
+      reset_optimizer: whether a task begins with a fresh optimizer state.
+      memory: a `Memory` of rows of earlier tasks, if there is to be one.
+    """
+
+    # Scenarios in which the method makes sense; the program refuses the others before reading data.
+    scenarios = ("task", "domain", "class")
+    # Scenarios in which forgetting nearly everything is what the method is known for, and not a fault.
+    forgets_in = ()
+    # What is worth searching: (low, high) is a range on a logarithmic scale, [a, b, c] a list of values.
+    search = {}
+    # Choices and options that the method has where none are given, as {"memory": "ring"}.
+    usual = {}
+    # The memories that it can have, None for all; whether those that generate are among these.
+    memories = None
+    generated = True
+    # Why there is no Hessian of its network's cross entropy, where that is so.
+    no_curvature = ""
+    # Whether `end_task` settles how the method answers; otherwise it must not change that.
+    answers_at_end = False
+    # How often a step draws from the memory; 0 for a method that makes another use of it.
+    draws = 1
+    # Whether rows are offered to the memory as they are trained on, or by `end_task`, each once.
+    online = False
+
+    def __init__(self, network, *, seed=0, reset_optimizer=True, memory=None, name=None):
+        super().__init__(name=name or _name_of(type(self)))
+        self._strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
+        self.network = network
+        self.seed = seed
+        self.reset_optimizer = reset_optimizer
+        require(memory is None or self.memories != (), f"{self.name} can have no memory.")
+        self.memory = memory
+        self.task = tf.Variable(0, trainable=False, name="task")
+        self._loss = keras.metrics.Mean("loss")
+        self._accuracy = keras.metrics.Mean("accuracy")
+        images = tf.TensorSpec([None, *image_shape(network)], tf.float32)
+        tasks = tf.TensorSpec([None], tf.int32)
+        self._forward = tf.function(
+            lambda x, task: logits_of(network, x, task), input_signature=[images, tasks]
+        )
+        self._class_mask = self._scenario = self.regime = None
+
+    def compile(self, optimizer="adam", *, regime=None, jit=None, run_eagerly=False):
+        """Sets the optimizer and how steps are run.
+
+        Args:
+          optimizer: a tf_keras optimizer or its name.
+          regime: a `Regime` for its learning rate; None for a constant one.
+          jit: whether XLA compiles the training loop; None chooses by what was measured for the network.
+          run_eagerly: run step by step in Python, to debug a `train_step`.
+        """
+        optimizer = keras.optimizers.get(optimizer)
+        if any(getattr(part, "compute_dtype", "") == "float16" for part in self.network.submodules):
+            optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
+        super().compile(optimizer=optimizer, run_eagerly=run_eagerly)
+        self.regime = regime or Regime()
+        self._learning_rate = float(optimizer.learning_rate.numpy())  # that the regime's begins with
+        self.jit = loop.prefers_xla(self.network) if jit is None else jit
+        self.optimizer.build(self.trained)
+        if self.memory is not None:
+            self.memory.attach(self.network, self.jit)
+        self._fresh_optimizer = [_constant(v) for v in self.optimizer.variables]
+
+    def fit(self, x, y=None, *, steps_per_epoch=None, **kwargs):
+        """Keras's `fit` over `self.batches(task)`, with one iterator for all epochs: making one is dear."""
+        if steps_per_epoch is None and isinstance(x, tf.data.Dataset) and x.cardinality() > 0:
+            steps_per_epoch, x = int(x.cardinality()), x.repeat()
+        callbacks = [*(kwargs.pop("callbacks", None) or ()), self.regime.follower]
+        return super().fit(x, y, steps_per_epoch=steps_per_epoch, callbacks=callbacks, **kwargs)
+
+    # ---- hooks: a method overrides these -----------------------------------------------------------------
+
+    def begin_task(self, task):
+        """Prepares for training on `task`. Nothing random carries over from earlier tasks."""
+        self._bind(task.stream)
+        self.task.assign(task.index)
+        for place, layer in enumerate(self.network.submodules):
+            if hasattr(layer, "reseed"):
+                layer.reseed(seed_of(self.seed, task.index, DROPOUT, place))
+        if self.reset_optimizer:
+            for variable, value in zip(self.optimizer.variables, self._fresh_optimizer, strict=True):
+                variable.assign(tf.fill(variable.shape, value))
+        if self.memory is not None:
+            self.memory.begin(task, self.reset_optimizer)
+        self.regime.begin(task)
+
+    def train_step(self, batch):
+        """Takes one step on a `Batch` and returns `self.results(...)`. No Python branch on the task here:
+        the step is traced once for the whole stream."""
+        raise NotImplementedError(f"{type(self).__name__} has no train_step")
+
+    def end_task(self, task):
+        """Called after the last step on `task`, before it is evaluated: the memory gets the task's rows."""
+        if self.memory is not None and not self.online:
+            self.memory.update(task, self.features)
+
+    def after_steps(self, chunk):
+        """Called after some steps, with their batches `[K, B, ...]`: the memory gets what they left in it."""
+        if self.memory is not None and self.online:
+            self.memory.take(chunk)
+
+    def training_tasks(self, task):
+        """Tasks whose rows are trained on while `task` is current: more than it only for bounds, or none."""
+        return [task]
+
+    # ---- what a train_step is made of --------------------------------------------------------------------
+
+    def logits(self, batch):
+        """Logits `[B, C]` in training mode, `MASKED` where a class may not answer."""
+        return self._masked(logits_of(self.network, batch.x, batch.task, training=True), batch.task)
+
+    def task_loss(self, batch, logits):
+        """Mean cross entropy of the batch, with the network's own regularisation losses if it has any."""
+        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, logits)
+        if batch.target is not None:  # the replayed rows, the last ones, have probabilities as labels
+            R = batch.target.shape[0]
+            entropy = tf.concat([entropy[:-R], self.memory.entropy(batch.target, logits[-R:])], axis=0)
+        return tf.math.add_n(
+            [batches.weighted_mean(entropy, batch.weight, batch.whole), *self.network.losses]
+        )
+
+    def task_gradients(self, batch):
+        """Logits `[B, C]` of the batch and the gradient of its `task_loss`: how most steps begin."""
+        with tf.GradientTape() as tape:
+            logits = self.logits(batch)
+            loss = self.task_loss(batch, logits)
+        return logits, self.gradients(tape, loss)
+
+    def gradients(self, tape, loss, whole=False):
+        """Gradient of `loss` by the variables that steps train; `whole` as the `Batch` that it is of."""
+        return replicas.gradients(tape, loss, self.trained, self.optimizer, whole)
+
+    def apply(self, gradients):
+        """Lets the optimizer take its step."""
+        replicas.apply(self.optimizer, gradients, self.trained)
+
+    def results(self, batch, logits):
+        """Updates loss and accuracy of the epoch with this batch and returns them."""
+        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, logits)
+        correct = tf.argmax(logits, axis=1, output_type=tf.int32) == batch.y
+        self._loss.update_state(entropy, batch.weight)
+        self._accuracy.update_state(tf.cast(correct, tf.float32), batch.weight)
+        return replicas.results(self.metrics)
+
+    # ---- data and evaluation -----------------------------------------------------------------------------
+
+    def training_rows(self, task):
+        """`(x, y, task index)` of all rows that an epoch of `task` goes over."""
+        opened = [(*part.train.open(), part.index) for part in self.training_tasks(task)]
+        require(opened, f"{self.name} does not train on task {task.number}.")
+        x, y = (_joined([part[i] for part in opened]) for i in (0, 1))
+        return x, y, np.repeat([part[2] for part in opened], [len(part[1]) for part in opened])
+
+    def batches(self, task, batch_size=128, iterations=0, replay_batch_size=0):
+        """The `tf.data.Dataset` that `fit` takes: chunks of batches of `task`'s training rows.
+
+        Args:
+          task: what is trained on.
+          batch_size: rows of a step.
+          iterations: steps that one pass over the dataset takes for each of `training_tasks(task)`; by
+            default a pass is an epoch, every row once.
+          replay_batch_size: rows that each draw from the memory adds to a step, by default `batch_size`.
+
+        Raises:
+          InputError: if the task has fewer rows than a batch, or the memory less room.
+        """
+        require(batch_size >= 1, f"batch_size is {batch_size}; it must be at least 1.")
+        require(iterations >= 0, f"iterations is {iterations}; it must not be negative.")
+        x, y, own = self.training_rows(task)
+        said = f"batch_size is {batch_size} and task {task.number} has only {len(x)} training rows"
+        require(len(x) >= batch_size, f"{said}; give at most that many.")
+        replay = self._replay(y, own, task, replay_batch_size or batch_size)
+        data = batches.chunks(
+            x,
+            y,
+            own,
+            batch_size=batch_size,
+            seed=seed_of(self.seed, task.index, ORDER),
+            iterations=iterations * len(self.training_tasks(task)),
+            replay=replay,
+        )
+        if self.memory is not None:
+            self.memory.watch(data)
+        if self.regime is not None:
+            self.regime.watch(iterations * len(self.training_tasks(task)) or -(-len(x) // batch_size))
+        return data
+
+    def _replay(self, y, own, task, size):
+        """The memory's part in the batches of `task`."""
+        if self.memory is None or not self.draws:
+            return None
+        plan = {"size": size, "draws": self.draws, "offers": self.online, "index": task.index}
+        return self.memory.plan(y, own, seed=seed_of(self.seed, task.index, REPLAY), **plan)
+
+    def report(self):
+        """Numbers of the method's own that are worth knowing after a task, `{name: number}`."""
+        return {}
+
+    @property
+    def trained(self):
+        """Variables that steps train."""
+        return self.network.trainable_variables
+
+    @property
+    def method_variables(self):
+        """What the method remembers between tasks beyond the network: importances, anchors, memories."""
+        other = [
+            self.task,
+            *(self.regime.variables if self.regime else ()),
+            *self.network.variables,
+            *(v for m in self.metrics for v in m.variables),
+        ]
+        known = {id(variable) for variable in other}
+        return [variable for variable in self.variables if id(variable) not in known]
+
+    # ---- Keras -------------------------------------------------------------------------------------------
+
+    def call(self, x, training=None):
+        return self.network(x, training=training)
+
+    @property
+    def metrics(self):
+        learning = () if self.memory is None else self.memory.metrics
+        return [self._loss, self._accuracy, *learning]
+
+    @property
+    def distribute_strategy(self):
+        """The strategy around the caller: Keras is not to divide chunks of steps among devices."""
+        return tf.distribute.get_strategy()
+
+    def make_train_function(self, force=False):
+        """The seam by which `fit` runs `K` steps a call (see `keras_cl.learning.loop`)."""
+        if self.train_function is None or force:
+            require(
+                self._scenario,
+                "Call begin_task(task) before fit: the step needs the stream's class mask.",
+            )
+            how = {"after": self.after_steps, "strategy": self._strategy}
+            self.train_function = loop.train_function(self, self._step, self.jit, **how)
+        return self.train_function
+
+    def _step(self, batch):
+        """One turn of the compiled loop: what the memory adds and learns stands around the method's step."""
+        if self.regime.changes:
+            self.optimizer.learning_rate = self.regime.rate(self._learning_rate)
+        if self.memory is None:
+            return self.train_step(batch)
+        batch = self.memory.mixed(batch)
+        results = self.train_step(batch)
+        self.memory.learn(batch)
+        return results
+
+    def _bind(self, stream):
+        """Fixes the class mask at the first task; it is a constant of the traced step."""
+        outputs = self.network.output_shape[-1]
+        require(
+            outputs == stream.num_classes,
+            f"The network has {outputs} outputs and the {stream.scenario}-incremental stream "
+            f"{stream.name} needs {stream.num_classes}.",
+        )
+        if self._scenario is None:
+            self._scenario, self._class_mask = stream.scenario, tf.constant(stream.class_mask)
+        elif not np.array_equal(self._class_mask, stream.class_mask):
+            raise InputError("A model learns one stream; make a new model for another one.")
+
+    def _masked(self, logits, task):
+        if self._scenario == "domain":
+            return logits
+        # A row of the past keeps its own task's mask where the task is known; else all classes seen answer.
+        mask = tf.gather(self._class_mask, task if self._scenario == "task" else self.task)
+        return tf.where(mask, logits, MASKED)
+
+
+def _name_of(method):
+    """The name that a method is chosen by, that of its file; a class of somebody else's goes by its own."""
+    package, _, file = method.__module__.rpartition(".")
+    return file if package == "keras_cl.methods" else method.__name__.lower()
+
+
+def _joined(arrays):
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _constant(variable):
+    """The one value that all entries of a fresh optimizer variable have."""
+    return variable.numpy().flat[0]

@@ -1,0 +1,1 @@
+"""Numbers and arrays alone: counter-based random numbers, schedules, least squares, CutMix."""

@@ -1,0 +1,1 @@
+"""A run on disk and on the screen: directory, checkpoints, exported models, results, figures."""

@@ -1,0 +1,153 @@
+"""Figures of a run, drawn from its directory alone."""
+
+import csv
+import functools
+import json
+import pathlib
+import re
+
+import numpy as np
+
+from keras_cl.runs.directory import read_matrix
+
+
+def draw(path):
+    """Draws the figures of a run into its directory `path`, from what it holds.
+
+    matrix.png is the accuracy matrix, a row for each moment and a column for each task; accuracy.png the
+    accuracy on every task, and their mean over the tasks seen, as tasks are learned. Where accuracies were
+    measured after every epoch, training.png shows these; where curvature was, curvature.png does.
+    """
+    from matplotlib.figure import Figure
+
+    path = pathlib.Path(path)
+    R = read_matrix(path / "matrix.csv")
+    spread = read_matrix(path / "matrix_std.csv") if (path / "matrix_std.csv").exists() else None
+    settings = json.loads((path / "config.json").read_text())["settings"]
+    title = (
+        f"{settings['method']} on {settings['stream']} {pathlib.Path(settings['dataset']).stem}, "
+        f"{settings['scenario']}-incremental, {_seeds(settings['seeds'])}"
+    )
+    plots = {
+        "matrix.png": functools.partial(_matrix, R),
+        "accuracy.png": functools.partial(_accuracy, R, spread),
+    }
+    epochs = _epochs(path) if settings["eval_every"] == "epoch" else None
+    if epochs is not None:
+        plots["training.png"] = functools.partial(_training, *epochs)
+    if (path / "curvature.csv").exists():
+        plots["curvature.png"] = functools.partial(_curvature, _columns(path / "curvature.csv"))
+    for name, plot in plots.items():
+        wide = name == "curvature.png"
+        figure = Figure(figsize=(10.2 if wide else 6.4, 4.8), layout="constrained")
+        plot(axes=figure.subplots(1, 2 if wide else 1))
+        figure.suptitle(title, fontsize=11)
+        aside = path / f".{name}"
+        figure.savefig(aside, dpi=120, format="png")
+        aside.replace(path / name)
+
+
+def _seeds(seeds):
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds"
+
+
+def _epochs(path):
+    """Accuracies `[epochs, T]` on all tasks after each epoch, NaN before a task begins, and the task of each
+    epoch; None where no epoch was recorded."""
+    if not (path / "metrics.csv").exists():
+        return None
+    with open(path / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        return None
+    names = [name for name in rows[0] if re.fullmatch(r"task_\d+", name)]
+    measured = np.array([[float(row[name] or "nan") for name in names] for row in rows])
+    return measured, np.array([int(row["task"]) for row in rows])
+
+
+def _training(measured, tasks, *, axes):
+    epochs = np.arange(1, len(measured) + 1)
+    for j, accuracy in enumerate(measured.T):
+        axes.plot(epochs, 100 * accuracy, lw=1.2, label=f"task {j + 1}" if measured.shape[1] <= 10 else None)
+    for first in np.flatnonzero(np.diff(tasks)) + 1.5:
+        axes.axvline(first, color="0.8", lw=0.8, zorder=0)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set(xlabel="epochs over all tasks", ylabel="accuracy on test images, percent", ylim=(0, 101))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="lower left")
+
+
+def _matrix(R, *, axes):
+    tasks = R.shape[1]
+    image = axes.imshow(100 * R, cmap="viridis", vmin=0, vmax=100, aspect="auto")
+    axes.figure.colorbar(image, label="accuracy, percent")
+    axes.set_xticks(range(tasks), range(1, tasks + 1))
+    axes.set_yticks(range(tasks + 1), ["untrained", *range(1, tasks + 1)])
+    axes.set(xlabel="measured on task", ylabel="after task")
+    if tasks <= 10:
+        for (i, j), value in np.ndenumerate(R):
+            if not np.isnan(value):
+                color = "black" if value > 0.6 else "white"
+                axes.text(j, i, f"{100 * value:.1f}", ha="center", va="center", color=color, fontsize=8)
+
+
+def _accuracy(R, spread, *, axes):
+    tasks = R.shape[1]
+    after = np.arange(1, tasks + 1)
+    labelled = tasks <= 10
+    for j in range(tasks):
+        seen = after[j:]
+        label = f"task {j + 1}" if labelled else None
+        shade = {"color": f"C{j}"} if labelled else {"color": "0.8"}
+        line = axes.plot(seen, 100 * R[seen, j], marker="o", markersize=3, lw=1, label=label, **shade)[0]
+        if spread is not None:
+            low, high = (100 * (R[seen, j] + sign * spread[seen, j]) for sign in (-1, 1))
+            axes.fill_between(seen, low, high, alpha=0.15, color=line.get_color(), lw=0)
+    means = [100 * np.mean(R[t, :t]) for t in after]
+    axes.plot(after, means, color="black", lw=2.5, label="mean of tasks seen")
+    axes.set_xticks(after if labelled else after[:: -(-tasks // 10)])
+    axes.set(xlabel="tasks learned", ylabel="accuracy on test images, percent", ylim=(0, 101))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="lower left")
+
+
+def _columns(file):
+    """`{name: array}` of a CSV of numbers, NaN where it is empty."""
+    with open(file, newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
+
+
+def _curvature(columns, *, axes):
+    """Eigenvalues after each task, and what the first task has forgotten beside what curvature predicts."""
+    spectrum, forgetting = axes
+    tasks = columns["task"]
+    names = [name for name in columns if name.startswith("eigenvalue_")]
+    for place, name in enumerate(names):
+        shade, label = str(0.8 * place / len(names)), name.replace("_", " ") if place < 5 else None
+        spectrum.plot(tasks, columns[name], marker="o", markersize=3, lw=1.2, color=shade, label=label)
+    title = "Largest eigenvalues of each task's Hessian"
+    spectrum.set(xlabel="task", ylabel="eigenvalue where it was learned", title=title)
+    spectrum.set_ylim(bottom=min(0, spectrum.get_ylim()[0]))
+    for name, label, style in (
+        ("bound", r"bound, $\lambda_{max}\,||\Delta w||^2/2$", {"color": "0.6", "ls": "--"}),
+        ("predicted", r"predicted, $\Delta w'H\Delta w/2$", {"color": "C0"}),
+        ("forgetting", "measured", {"color": "C3", "lw": 2}),
+    ):
+        forgetting.plot(tasks, columns[f"task_1_{name}"], marker="o", markersize=3, label=label, **style)
+    forgetting.set(xlabel="tasks learned", ylabel="rise of the loss", title="Forgetting of task 1")
+    _scaled(forgetting, [columns[f"task_1_{name}"] for name in ("bound", "predicted", "forgetting")])
+    for panel in axes:
+        panel.legend(fontsize=8)
+        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.grid(alpha=0.3)
+
+
+def _scaled(panel, curves):
+    """A logarithmic scale where there are values; linear about 0 where some are not above it."""
+    values = np.concatenate(curves)
+    values = values[np.isfinite(values)]
+    if len(values) and values.min() > 0:
+        panel.set_yscale("log")
+    elif values.any():
+        panel.set_yscale("symlog", linthresh=np.abs(values).max() / 1000)

@@ -1,0 +1,283 @@
+"""The settings of a run: five choices with options of their own, a data set, and how to train."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import pathlib
+from typing import Literal
+
+from keras_cl.errors import InputError, did_you_mean, pick, require
+from keras_cl.settings import catalog
+
+Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"]
+SCENARIOS = ("task", "domain", "class")
+
+# What a run gives to constructors by itself; those of methods and streams get every setting they ask for.
+SUPPLIED = {"network": {"precision", "seed"}, "memory": {"seed"}, "regime": set()}
+
+# Settings that say where things are, on how many devices, or how much is said: a run goes on with others.
+PLACES = ("strategy", "run_dir", "export_dir", "data_dir", "cache_dir", "overwrite", "verbosity")
+# Settings that say what else is measured once a run has learned, also of one that learned without them.
+AFTERWARDS = ("curvature", "curvature_rows")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything that decides a run; every field is a flag of `keras_cl.main`.
+
+    Args:
+      method: how a step is taken.
+      memory: what is kept of earlier tasks to be replayed, rows or a generator; by default what the method is
+        made for, mostly none.
+      stream: how tasks are made of a data set.
+      regime: how the learning rate goes; a named one also has settings of its own where none are given.
+      network: what is trained; by default what the method is made for, mostly mlp.
+      dataset: digits (embedded), mnist, fashion_mnist, cifar10, cifar100, svhn_cropped, or path/to/file.npz.
+      tasks: number of tasks.
+      scenario: task, domain or class incremental; by default what is usual for the stream.
+      epochs: passes over the training rows of each task.
+      iterations: steps of each task, in place of epochs, in whole batches drawn without replacement.
+      batch_size: rows of a step; by default what the regime has, mostly 32.
+      replay_batch_size: rows that each draw from the memory adds to a step; by default as many as batch_size.
+      optimizer: how weights follow the gradient; by default what the regime has, mostly adam.
+      learning_rate: of the optimizer; by default what the regime has, mostly 0.001.
+      momentum: of sgd, in [0, 1); by default what the regime has, mostly 0.
+      reset_optimizer: whether each task begins with a fresh optimizer state.
+      seeds: of the model (weights, order of rows, dropout), one run each; the stream has --stream.seed.
+      eval_every: measure accuracy after each task, or also after each epoch.
+      curvature: leading eigenvalues of the loss's Hessian that are measured after each task; 0 for none.
+      curvature_rows: rows of a task that its curvature is measured on.
+      precision: of activations; variables, importances and logits are always float32.
+      jit: whether XLA compiles the training loop; auto chooses what was measured to be faster.
+      device: where to run; auto takes a GPU where there is one.
+      strategy: how many devices share the rows of a step: none, one; mirrored, all GPUs of this machine;
+        multiworker, those of all machines that TF_CONFIG names.
+      run_dir: where results go; by default a folder in runs/ named after the settings.
+      export_dir: where the SavedModels go, in a folder named like the run.
+      data_dir: folder of prepared tensorflow-datasets; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
+      cache_dir: folder for decoded data; by default ~/.cache/keras_cl.
+      overwrite: start afresh where an earlier run stands.
+      verbosity: 0, or 1 to show tracebacks and TensorFlow's own messages.
+      options: options of the method, memory, stream and network as {"method.strength": 100.0}.
+    """
+
+    method: str = "ewc"
+    memory: str = ""
+    stream: str = "permuted"
+    regime: str = "plain"
+    network: str = ""
+    dataset: str = "digits"
+    tasks: int = 5
+    scenario: Literal["", "task", "domain", "class"] = ""
+    epochs: int = 10
+    iterations: int = 0
+    batch_size: int | None = None
+    replay_batch_size: int = 0
+    optimizer: Optimizer | None = None
+    learning_rate: float | None = None
+    momentum: float | None = None
+    reset_optimizer: bool = True
+    seeds: tuple[int, ...] = (0,)
+    eval_every: Literal["task", "epoch"] = "task"
+    curvature: int = 0
+    curvature_rows: int = 2048
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    jit: Literal["auto", "on", "off"] = "auto"
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    strategy: Literal["none", "mirrored", "multiworker"] = "none"
+    run_dir: str = ""
+    export_dir: str = "saved_models"
+    data_dir: str = ""
+    cache_dir: str = ""
+    overwrite: bool = False
+    verbosity: int = 0
+    options: dict = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        for axis in ("method", "regime"):
+            catalog.choice(axis, getattr(self, axis))
+        usual = catalog.usual(self.method, self.regime)
+        if self.optimizer not in (None, "sgd"):  # a regime's momentum belongs to its optimizer
+            usual["momentum"] = 0.0
+        for name in catalog.UNSAID:
+            if getattr(self, name) in (None, ""):
+                object.__setattr__(self, name, usual[name])
+        for axis, name in self.choices.items():
+            catalog.choice(axis, name)
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            kind = catalog.option(field.name, field.type, field.default, "")
+            if kind.choices and value not in kind.choices:
+                pick(f"--{field.name}", value, [possible for possible in kind.choices if possible])
+        for name in ("epochs", "batch_size", "curvature_rows"):
+            require(getattr(self, name) >= 1, f"--{name} is {getattr(self, name)}; it must be at least 1.")
+        for name in ("iterations", "replay_batch_size", "curvature"):
+            require(getattr(self, name) >= 0, f"--{name} is {getattr(self, name)}; it must not be negative.")
+        require(self.learning_rate > 0, f"--learning_rate is {self.learning_rate}; it must be above 0.")
+        require(0 <= self.momentum < 1, f"--momentum is {self.momentum}; it must be at least 0 and below 1.")
+        require(
+            not self.momentum or self.optimizer == "sgd",
+            f"--momentum is for --optimizer=sgd, and the optimizer is {self.optimizer}.",
+        )
+        seeds = ",".join(map(str, self.seeds))
+        require(
+            self.seeds and min(self.seeds) >= 0,
+            f"--seeds is {seeds or 'empty'}; give whole numbers from 0 on.",
+        )
+        require(len(set(self.seeds)) == len(self.seeds), f"--seeds names a seed twice: {seeds}.")
+        if not self.scenario:
+            object.__setattr__(self, "scenario", self._usual_scenario())
+        able = catalog.choice("method", self.method).constants.get("scenarios", SCENARIOS)
+        require(
+            self.scenario in able,
+            f"The method {self.method} makes no sense in the {self.scenario}-incremental scenario; possible: "
+            f"{', '.join(able)}.",
+        )
+        self._check_memory()
+        self._check_options()
+
+    @property
+    def choices(self):
+        """`{axis: name}` of what is chosen; an axis where nothing is has no entry."""
+        return {axis: getattr(self, axis) for axis in catalog.AXES if getattr(self, axis)}
+
+    def options_of(self, axis):
+        """Options of what is chosen on an axis, by the names that its constructor has."""
+        options = own_options(axis, getattr(self, axis), self.method, self.regime)
+        return {option.name: self.options.get(f"{axis}.{option.name}", option.default) for option in options}
+
+    @functools.cached_property
+    def settings(self):
+        """All settings that decide a result, defaults of the options included: what config.json holds."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        kept = {k: v for k, v in fields.items() if k not in (*PLACES, *AFTERWARDS, "options")}
+        for axis in self.choices:
+            kept |= {f"{axis}.{option}": value for option, value in self.options_of(axis).items()}
+        file = pathlib.Path(self.dataset)
+        if file.suffix == ".npz" and file.is_file():  # the same path may hold other data tomorrow
+            kept["dataset_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+        return kept
+
+    @classmethod
+    def from_settings(cls, settings, data_dir="", cache_dir=""):
+        """The configuration that has these `settings`, with the places of this machine."""
+        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+        options = {k: plain.pop(k) for k in settings if "." in k}
+        known = plain.pop("dataset_sha256", None)
+        config = cls(**plain, options=options, data_dir=data_dir, cache_dir=cache_dir)
+        found = config.settings.get("dataset_sha256")
+        require(found in (None, known), f"{config.dataset} is no longer the file that this run learned from.")
+        return config
+
+    @property
+    def hash(self):
+        """Six hexadecimal digits of the settings."""
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:6]
+
+    @property
+    def name(self):
+        """Name of the run: the last part of its directory."""
+        if self.run_dir:
+            return pathlib.Path(self.run_dir).resolve().name
+        data = pathlib.Path(self.dataset).stem
+        return f"{self.method}-{self.stream}-{data}-{self.scenario}-{self.hash}"
+
+    @property
+    def directory(self):
+        """Where results go."""
+        return pathlib.Path(self.run_dir or f"runs/{self.name}")
+
+    def _usual_scenario(self):
+        options = catalog.choice("stream", self.stream).options
+        return next(option.default for option in options if option.name == "scenario")
+
+    def _check_memory(self):
+        possible = catalog.possible_memories(self.method)
+        require(
+            not self.memory or possible,
+            f"--memory is {self.memory}, and the method {self.method} can have no memory.",
+        )
+        require(
+            not self.memory or self.memory in possible,
+            f"The method {self.method} cannot have the memory {self.memory}; possible: "
+            f"{', '.join(possible)}.",
+        )
+        draws = catalog.choice("method", self.method).constants.get("draws", 1)
+        require(
+            draws or not self.replay_batch_size,
+            f"--replay_batch_size is {self.replay_batch_size}, and the method {self.method} does not replay "
+            f"rows in its steps.",
+        )
+        require(
+            self.memory or not self.replay_batch_size,
+            f"--replay_batch_size is {self.replay_batch_size}, and there is no --memory to replay rows from; "
+            f"possible: {', '.join(possible) or 'none'}.",
+        )
+
+    @property
+    def known_options(self):
+        """`{"method.strength": Option}` of everything that is chosen."""
+        return {
+            f"{axis}.{option.name}": option
+            for axis, choice in self.choices.items()
+            for option in own_options(axis, choice, self.method, self.regime)
+        }
+
+    def _check_options(self):
+        known = self.known_options
+        for name, value in self.options.items():
+            if name not in known:
+                near = did_you_mean(f"--{name}", [f"--{n}" for n in known])
+                raise InputError(f"There is no option --{name} here.{near}")
+            if known[name].choices:
+                pick(f"--{name}", value, known[name].choices)
+
+
+def own_options(axis, name, method, regime="plain"):
+    """Options that belong to a choice alone, with the defaults that method and regime have for them: those
+    that are neither settings of their own nor what a run supplies."""
+    usual = catalog.usual(method, regime)
+    supplied = SUPPLIED.get(axis, {field.name for field in dataclasses.fields(Config)})
+    return [
+        dataclasses.replace(option, default=usual.get(f"{axis}.{option.name}", option.default))
+        for option in catalog.choice(axis, name).options
+        if option.name not in supplied
+    ]
+
+
+def make_stream(config):
+    """The stream that the settings describe; no data is read yet, but for an .npz file."""
+    return catalog.load("stream", config.stream)(config.dataset, **_values(config, "stream"))
+
+
+def _values(config, axis):
+    """Arguments of a constructor: the settings that it asks for by name, and its own options."""
+    fields = {field.name for field in dataclasses.fields(config)}
+    shared = {o.name for o in catalog.choice(axis, getattr(config, axis)).options} & fields
+    return {name: getattr(config, name) for name in shared} | config.options_of(axis)
+
+
+def make_model(config, stream, seed):
+    """The compiled method around its network, untrained."""
+    import tf_keras as keras
+
+    network = catalog.load("network", config.network)(
+        stream, precision=config.precision, seed=seed, **config.options_of("network")
+    )
+    values = {"reset_optimizer": config.reset_optimizer, **_values(config, "method")}
+    if config.memory:
+        memory = catalog.load("memory", config.memory)
+        values["memory"] = memory(stream, seed=seed, **config.options_of("memory"))
+    model = catalog.load("method", config.method)(network, seed=seed, **values)
+    if model.memory is not None:
+        model.memory.bind(stream)
+        if model.draws:
+            model.memory.require_room(config.replay_batch_size or config.batch_size)
+    optimizer = keras.optimizers.get(config.optimizer)
+    if config.momentum:
+        optimizer.momentum = config.momentum
+    optimizer.learning_rate = config.learning_rate
+    regime = catalog.load("regime", config.regime)(**config.options_of("regime"))
+    model.compile(optimizer, regime=regime, jit={"auto": None, "on": True, "off": False}[config.jit])
+    return model

@@ -1,0 +1,211 @@
+"""Command-line flags, derived from `Config` and from the constructors of what is chosen.
+
+Flag values live in an object of their own, not in `absl.flags.FLAGS`.
+"""
+
+import dataclasses
+import re
+import sys
+import textwrap
+
+from absl import flags
+
+from keras_cl.errors import InputError, did_you_mean
+from keras_cl.settings import catalog, config
+from keras_cl.settings.command import HELP
+
+
+def parse(argv, program="keras_cl.main"):
+    """The `Config` that a command line asks for; prints help and exits where that is asked for.
+
+    Args:
+      argv: program name and arguments, as in `sys.argv`; `--flagfile=path` reads more of them.
+      program: module name for the help.
+
+    Raises:
+      InputError: one sentence about what cannot be used.
+    """
+    return read(argv, program, "trains a method over a task stream")[0]
+
+
+def read(argv, program, about, more=()):
+    """What a command line says to a program that has flags of its own beside those of a run.
+
+    Args:
+      argv, program: as of `parse`.
+      about: what the program does, for the help.
+      more: `catalog.Option`s of its own flags.
+
+    Returns:
+      the `Config`, `{flag: value}` of what was given for it, and `{flag: value}` of the program's own flags.
+    """
+    values = flags.FlagValues()
+    arguments = _with_flagfiles(values, argv)
+    shared = main_options()
+    for option in (*shared, *more):
+        _define(values, option.name, option)
+    chosen = {axis: _chosen(arguments, axis) for axis in catalog.AXES}
+    says = chosen["method"], chosen["regime"]
+    chosen = {axis: name or catalog.usual(*says)[axis] for axis, name in chosen.items()}
+    chosen = {axis: name for axis, name in chosen.items() if name}
+    own = {axis: config.own_options(axis, name, *says) for axis, name in chosen.items()}
+    for axis, options in own.items():
+        for option in options:
+            _define(values, f"{axis}.{option.name}", option)
+    if any(argument in HELP for argument in arguments):
+        print(help_text(f"{program}: {about}", shared, chosen, own, more))
+        sys.exit(0)
+    _read(values, [argv[0], *arguments], chosen)
+    names = [option.name for option in shared]
+    names += [f"{axis}.{option.name}" for axis, options in own.items() for option in options]
+    given = {name: values[name].value for name in names if values[name].present}
+    settings = {option.name: values[option.name].value for option in shared}
+    options = {name: value for name, value in given.items() if "." in name}
+    others = {option.name: values[option.name].value for option in more}
+    return config.Config(**settings, options=options), given, others
+
+
+def main_options():
+    """The `catalog.Option`s of the settings themselves."""
+    return field_options(config.Config, skipped=("options",))
+
+
+def field_options(settings, skipped):
+    """`catalog.Option`s of a dataclass of settings, from its fields, but the `skipped`, and its docstring."""
+    helps = catalog.argument_help(settings.__doc__)
+    return [
+        catalog.option(field.name, field.type, field.default, helps[field.name])
+        for field in dataclasses.fields(settings)
+        if field.name not in skipped
+    ]
+
+
+def help_text(headline, shared, chosen, own, more=()):
+    """What `--help` prints: the program's own flags, the settings, the options of what is chosen alone."""
+    lines = [f"python -m {headline}."]
+    lines += ["", "Flags of this program:"] if more else []
+    for option in more:
+        lines += _help_lines(f"--{option.name}", option, option.choices)
+    lines += ["", "Settings:"]
+    for option in shared:
+        possible = catalog.names(option.name) if option.name in catalog.AXES else option.choices
+        lines += _help_lines(f"--{option.name}", option, [value for value in possible if value])
+    for axis, options in own.items():
+        about = catalog.choice(axis, chosen[axis])
+        lines += ["", f"Options of the {axis} {about.name}. {about.title}"]
+        for option in options:
+            lines += _help_lines(f"--{axis}.{option.name}", option, option.choices)
+        lines += [] if options else ["  (none)"]
+    return "\n".join([*lines, "", "--flagfile=path reads flags from a file, one a line."])
+
+
+def _help_lines(flag, option, possible):
+    default = "" if option.default is None else text(option.default)
+    facts = [f"one of {', '.join(possible)}"] if possible else []
+    facts += [f"default {default}"] if default else []
+    told = f"{option.help} ({'; '.join(facts)})" if facts else option.help
+    return [f"  {flag}", *textwrap.wrap(told, 92, initial_indent="      ", subsequent_indent="      ")]
+
+
+def text(value):
+    """The value of a flag as a command line has it."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class _Parser(flags.ArgumentParser):
+    """Turns the text of a flag into the value of an `Option`."""
+
+    WORDS = {int: "a whole number", float: "a number", str: "text"}
+
+    def __init__(self, option):
+        super().__init__()
+        self.option = option
+        self.syntactic_help = ""
+
+    def parse(self, text):
+        if not isinstance(text, str):
+            return text
+        option = self.option
+        if option.choices and text not in option.choices:
+            possible = [value for value in option.choices if value]
+            raise ValueError(
+                f"{text!r} is not known; possible: {', '.join(possible)}." + did_you_mean(text, possible)
+            )
+        words = self.WORDS[option.kind]
+        try:
+            if option.many:
+                return tuple(option.kind(part) for part in text.split(",") if part.strip())
+            return option.kind(text)
+        except ValueError:
+            several = " or several, separated by commas" if option.many else ""
+            raise ValueError(f"{text!r} is not {words}{several}.") from None
+
+    def flag_type(self):
+        return self.option.kind.__name__
+
+
+def _define(values, name, option):
+    if option.kind is bool:
+        flags.DEFINE_boolean(name, option.default, option.help, flag_values=values)
+    else:
+        serializer = flags.ArgumentSerializer()
+        flags.DEFINE(_Parser(option), name, option.default, option.help, values, serializer)
+
+
+def _with_flagfiles(values, argv):
+    try:
+        return values.read_flags_from_files(argv[1:], force_gnu=False)
+    except flags.CantOpenFlagFileError as error:
+        missing = error.__context__
+        raise InputError(f"The flagfile {missing.filename} cannot be read: {missing.strerror}.") from None
+    except UnicodeDecodeError:
+        raise InputError("A flagfile must be plain text, one flag a line.") from None
+    except flags.Error:
+        raise InputError("--flagfile needs a path: --flagfile=path.") from None
+
+
+def _chosen(arguments, axis):
+    """The name given for an axis, the last one if several are; options depend on it."""
+    found = getattr(config.Config, axis)
+    for place, argument in enumerate(arguments):
+        if argument in (f"--{axis}", f"-{axis}") and place + 1 < len(arguments):
+            found = arguments[place + 1]
+        match = re.fullmatch(rf"--?{axis}=(.*)", argument)
+        found = match.group(1) if match else found
+    nothing = not found and not getattr(config.Config, axis)  # is a choice on an axis where it is the default
+    return "" if nothing else catalog.choice(axis, found).name
+
+
+def _read(values, argv, chosen):
+    try:
+        rest = values(argv)[1:]
+    except flags.UnrecognizedFlagError as error:
+        raise InputError(_no_such_flag(error.flagname, values, chosen)) from None
+    except (flags.Error, ValueError) as error:
+        raise InputError(_plain(str(error))) from None
+    if rest:
+        raise InputError(f"{rest[0]!r} is no flag; flags look like --tasks=5.")
+
+
+def _no_such_flag(name, values, chosen):
+    """Says so, with the nearest name; an option is compared with those of what is chosen."""
+    axis, dot, _ = name.partition(".")
+    if dot and axis in chosen:
+        said = f"The {axis} {chosen[axis]} has no option --{name}."
+        near = [f"--{known}" for known in values if known.startswith(f"{axis}.")]
+    elif dot and axis in catalog.AXES:
+        said, near = f"{chosen['method']} has no {axis} here, so there is no --{name}; give --{axis} too.", []
+    else:
+        said, near = f"There is no flag --{name}.", [f"--{known}" for known in values]
+    return f"{said}{did_you_mean(f'--{name}', near)} --help lists all of them."
+
+
+def _plain(message):
+    """absl's "flag --tasks=x: 'x' is not ..." as a sentence."""
+    message = re.sub(r"^flag (--[\w.]+)=.*?: ", r"\1: ", message, flags=re.S)
+    message = re.sub(
+        r"\('Non-boolean argument to boolean flag', (.*)\)", r"\1 is neither true nor false", message
+    )
+    return message if message.endswith("?") else message.rstrip(".") + "."

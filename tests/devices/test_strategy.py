@@ -1,0 +1,136 @@
+"""Several devices: every method comes to the weights and metrics that it has on one."""
+
+import contextlib
+import json
+import socket
+import types
+
+import numpy as np
+import pytest
+from helpers import blobs, saved_variables, silent
+from processes import ROOT, arguments, refusal, small, start
+
+from keras_cl import train
+from keras_cl.devices import device
+from keras_cl.errors import InputError
+from keras_cl.settings import catalog
+
+METHODS = catalog.names("method")
+TWO = types.SimpleNamespace(num_replicas_in_sync=2)  # all that is asked of a strategy before there is a model
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """What `strategies.py` found on two devices, `{method: {"weights", "metrics", "moved"}}`."""
+    path = tmp_path_factory.mktemp("data") / "blobs.npz"
+    np.savez(path, **blobs((7, 8, 15, 16)))  # the last batch of both tasks has an odd number of rows
+    done = start(ROOT / "tests/strategies.py", path)
+    output, errors = done.communicate(timeout=400)
+    assert done.returncode == 0, errors
+    found = {}
+    for line in output.splitlines():
+        found |= json.loads(line)
+    return found
+
+
+# ---- two devices -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_devices_come_to_the_weights_and_metrics_of_one(method, compared):
+    found = compared[method]
+    assert found["moved"] > 1e-2
+    assert len(found["weights"]) == (
+        3 if method == "er" else 1
+    )  # also handed over by a checkpoint, both ways
+    assert max(found["weights"]) <= 1e-5
+    assert max(found["metrics"]) <= 1e-5
+
+
+def test_one_device_needs_no_strategy():
+    assert device.strategy("none") is None
+    assert device.strategy("mirrored") is None  # a CPU is one device
+
+
+# ---- what is refused before data is read -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"batch_size": 33},
+            "--batch_size is 33, and each of 2 devices takes as many rows of a step: .* of 2",
+        ),
+        (
+            {"batch_size": 32, "memory": "ring", "replay_batch_size": 5},
+            "--replay_batch_size is 5, and each of 2",
+        ),
+        ({"jit": "on"}, "--jit=on compiles steps of one device, and there are several: give auto"),
+    ],
+)
+def test_what_cannot_be_shared_is_refused(settings, said, tmp_path):
+    config = small(tmp_path, dataset="mnist", data_dir=str(tmp_path / "nothing"), **settings)
+    with pytest.raises(InputError, match=said):
+        train.run(config, display=silent(), strategy=TWO)
+
+
+def test_workers_have_to_be_told_of_each_other(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert refusal("--strategy=multiworker").endswith("; it is not set.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"cluster": {"worker": ["a:1"]}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": -1}}',
+        '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker", "index": 0}}',
+    ],
+)
+def test_a_wrong_list_of_workers_is_shown_beside_a_right_one(text, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", text)
+    said = refusal("--strategy=multiworker")
+    assert f"TF_CONFIG='{device.EXAMPLE}'" in said and said.endswith(f"; it is {text}.")
+
+
+# ---- two workers -----------------------------------------------------------------------------------------
+
+
+def test_two_workers_come_to_the_weights_of_one_and_the_first_one_writes(tmp_path, monkeypatch):
+    np.savez(tmp_path / "blobs.npz", **blobs((7, 8, 15, 16)))
+    settings = {"method": "ewc", "memory": "reservoir", "batch_size": 8, "device": "cpu", "stream": "split"}
+    settings |= {"scenario": "class", "dataset": str(tmp_path / "blobs.npz")}
+    more = [f"--{name}={value}" for name, value in settings.items()]
+    flags = arguments(tmp_path, *more, "--network.dropout=0.25", "--strategy=multiworker")
+    cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
+    workers = []
+    for index in range(2):
+        task = {"type": "worker", "index": index}
+        monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+        workers.append(start("-m", "keras_cl.main", *flags))
+    monkeypatch.setattr(train.figures, "draw", lambda *_: None)  # of the run in this process
+    train.run(small(tmp_path / "one", {"network.dropout": 0.25}, **settings), display=silent())
+    said = [worker.communicate(timeout=300) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], said
+    assert "on 2 devices (cpu)" in said[0][0] and said[1][0] == ""
+    wanted, found = (
+        saved_variables(f / "run/checkpoints/task_002/variables") for f in (tmp_path / "one", tmp_path)
+    )
+    assert found.keys() == wanted.keys()
+    for key, value in wanted.items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-5, atol=1e-5, err_msg=key)
+    assert (tmp_path / "models/run/2/saved_model.pb").exists()
+    assert (tmp_path / "run/matrix.csv").read_text() == (tmp_path / "one/run/matrix.csv").read_text()
+
+
+def free_ports(count):
+    """Ports that nothing listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("localhost", 0))
+        return [one.getsockname()[1] for one in sockets]
