@@ -30,7 +30,7 @@ def accuracy_matrix(folder, data_dir="", cache_dir=""):
     import tensorflow as tf
 
     from keras_cl.runs import saved_model
-    from keras_cl.settings.config import make_stream
+    from keras_cl.settings.build import make_stream
 
     folder = pathlib.Path(folder)
     require(folder.is_dir(), f"There is no folder {folder}.")

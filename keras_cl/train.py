@@ -18,7 +18,7 @@ from keras_cl.runs.directory import open_run
 from keras_cl.runs.history import EpochHistory, title_of
 from keras_cl.runs.provenance import about
 from keras_cl.runs.results import Results, mean_costs, plain
-from keras_cl.settings.config import make_model, make_stream
+from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.notices import expectation
 
 

@@ -82,7 +82,7 @@ class Display:
         """Shows and returns the first line: what is run, in which scenario, and where results go."""
         seeds = ",".join(map(str, config.seeds))
         line = (
-            f"{config.method} on {stream.name}: {len(stream)} tasks, {MEANING[config.scenario]}; "
+            f"{config.name_of('method')} on {stream.name}: {len(stream)} tasks, {MEANING[config.scenario]}; "
             f"seed {seeds}, on {device}; results go to {config.directory}"
         )
         self.screen.print(line)

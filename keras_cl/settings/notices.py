@@ -9,12 +9,12 @@ def expectation(config):
     if constants.get("plain_sgd") and (config.optimizer != "sgd" or config.momentum):
         how = f"{config.optimizer} with momentum" if config.momentum else config.optimizer
         return (
-            f"{config.method} projects gradients, and what it promises holds for --optimizer=sgd without "
+            f"{config.name_of('method')} projects gradients, and what it promises holds for --optimizer=sgd without "
             f"momentum; this run used {how}."
         )
     if config.scenario not in constants.get("forgets_in", ()):
         return None
     return (
-        f"{config.method} alone forgets nearly everything in the {config.scenario}-incremental scenario: "
+        f"{config.name_of('method')} alone forgets nearly everything in the {config.scenario}-incremental scenario: "
         f"this is expected, not a fault."
     )
