@@ -32,10 +32,8 @@ def validation_matrix(config, stream, seed, tasks):
     for task in first:
         trained |= bool(learn_task(model, task, config))
         R.append(model.accuracies(first, part="valid"))
-    require(
-        trained,
-        f"{config.name_of('method')} as it is set up does not train on any of the first {tasks} tasks.",
-    )
+    name = config.name_of("method")
+    require(trained, f"{name} as it is set up does not train on any of the first {tasks} tasks.")
     return np.array(R)
 
 

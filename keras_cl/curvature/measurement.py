@@ -34,7 +34,8 @@ def check(config, network):
     )
     require(
         not config.options_of("method").get("offline"),
-        f"--curvature asks how each task was learned, and {config.name_of('method')} --method.offline learns but once.",
+        f"--curvature asks how each task was learned, and {config.name_of('method')} --method.offline learns "
+        f"but once.",
     )
     require(
         config.precision == "float32",

@@ -18,6 +18,8 @@ from keras_cl.learning.layers import MASKED, image_shape, logits_of
 from keras_cl.numerics.random import DROPOUT, ORDER, REPLAY, seed_of
 from keras_cl.regimes.base import Regime
 
+PLAIN = (bool, int, float, str, tuple)
+
 
 class ContinualModel(EvaluationMixin, keras.Model):
     """Base class of all methods.
@@ -49,6 +51,13 @@ class ContinualModel(EvaluationMixin, keras.Model):
     draws = 1
     # Whether rows are offered to the memory as they are trained on, or by `end_task`, each once.
     online = False
+
+    def __new__(cls, *args, **options):
+        model = super().__new__(cls, *args, **options)
+        # What it was made with is recorded where a run begins; see `keras_cl.runs.provenance`.
+        told = {name: value for name, value in options.items() if isinstance(value, PLAIN)}
+        object.__setattr__(model, "options", told)  # not a part of the model that Keras has to track
+        return model
 
     def __init__(self, network, *, seed=0, reset_optimizer=True, memory=None, name=None):
         super().__init__(name=name or _name_of(type(self)))
@@ -220,9 +229,26 @@ class ContinualModel(EvaluationMixin, keras.Model):
         plan = {"size": size, "draws": self.draws, "offers": self.online, "index": task.index}
         return self.memory.plan(y, own, seed=seed_of(self.seed, task.index, REPLAY), **plan)
 
+    def restore(self, stream, tasks, read):
+        """Becomes what it was after some tasks of a stream.
+
+        Args:
+          stream: the `Stream` that it learns.
+          tasks: how many it had learned.
+          read: function that assigns the variables.
+        """
+        if tasks:
+            self._bind(stream)
+        read()
+
     def report(self):
         """Numbers of the method's own that are worth knowing after a task, `{name: number}`."""
         return {}
+
+    @property
+    def begun(self):
+        """Whether the model has begun to learn a stream."""
+        return self._scenario is not None
 
     @property
     def trained(self):

@@ -102,6 +102,12 @@ class Regime(tf.Module):
         """Whether the learning rate is ever another one than that of the optimizer."""
         return self.schedule != "constant" or self.decay < 1 or self.warmup > 0
 
+    @property
+    def by_epoch(self):
+        """Whether the learning rate waits for the end of an epoch."""
+        by_epoch = self.clock == "epoch" and (self.schedule != "constant" or self.warmup > 0)
+        return by_epoch or self.schedule == "plateau"
+
     def begin(self, task):
         """Starts on `task`."""
         self.steps_before.assign_add(self.step)

@@ -1,10 +1,14 @@
-"""What the settings of a run stand for: its stream, and its model."""
+"""From the settings of a run to its stream and its model."""
 
 import dataclasses
 import inspect
 
 from keras_cl.errors import InputError, require
 from keras_cl.settings import catalog
+from keras_cl.settings.config import Config
+
+# The settings that tell a stream, with the options and digests of these.
+STREAM = ("stream", "dataset", "scenario", "tasks", "stream_sha256", "dataset_sha256")
 
 
 def make_stream(config):
@@ -13,6 +17,12 @@ def make_stream(config):
     if "dataset" in config.choices:
         dataset = _made(config, "dataset", **_values(config, "dataset"))
     return _made(config, "stream", dataset, **_values(config, "stream"))
+
+
+def stream_of(settings, data_dir="", cache_dir=""):
+    """The stream of a run, from the settings in its config.json; its method need not be there any more."""
+    plain = {name: value for name, value in settings.items() if name.partition(".")[0] in STREAM}
+    return make_stream(Config.from_settings(plain, data_dir, cache_dir))
 
 
 def make_model(config, stream, seed):

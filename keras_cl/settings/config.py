@@ -194,7 +194,7 @@ class Config:
     @property
     def hash(self):
         """Six hexadecimal digits of the settings."""
-        return _digest(self.settings)
+        return digest(self.settings)
 
     @property
     def name(self):
@@ -204,7 +204,7 @@ class Config:
         # Without the digests of files: where one was edited, its run is found again, and is refused.
         known = {name: value for name, value in self.settings.items() if not name.endswith(DIGEST)}
         chosen = external.short_name(self.method), external.short_name(self.stream), data_name(self.dataset)
-        return f"{'-'.join(chosen)}-{self.scenario}-{_digest(known)}"
+        return f"{'-'.join(chosen)}-{self.scenario}-{digest(known)}"
 
     def name_of(self, axis):
         """Short name of what is chosen on an axis, without the folders and packages of code from outside."""
@@ -279,5 +279,6 @@ def data_name(dataset):
     return pathlib.Path(dataset.partition(":")[0]).stem
 
 
-def _digest(settings):
+def digest(settings):
+    """Six hexadecimal digits of some settings."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]

@@ -199,12 +199,6 @@ def _constants(axis, found):
     values = {name: value for kind in reversed(lineage) for name, value in vars(kind).items()}
     return {n: v for n, v in values.items() if isinstance(v, PLAIN) and not n.startswith("_")}
 
-    "builtins",
-    "tensorflow",
-    "tf_keras",
-    "keras",
-)  # where bases have attributes that mean nothing here
-
 
 def _origin(module, point):
     """Where a choice came from; the digest is that of the file that defines it."""
