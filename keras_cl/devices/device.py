@@ -58,6 +58,15 @@ def import_tensorflow(quiet=True):
         import tensorflow  # noqa: F401
 
 
+def divide_cpu(count):
+    """Makes several devices of the CPU, to try there what several devices do; before TensorFlow starts."""
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], "GPU")
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+
+
 def strategy(name, quiet=True):
     """The `tf.distribute` strategy that a name stands for, on the devices that were chosen.
 

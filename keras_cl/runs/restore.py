@@ -55,7 +55,7 @@ def load(run_dir, task=None, *, seed=None, model=None, stream=None, data_dir="",
     if settings.get("program") == "keras_cl.learn":
         require(
             model is not None and stream is not None,
-            f"{path} was begun by keras_cl.learn; give load its stream, and its model, made and compiled anew.",
+            f"{path} was begun by keras_cl.learn; give load its stream, and its compiled model.",
         )
     else:
         config = Config.from_settings(settings, data_dir, cache_dir)

@@ -14,6 +14,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import pathlib
+import re
 import sys
 import typing
 
@@ -36,6 +37,7 @@ BASES = {  # of the axes whose choices are classes; choices on the others are fu
     "regime": ["keras_cl.regimes.base:Regime"],
 }
 FOREIGN = ("builtins", "tensorflow", "tf_keras", "keras")  # whose classes have other attributes
+MODULE = re.compile(r"(?!.*\.npz$)[^\W\d]\w*(\.[^\W\d]\w*)+(:\w+)?")  # my_package.cwr:CWR; no data file
 PLAIN = (bool, int, float, str, tuple, list, dict, type(None))
 
 
@@ -52,7 +54,7 @@ def entry_points(axis):
 
 def is_external(axis, given):
     """Whether what was given for an axis names a file, a module or an entry point."""
-    return is_file(given) or "." in given or ":" in given or given in entry_points(axis)
+    return is_file(given) or bool(MODULE.fullmatch(given)) or given in entry_points(axis)
 
 
 def is_file(given):

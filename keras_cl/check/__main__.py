@@ -1,0 +1,94 @@
+"""Command line: checks the laws that every method keeps on a method of one's own.
+
+python -m keras_cl.check --method=path/to/cwr.py
+"""
+
+import sys
+import tempfile
+
+from absl import app
+
+from keras_cl.errors import did_you_mean, require
+from keras_cl.settings import command, flags
+
+# Flags that have a meaning here; the laws bring tasks and data of their own.
+OWN = ("method", "memory", "network", "regime", "optimizer", "learning_rate", "momentum", "precision")
+OTHERS = ("scenario", "verbosity")
+
+
+def parse(argv):
+    """The `Config` that names the method, and what was given with it.
+
+    Raises:
+      InputError: one sentence about what cannot be used.
+    """
+    config, given, _ = flags.read(argv, "keras_cl.check", "checks the laws that every method keeps")
+    for name in given:
+        require(
+            name in OWN + OTHERS or "." in name,
+            f"--{name} has no meaning here: the laws have tasks and data of their own; possible: "
+            f"{', '.join(f'--{known}' for known in OWN + OTHERS)} and options.{did_you_mean(name, OWN)}",
+        )
+    return config, given
+
+
+def main(parsed):
+    """Checks every law, says what came of it, and ends with code 1 if one does not hold."""
+    config, given = parsed
+    from keras_cl.devices import device
+
+    device.prepare("cpu", quiet=not config.verbosity, starts=False)
+    device.divide_cpu(2)
+    from keras_cl.check.subject import Subject
+
+    chosen = {name: value for name, value in given.items() if name in OWN and name != "method"}
+    options = {name: value for name, value in given.items() if "." in name}
+    with tempfile.TemporaryDirectory() as folder:
+        subject = Subject(config.method, folder, options=options, **chosen)
+        scenarios = [config.scenario] if "scenario" in given else subject.scenarios
+        found = [verdict for verdict in verdicts(subject, scenarios, config.verbosity) if print_(verdict)]
+    broken = sum(held is False for held, *_ in found)
+    skipped = sum(held is None for held, *_ in found)
+    rest = f", {broken} do not" if broken else ""
+    rest += f", {skipped} do not apply" if skipped else ""
+    print(f"{config.name_of('method')}: {len(found) - broken - skipped} laws hold{rest}.")
+    if broken:
+        sys.exit(1)
+
+
+def verdicts(subject, scenarios, verbosity=0):
+    """Yields `(held, law, scenario, reason)`; `held` is None where a law does not apply, and the scenario ""
+    where it is checked once."""
+    from keras_cl.check.laws import LAWS, Broken, DoesNotApply
+
+    for law in LAWS:
+        for scenario in scenarios if law.everywhere else [""]:
+            held, reason = True, ""
+            try:
+                law.check(subject, scenario) if law.everywhere else law.check(subject)
+            except DoesNotApply as error:
+                held, reason = None, str(error)
+            except Broken as error:
+                held, reason = False, str(error)
+            except Exception as error:  # code of somebody else's may raise anything
+                if verbosity:
+                    raise
+                held, reason = False, f"{type(error).__name__}: {str(error).strip().splitlines()[-1:]}"
+            yield held, law.name, scenario, reason
+
+
+def print_(verdict):
+    """Shows a verdict as a line."""
+    held, law, scenario, reason = verdict
+    word = {True: "holds", False: "BROKEN", None: "-"}[held]
+    print(f"{word:8}{scenario:8}{law}{f': {reason}' if reason else ''}", flush=True)
+    return True
+
+
+def cli():
+    """The command `keras-cl-check`."""
+    app.run(command.plain(main), flags_parser=command.parser(parse))
+
+
+if __name__ == "__main__":
+    cli()

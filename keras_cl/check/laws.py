@@ -1,0 +1,304 @@
+"""The laws that every method keeps; each looks at what a `Subject` came to and says why it does not hold."""
+
+import collections
+import contextlib
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_cl.devices import device
+from keras_cl.errors import InputError
+from keras_cl.runs.checkpoints import Checkpoints
+from keras_cl.runs.directory import RunDirectory
+from keras_cl.settings import catalog
+from keras_cl.settings.build import make_model, make_stream
+from keras_cl.settings.config import SCENARIOS
+
+CLOSE = 1e-5  # greatest difference of weights and logits that are computed in another order
+
+
+class Broken(AssertionError):
+    """A law does not hold; the message says why."""
+
+
+class DoesNotApply(Exception):
+    """A law says nothing about this method; the message says why."""
+
+
+class Law(NamedTuple):
+    """A law.
+
+    Attributes:
+      name: what it says.
+      check: function of a `Subject`, and of a scenario where `everywhere`; raises `Broken` or `DoesNotApply`.
+      everywhere: whether it is checked in every scenario that the method claims, or once.
+    """
+
+    name: str
+    check: Callable
+    everywhere: bool
+
+
+LAWS = []
+
+
+def law(name, everywhere=False):
+    """Adds a function to `LAWS`."""
+
+    def added(check):
+        LAWS.append(Law(name, check, everywhere))
+        return check
+
+    return added
+
+
+# ---- training --------------------------------------------------------------------------------------------
+
+
+@law("every task is learned with a finite loss", everywhere=True)
+def learns(subject, scenario):
+    result = subject.trained(scenario)
+    hold(len(result.losses) == 2, f"{len(result.losses)} of 2 tasks were trained")
+    hold(np.isfinite(result.losses).all(), f"the losses are {result.losses}")
+    hold(np.isfinite(np.concatenate([w.ravel() for w in result.weights[-1]])).all(), "weights are not finite")
+    hold(not same(*result.weights), "the second task changed no weight")
+
+
+@law("the step is traced once for tasks of any length", everywhere=True)
+def one_trace(subject, scenario):
+    result = subject.trained(scenario)
+    model = result.model
+    # And once more where a generator begins to replay, in the second task.
+    replays = model.memory is not None and model.memory.generates and model.draws > 0
+    kinds = len(set(result.chunks))
+    hold(kinds == 1 + replays, f"the tasks give batches of {kinds} kinds, each of which is traced")
+    if not model.run_eagerly:
+        traces = model.train_function.steps.experimental_get_tracing_count()
+        hold(traces == 1 + replays, f"it was traced {traces} times; is there a Python branch on the task?")
+
+
+@law("the end of a task changes answers only if answers_at_end", everywhere=True)
+def ends_quietly(subject, scenario):
+    result = subject.trained(scenario)
+    unchanged = same(result.before_end, result.after_end)
+    promised = result.model.answers_at_end
+    hold(unchanged or promised, "end_task changed the logits; set answers_at_end if that is meant")
+    hold(not (unchanged and promised), "answers_at_end is set, and end_task changed no logits")
+
+
+@law("steps compiled by XLA equal those of a graph")
+def xla_is_graph(subject):
+    _close(subject.trained(subject.scenarios[-1], jit="on"), subject)
+
+
+@law("eager steps equal those of a graph")
+def eager_is_graph(subject):
+    _close(subject.trained(subject.scenarios[-1], eagerly=True), subject)
+
+
+def _close(result, subject):
+    apart = difference(result.weights, subject.trained(subject.scenarios[-1]).weights)
+    hold(apart <= CLOSE, f"weights are up to {apart:.2g} apart")
+
+
+# ---- repeating -------------------------------------------------------------------------------------------
+
+
+@law("a run by the command repeats a loop of one's own, bit for bit")
+def repeats(subject):
+    folder, by_hand = subject.commanded(), subject.trained(subject.scenarios[-1])
+    for number, weights in enumerate(by_hand.weights, 1):
+        again = {key: value for key, value in _state(folder, number).items() if "/network/" in key}
+        hold(same(_sorted(again.values()), _sorted(weights)), f"weights after task {number} differ")
+    records = RunDirectory(folder / "run").finished()
+    losses = [epoch["loss"] for record in records for epoch in record["epochs"]]
+    hold(losses == by_hand.losses, f"the losses are {losses} and {by_hand.losses}")
+    saved = saved_variables(tf.train.Checkpoint(model=by_hand.model).write(str(folder / "by_hand")))
+    _same_state(saved, _state(folder, 2))
+
+
+@law("a run that was killed after its first task ends like one that was not, bit for bit")
+def resumes(subject):
+    whole, stopped = subject.commanded(), subject.folder / "stopped"
+    shutil.rmtree(stopped, ignore_errors=True)
+    shutil.copytree(whole, stopped)
+    for later in ("run/checkpoints/task_002", "models/run/2"):
+        shutil.rmtree(stopped / later)
+    for later in ("DONE", "matrix.csv", "metrics.csv", "summary.json"):
+        (stopped / "run" / later).unlink()
+    subject.command(stopped)
+    _same_state(_state(stopped, 2), _state(whole, 2))
+    for name in ("checkpoints/task_001/DONE", "matrix.csv"):
+        one, other = ((folder / "run" / name).read_text() for folder in (stopped, whole))
+        hold(one == other, f"{name} differs")
+    hold((stopped / "run/DONE").exists(), "the run was not completed")
+
+
+def _state(folder, number):
+    """All variables after a task of the run in `folder`."""
+    return saved_variables(folder / f"run/checkpoints/task_00{number}/variables")
+
+
+def _same_state(saved, expected):
+    hold(saved.keys() == expected.keys(), f"other variables: {sorted(saved.keys() ^ expected.keys())}")
+    differing = [key for key in expected if not np.array_equal(saved[key], expected[key])]
+    hold(not differing, f"different values: {', '.join(sorted(differing)[:5])}")
+
+
+def _sorted(arrays):
+    return sorted(map(np.asarray, arrays), key=lambda array: (array.shape, array.tobytes()))
+
+
+# ---- what is exported ------------------------------------------------------------------------------------
+
+
+@law("the exported model answers like the trained one", everywhere=True)
+def exports(subject, scenario):
+    model, stream = subject.trained(scenario).model, subject.trained(scenario).stream
+    signatures = tf.saved_model.load(str(subject.exported(scenario))).signatures
+    for task in stream:
+        x, _ = task.test.open()
+        answer = signatures["serving_default"](images=tf.constant(x, tf.float32))
+        apart = difference(answer["logits"], model.predict_logits(x))
+        hold(apart <= CLOSE, f"logits are up to {apart:.2g} apart")
+        units = model.predict_units(x, stream.class_mask.any(axis=0))
+        hold(same([answer["class"]], [stream.labels.max(axis=0)[units]]), "classes differ")
+        if scenario == "task":
+            own = signatures["with_task"](
+                images=tf.constant(x, tf.float32), task=tf.fill([len(x)], task.index)
+            )
+            units = model.predict_units(x, stream.class_mask[task.index], task.index)
+            hold(same([own["class"]], [stream.labels[task.index][units]]), "classes of a known task differ")
+
+
+@law("the exported model holds the network's variables and nothing else", everywhere=True)
+def exports_the_network(subject, scenario):
+    saved = saved_variables(subject.exported(scenario) / "variables" / "variables")
+    result = subject.trained(scenario)
+    model, config = result.model, subject.config(scenario)
+    hold(same(_sorted(saved.values()), _sorted(model.network.variables)), "it holds other variables")
+    bare = catalog.load("network", config.network)(result.stream, **config.options_of("network"))
+    expected = collections.Counter(tuple(v.shape) for v in bare.variables)
+    added = collections.Counter(value.shape for value in saved.values()) - expected
+    # Only a network that asks for the task, or one that answers by what `end_task` settles, has more.
+    allowed = "task" in getattr(model.network, "input_names", ()) or model.answers_at_end
+    hold(not added or allowed, f"the method added variables of the shapes {list(added)} to the network")
+
+
+# ---- ties to fine-tuning ---------------------------------------------------------------------------------
+
+
+@law("strength 0 is fine-tuning, bit for bit")
+def strength_0_is_finetune(subject):
+    _needs_strength(subject)
+    off = subject.trained(subject.scenarios[-1], jit="on", strength=0.0)
+    for number, pair in enumerate(zip(off.weights, _finetuned(subject).weights, strict=True), 1):
+        hold(same(*pair), f"weights after task {number} are up to {difference(*pair):.2g} apart")
+
+
+@law("the first task is fine-tuning, bit for bit, and the second is not")
+def first_task_is_finetune(subject):
+    _needs_strength(subject)
+    result, plain = subject.trained(subject.scenarios[-1], jit="on"), _finetuned(subject)
+    hold(same(result.weights[0], plain.weights[0]), "the first task already differs")
+    hold(not same(result.weights[1], plain.weights[1]), "the second task does not differ")
+
+
+def _needs_strength(subject):
+    if not subject.has_strength:
+        raise DoesNotApply("it has no option strength")
+
+
+def _finetuned(subject):
+    return subject.trained(subject.scenarios[-1], method="finetune", jit="on")
+
+
+# ---- scenarios and devices -------------------------------------------------------------------------------
+
+
+@law("a scenario that is not claimed is refused before data are read")
+def refuses_scenarios(subject):
+    for scenario in SCENARIOS:
+        try:
+            subject.config(scenario, dataset="no/such/file.npz")
+            refused = False
+        except InputError as error:
+            refused = "makes no sense" in str(error)
+        hold(
+            refused != (scenario in subject.scenarios), f"the {scenario}-incremental scenario was not refused"
+        )
+
+
+@law("two devices come to the weights of one")
+def two_devices(subject):
+    """Needs a process that began with two devices; see `keras_cl.check.__main__`."""
+    strategy = device.strategy("mirrored")
+    if strategy is None:
+        raise DoesNotApply("this process has one device")
+    one, two = on_devices(subject, None, None), on_devices(subject, strategy, strategy)
+    moved, apart = difference(*one[0]), difference(one, two)
+    hold(moved > 1e-2, f"the second task moved the weights by {moved:.2g} only: too little to tell")
+    hold(apart <= CLOSE, f"weights or metrics are up to {apart:.2g} apart")
+
+
+def on_devices(subject, first, second):
+    """Weights after each task, and its metrics; each of two tasks is learned on the devices of a strategy, None
+    stands for one device."""
+    settings = {"dataset": subject.larger, "batch_size": 8, "optimizer": "sgd", "learning_rate": 0.1}
+    config = subject.config(subject.scenarios[-1], **settings)
+    stream, weights, metrics, model = make_stream(config), [], [], None
+    for task, strategy in zip(stream, (first, second), strict=True):
+        if model is None or second is not first:
+            model = _handed_over(config, stream, strategy, model)
+            # On one device they are the same steps, as another law says, and no time to trace.
+            model.run_eagerly = strategy is None or config.scenario in subject.eager
+        model.begin_task(task)
+        batches = model.batches(task, config.batch_size, 0, config.replay_batch_size)
+        history = model.fit(batches, verbose=0).history
+        model.end_task(task)
+        weights.append([theta.numpy() for theta in model.network.trainable_variables])
+        metrics.append([history[name] for name in sorted(history)])
+    return weights, metrics
+
+
+def _handed_over(config, stream, strategy, model):
+    """A new model on the devices of a strategy, in the state of another one if there is one."""
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        made = make_model(config, stream, seed=0)
+    if model is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            Checkpoints(model).write(pathlib.Path(folder))
+            Checkpoints(made).read(pathlib.Path(folder))
+    return made
+
+
+# ---- comparing -------------------------------------------------------------------------------------------
+
+
+def hold(condition, reason):
+    """Raises `Broken(reason)` unless `condition` holds."""
+    if not condition:
+        raise Broken(reason)
+
+
+def same(ones, others):
+    """Whether two lists of arrays are equal bit for bit."""
+    return all(np.array_equal(one, other) for one, other in zip(ones, others, strict=True))
+
+
+def difference(ones, others):
+    """Greatest difference of two nested lists of arrays."""
+    pairs = zip(tf.nest.flatten(ones), tf.nest.flatten(others), strict=True)
+    return float(np.max([np.abs(np.asarray(a, float) - np.asarray(b, float)).max() for a, b in pairs]))
+
+
+def saved_variables(prefix):
+    """`{key: array}` of all variables of a TensorFlow checkpoint."""
+    reader = tf.train.load_checkpoint(str(prefix))
+    keys = reader.get_variable_to_shape_map()
+    return {key: reader.get_tensor(key) for key in keys if key.endswith("VARIABLE_VALUE")}

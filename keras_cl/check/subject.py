@@ -1,0 +1,163 @@
+"""A method, trained on two tiny tasks of different length: what the laws of `keras_cl.check.laws` look at."""
+
+import contextlib
+import dataclasses
+import functools
+import io
+import pathlib
+from unittest import mock
+
+import numpy as np
+from rich.console import Console
+
+from keras_cl import train
+from keras_cl.learning import batches
+from keras_cl.runs import saved_model
+from keras_cl.runs.console import Display
+from keras_cl.settings import catalog
+from keras_cl.settings.build import make_model, make_stream
+from keras_cl.settings.config import SCENARIOS, Config
+
+ROWS = (3, 4, 5, 6)  # training rows of the four classes: with batches of 2, tasks of 4 and of 6 steps
+MORE_ROWS = (7, 8, 15, 16)  # the same for batches that devices share; the last one has an odd number of rows
+CHUNK = 4  # steps of a chunk: the tasks have one and two
+# Options that keep what the library has small, by axis and name.
+SMALL = {
+    "network": {"mlp": {"hidden": (8,), "dropout": 0.25}, "class_vaes": {"hidden": (8,), "latent": 2}},
+    "memory": {"vae": {"hidden": (8,), "latent": 2}},
+    "method": {"generative_replay": {"images": 20}, "rtf": {"latent": 2}},
+}
+
+
+def small(method, memory="", network=""):
+    """Options of a method, its memory and its network that keep it small, as a `Config` takes them."""
+    usual = catalog.usual(method)
+    chosen = {"method": method, "memory": memory or usual["memory"], "network": network or usual["network"]}
+    return {
+        f"{axis}.{name}": value
+        for axis, choice in chosen.items()
+        for name, value in SMALL[axis].get(choice, {}).items()
+    }
+
+
+def blobs(rows, *, labels=None, side=4, dtype=np.uint8, seed=0):
+    """Noisy images of one random prototype a class: `{"x_train", "y_train", "x_test", "y_test"}`.
+
+    Args:
+      rows: number of training rows of each class; there are ten test rows of each.
+      labels: of the classes, 0, 1, ... by default.
+      side: height and width of an image.
+      dtype: uint8 (0 to 255) or a float (0 to 1).
+      seed: of everything.
+    """
+    rng = np.random.default_rng(seed)
+    labels = np.arange(len(rows)) if labels is None else np.array(labels)
+    prototypes = rng.uniform(0.2, 0.8, (len(rows), side, side, 1))
+    arrays = {}
+    for part, counts in (("train", rows), ("test", [10] * len(rows))):
+        place = rng.permutation(np.repeat(np.arange(len(rows)), counts))
+        images = (prototypes[place] + rng.normal(0, 0.1, (len(place), side, side, 1))).clip(0, 1)
+        arrays[f"x_{part}"] = (
+            np.rint(255 * images).astype(dtype) if dtype == np.uint8 else images.astype(dtype)
+        )
+        arrays[f"y_{part}"] = labels[place]
+    return arrays
+
+
+@dataclasses.dataclass
+class Trained:
+    """What is known about a model that learned two tasks; lists have one entry a task."""
+
+    model: object
+    stream: object
+    chunks: list = dataclasses.field(default_factory=list)  # what the step is given: a type is a trace
+    losses: list = dataclasses.field(default_factory=list)
+    weights: list = dataclasses.field(default_factory=list)
+    before_end: list = dataclasses.field(default_factory=list)  # logits of the task's test images
+    after_end: list = dataclasses.field(default_factory=list)
+
+
+class Subject:
+    """A method, with the memory and the network that it has.
+
+    Args:
+      method: as `Config` takes it.
+      folder: for data and runs; the caller removes it.
+      options: given for it, its memory and its network, as `Config` takes them.
+      eager: scenarios whose steps are not traced, which takes less time.
+      **settings: further settings of the runs, such as the memory and the network.
+    """
+
+    def __init__(self, method, folder, *, options=(), eager=(), **settings):
+        self.method, self.folder, self.eager = method, pathlib.Path(folder), eager
+        self._options, self._settings = dict(options), settings
+        self.dataset, self.larger = str(self.folder / "blobs.npz"), str(self.folder / "more.npz")
+        for path, rows in ((self.dataset, ROWS), (self.larger, MORE_ROWS)):
+            np.savez(path, **blobs(rows))
+        self.scenarios = catalog.choice("method", method).constants.get("scenarios", SCENARIOS)
+        self.has_strength = any(o.name == "strength" for o in catalog.choice("method", method).options)
+        self.trained = functools.cache(self._trained)
+        self.commanded = functools.cache(self._commanded)
+        self.exported = functools.cache(self._exported)
+
+    def config(self, scenario, method="", **given):
+        """A run over two tasks of this method, or of another one; options of the method by their names."""
+        settings = {"stream": "permuted" if scenario == "domain" else "split", "batch_size": 2, "jit": "off"}
+        settings |= {"dataset": self.dataset, "tasks": 2, "epochs": 1}
+        own = {}
+        if method in ("", self.method):
+            method, own = self.method, self._options
+            settings |= self._settings
+        fields = {field.name for field in dataclasses.fields(Config)}
+        own = own | {f"method.{name}": given.pop(name) for name in given.keys() - fields}
+        config = Config(method=method, scenario=scenario, **settings | given)
+        wanted = small(config.method, config.memory, config.network) | own
+        return dataclasses.replace(
+            config, options={k: v for k, v in wanted.items() if k in config.known_options}
+        )
+
+    def _trained(self, scenario, *, method="", jit="off", eagerly=None, **options):
+        eagerly = scenario in self.eager if eagerly is None else eagerly
+        config = self.config(scenario, method, jit=jit, **options)
+        stream = make_stream(config)
+        model = make_model(config, stream, seed=0)
+        model.run_eagerly = eagerly
+        result = Trained(model, stream)
+        for task in stream:
+            x, _ = task.test.open()
+            model.begin_task(task)
+            with short_chunks():
+                data = model.batches(task, config.batch_size, 0, config.replay_batch_size)
+            fitted = model.fit(data, verbose=0)
+            result.chunks.append(data.element_spec)
+            result.before_end.append(model.predict_logits(x))
+            model.end_task(task)
+            result.after_end.append(model.predict_logits(x))
+            result.weights.append(model.network.get_weights())
+            result.losses += fitted.history["loss"]
+        return result
+
+    def _commanded(self):
+        """The folder of a run by the command, in the last scenario."""
+        folder = self.folder / "whole"
+        self.command(folder)
+        return folder
+
+    def command(self, folder):
+        """Runs the command in a folder, or resumes the run that is there."""
+        places = {"run_dir": str(folder / "run"), "export_dir": str(folder / "models")}
+        with short_chunks():
+            train.run(self.config(self.scenarios[-1], **places), display=Display(Console(file=io.StringIO())))
+
+    def _exported(self, scenario):
+        """The folder of the SavedModel of the trained network."""
+        result, folder = self.trained(scenario), self.folder / f"exported-{scenario}"
+        saved_model.export(result.model.network, result.stream[-1], folder, {})
+        return folder
+
+
+@contextlib.contextmanager
+def short_chunks():
+    """Chunks of few steps inside the `with`, so that few steps are more than one chunk."""
+    with mock.patch.object(batches, "chunk_length", lambda *_: CHUNK):
+        yield
