@@ -1,4 +1,4 @@
-"""Generators: models of images that replay what they learned; one file each."""
+"""Generators, one file each: models that learn images and generate similar ones for replay."""
 
 from keras_cl.generators.vae import VAE
 

@@ -97,7 +97,7 @@ class ContinualModel(EvaluationMixin, keras.Model):
         callbacks = [*(kwargs.pop("callbacks", None) or ()), self.regime.follower]
         return super().fit(x, y, steps_per_epoch=steps_per_epoch, callbacks=callbacks, **kwargs)
 
-    # ---- hooks that a method overrides ---------------------------------------------------------------------
+    # ---- hooks that a method overrides -------------------------------------------------------------------
 
     def begin_task(self, task):
         """Prepares for training on `task`. No random state carries over from earlier tasks."""
@@ -133,7 +133,7 @@ class ContinualModel(EvaluationMixin, keras.Model):
         """Tasks whose rows are trained on during `task`: only the bounds return other tasks, or none."""
         return [task]
 
-    # ---- building blocks of a train_step -------------------------------------------------------------------
+    # ---- building blocks of a train_step -----------------------------------------------------------------
 
     def logits(self, batch):
         """Logits `[B, C]` in training mode, `MASKED` for inactive classes."""
