@@ -1,1 +1,1 @@
-"""How much each weight matters to earlier tasks: gradient moments, Fisher information, penalties."""
+"""Importance of each weight for earlier tasks: gradient moments, Fisher information, penalties."""

@@ -1,1 +1,1 @@
-"""What a training step is made of: batches, replay, the compiled loop, layers, evaluation."""
+"""Parts of a training step: batches, replay, the compiled loop, layers, evaluation."""

@@ -16,9 +16,9 @@ from keras_cl.numerics.schedules import warm_restarts
 class GDumb(ContinualModel):
     """Trains the network from its initial weights on the rows in the memory.
 
-    All rows of a task are offered to the memory in one pass before that. An epoch is a pass over the memory.
-    The learning rate falls as a cosine from --learning_rate to `low`, with warm restarts at epochs 1, 2, 4, 8
-    and so on; epoch 0 uses a tenth of it.
+    First, all rows of the task are offered to the memory in one pass. An epoch is a pass over the memory. The
+    learning rate falls as a cosine from --learning_rate to `low`, with warm restarts at epochs 1, 2, 4, 8 and
+    so on; epoch 0 uses a tenth of it.
 
     Args:
       network: raw images to logits.
