@@ -253,7 +253,7 @@ def cl_stability(parts_per_run, weights=None):
 
 _MEASURES = {
     average_accuracy: "mean accuracy over all tasks after the last one; 0 to 1, 1 is best",
-    average_incremental_accuracy: "mean over stages of the accuracy so far; 0 to 1, 1 is best",
+    average_incremental_accuracy: "mean of the average accuracy after each task; 0 to 1, 1 is best",
     forgetting: "mean drop of old tasks from their earlier peak; -1 to 1, lower is better",
     peak_forgetting: "mean drop of old tasks from their peak at any time; 0 to 1, 0 is best",
     backward_transfer: "mean change of old tasks since learned; -1 to 1, below 0 is forgetting",
@@ -261,8 +261,8 @@ _MEASURES = {
     learning_accuracy: "mean accuracy on each task just after learning it; 0 to 1, 1 is best",
     worst_accuracy: "lowest accuracy of any task after the last one; 0 to 1, 1 is best",
     triangle_accuracy: "mean accuracy over all stages, each on the tasks so far; 0 to 1, 1 is best",
-    triangle_backward_transfer: "mean change at all stages since learned; -1 to 1, 1 is best",
-    remembering: "1 less the loss in the triangle backward transfer; 0 to 1, 1 is best",
+    triangle_backward_transfer: "mean change of old tasks at all stages; -1 to 1, 1 is best",
+    remembering: "1 minus the loss in the triangle backward transfer; 0 to 1, 1 is best",
     positive_backward_transfer: "the gain in the triangle backward transfer; 0 to 1, 1 is best",
     triangle_forward_transfer: "mean accuracy on tasks not yet learned; 0 to 1, 1 is best",
 }
