@@ -100,8 +100,7 @@ def check_rows(search, stream, model):
 
 
 def rows(tuner):
-    """Records of all trials, in order; a trial whose worker died and that no other worker took over is
-    lost."""
+    """Records of all trials, in order; a trial is lost if its worker died and no other took over."""
     from tuning.tuner import number
 
     found = []

@@ -137,8 +137,7 @@ def _release(oracle, worker):
 
 
 def _locked(file, tries=1):
-    """Whether the lock of a file was acquired; retries, because a check by another process holds it
-    briefly."""
+    """Whether the lock of a file was acquired; retries, as a check by another process holds it briefly."""
     for attempt in range(tries):
         time.sleep(TICK / 4 if attempt else 0)
         with contextlib.suppress(BlockingIOError):

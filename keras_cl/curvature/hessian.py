@@ -26,8 +26,7 @@ class Rows(NamedTuple):
 
     @classmethod
     def of(cls, x, y, mask, task=0, size=BLOCK):
-        """The rows with raw images x `[n, ...]` and units y `[n]` of one task, with the active classes
-        `mask`."""
+        """The rows with raw images x `[n, ...]` and units y `[n]` of one task, with active classes `mask`."""
         y, mask, task = y.astype(np.int32), tf.constant(mask, tf.bool), tf.fill([size], task)
         parts = blocks(len(x), size)
         return cls(len(x), [(*map(tf.constant, (x[i], y[i])), task, mask, tf.constant(w)) for i, w in parts])

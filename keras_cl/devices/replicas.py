@@ -81,10 +81,8 @@ def gathered(rows):
 @contextlib.contextmanager
 def held_once():
     """Variables created inside belong to no strategy: there is one copy, not one per device, and steps only
-    read it. A strategy would broadcast its variables from the first worker, and TensorFlow cannot broadcast
-    bytes."""
-    # A strategy belongs to the graph in which its scope was entered. A new graph leaves it; nothing is added
-    # to the graph.
+    read it. A strategy would broadcast them from the first worker, and TensorFlow cannot broadcast bytes."""
+    # A strategy belongs to the graph in which its scope was entered: a new graph leaves it, and stays empty.
     with tf.Graph().as_default(), tf.__internal__.eager_context.eager_mode():
         yield
 

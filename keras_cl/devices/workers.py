@@ -22,8 +22,7 @@ def writes(strategy):
 
 @contextlib.contextmanager
 def own_places(config, strategy):
-    """Yields the `Config` with the output folders of this worker, once the first worker has called
-    `shared`."""
+    """Yields the `Config` with this worker's output folders, once the first worker has called `shared`."""
     if writes(strategy):
         yield config
         if _several(strategy):

@@ -83,8 +83,7 @@ class GenerativeMemory(tf.Module):
         self._alone = loop.train_function(self.generator, self._learn_mixed, jit, strategy=strategy)
 
     def bind(self, stream):
-        """Receives the stream that describes the rows, once: its properties are constants of the traced
-        step."""
+        """Receives the stream that describes the rows, once: its data are constants of the traced step."""
         if self._scenario is not None:
             return
         self._scenario, self.generator.scale = stream.scenario, stream.source.scale
@@ -117,8 +116,7 @@ class GenerativeMemory(tf.Module):
         )
 
     def plan(self, y, task, *, index, size, **_):
-        """The memory's part of the data pipeline of `task`; None in the first task, before anything is
-        learned."""
+        """The memory's part of the data pipeline of a task; None in the first, before anything is learned."""
         return Generated(size) if index else None
 
     def watch(self, data):
@@ -133,8 +131,7 @@ class GenerativeMemory(tf.Module):
         seed, step = tf.unstack(self.state)
         self.state.assign([seed, step + 1])
         x, y, task, target = self._drawn(R, seed, step, self.task)
-        # The incomplete last batch of an epoch gets the same ratio of generated to current rows as the
-        # others.
+        # The incomplete last batch of an epoch gets the same ratio of generated to current rows.
         real = replicas.summed(tf.math.count_nonzero(batch.weight, dtype=tf.int32))
         weight = tf.cast(replicas.places(R) * B < R * real, tf.float32)
         return batch._replace(

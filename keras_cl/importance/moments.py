@@ -155,8 +155,7 @@ def normalised(importance, rule):
 
 
 def blocks(count, size):
-    """`(indices [size], weights [size])` of `count` rows in blocks; the last block is padded with weight
-    0."""
+    """`(indices [size], weights [size])` of `count` rows in blocks; rows of weight 0 pad the last one."""
     for start in range(0, count, size):
         rows = np.arange(start, start + size)
         # Padding repeats a real row, because a row of zeros may have no gradient.

@@ -80,8 +80,7 @@ def total(values, whole=False):
 
 
 def weighted_mean(values, weight, whole=False):
-    """Mean of `values` `[..., B]` weighted by `weight` `[B]` over the rows of a step; `whole` as in
-    `Batch`."""
+    """Mean of `values` `[..., B]` with weights `[B]` over the rows of a step; `whole` as in `Batch`."""
     return total(values * weight, whole) / total(weight, whole)
 
 

@@ -55,8 +55,7 @@ def distinct(rng, among, count):
 
 
 def last_writers(slots):
-    """Positions in `slots` `[n]` of the last row for each slot, ascending, without rows that are not
-    stored."""
+    """Positions in `slots` `[n]` of the last row written to each slot, ascending; -1 is not a slot."""
     backwards = slots[::-1]
     found, first = np.unique(backwards, return_index=True)
     return np.sort(len(slots) - 1 - first[found != NOWHERE])

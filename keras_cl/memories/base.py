@@ -106,8 +106,7 @@ class Memory(tf.Module):
     # ---- stored rows -------------------------------------------------------------------------------------
 
     def require_cells(self, name, cells, what):
-        """Raises `InputError` if the policy `name` needs a row for each of `cells` cells and has fewer
-        rows."""
+        """Raises `InputError` if the capacity is below `cells`, the rows that the policy `name` needs."""
         require(
             self.capacity >= cells,
             f"A {name} of {self.capacity} rows has no row for each of {cells} {what}; give at least "

@@ -46,8 +46,7 @@ class ContinualModel(EvaluationMixin, keras.Model):
     answers_at_end = False
     # Draws from the memory per step; 0 if the method uses the memory in another way.
     draws = 1
-    # Whether rows are offered to the memory as they are trained on; otherwise `end_task` offers each row
-    # once.
+    # Whether rows are offered to the memory as they are trained on; otherwise `end_task` offers them once.
     online = False
 
     def __init__(self, network, *, seed=0, reset_optimizer=True, memory=None, name=None):
@@ -90,8 +89,8 @@ class ContinualModel(EvaluationMixin, keras.Model):
         self._fresh_optimizer = [_constant(v) for v in self.optimizer.variables]
 
     def fit(self, x, y=None, *, steps_per_epoch=None, **kwargs):
-        """Keras's `fit` over `self.batches(task)`, with one iterator for all epochs: creating one is
-        expensive."""
+        """Keras's `fit` over `self.batches(task)`, with one iterator for all epochs, as creating it is
+        slow."""
         if steps_per_epoch is None and isinstance(x, tf.data.Dataset) and x.cardinality() > 0:
             steps_per_epoch, x = int(x.cardinality()), x.repeat()
         callbacks = [*(kwargs.pop("callbacks", None) or ()), self.regime.follower]
@@ -119,8 +118,7 @@ class ContinualModel(EvaluationMixin, keras.Model):
         raise NotImplementedError(f"{type(self).__name__} has no train_step")
 
     def end_task(self, task):
-        """Runs after the last step on `task`, before evaluation; offers the rows of the task to the
-        memory."""
+        """Runs after the last step on `task`, before evaluation; offers the task's rows to the memory."""
         if self.memory is not None and not self.online:
             self.memory.update(task, self.features)
 
@@ -270,8 +268,7 @@ class ContinualModel(EvaluationMixin, keras.Model):
         return self.train_function
 
     def _step(self, batch):
-        """One iteration of the compiled loop: the memory adds rows, the method takes its step, the memory
-        learns."""
+        """One iteration of the compiled loop: adds rows of the memory, takes the step, trains the memory."""
         if self.regime.changes:
             self.optimizer.learning_rate = self.regime.rate(self._learning_rate)
         if self.memory is None:
@@ -297,8 +294,7 @@ class ContinualModel(EvaluationMixin, keras.Model):
     def _masked(self, logits, task):
         if self._scenario == "domain":
             return logits
-        # If the task is known, each row uses the mask of its own task; otherwise all classes seen so far are
-        # active.
+        # If the task is known, each row uses its own task's mask; otherwise all classes seen are active.
         mask = tf.gather(self._class_mask, task if self._scenario == "task" else self.task)
         return tf.where(mask, logits, MASKED)
 

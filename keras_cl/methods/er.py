@@ -51,8 +51,7 @@ class ER(ContinualModel):
         return self.results(batch, logits)
 
     def _shared(self, batch):
-        """The batch with the weights of its current rows summing to 1/t and of its replayed rows to 1 -
-        1/t."""
+        """The batch with the weights of current rows summing to 1/t, of replayed rows to 1 - 1/t."""
         current, replayed = batch.current.weight, batch.replayed().weight
         t = tf.cast(self.task + 1, tf.float32)
         weight = [

@@ -70,8 +70,7 @@ class GenerativeClassifier(ContinualModel):
         return x
 
     def _shown(self, batch, scores, mine, units):
-        """Updates the metrics: mean -ELBO of rows under their own class, accuracy among the task's
-        classes."""
+        """Updates the metrics: mean -ELBO under the own class, accuracy among the task's classes."""
         rows = tf.reduce_sum(mine, axis=0)
         self._loss.update_state(-tf.reduce_sum(scores * mine, axis=0), rows)
         best = tf.argmax(tf.where(units[:, tf.newaxis] >= 0, scores, MASKED), axis=0)
