@@ -62,7 +62,7 @@ def nnls_gram(Q, c, active):
 
 
 def _solved(Q, c, passive):
-    """Minimum of 1/2 s'Qs + c's over the unknowns in `passive`; the others are 0. NaN if Q is singular."""
+    """Minimum of 1/2 s'Qs + c's over the unknowns in `passive`, others 0; NaN if their block is singular."""
     own = passive & passive[:, tf.newaxis]
     root = tf.linalg.cholesky(tf.where(own, Q, tf.eye(len(c), dtype=Q.dtype)))
     s = tf.linalg.cholesky_solve(root, tf.where(passive, -c, 0.0)[:, tf.newaxis])[:, 0]
