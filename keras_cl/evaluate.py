@@ -14,12 +14,13 @@ from keras_cl.settings import command
 BLOCK = 2000  # images of one call, as in training's own evaluation
 
 
-def accuracy_matrix(folder, data_dir="", cache_dir=""):
+def accuracy_matrix(folder, data_dir="", cache_dir="", stream=None):
     """Accuracies of the exported models in `folder` on the test images of their stream.
 
     Args:
       folder: holds one SavedModel a task, 1 to T, each with its task.json.
       data_dir, cache_dir: where data are, as in training.
+      stream: the `Stream`, where models were trained by `keras_cl.learn`; others say what theirs is.
 
     Returns:
       float array `[T + 1, T]` like the matrix of training; row 0 is NaN, as no untrained model is exported.
@@ -30,13 +31,12 @@ def accuracy_matrix(folder, data_dir="", cache_dir=""):
     import tensorflow as tf
 
     from keras_cl.runs import saved_model
-    from keras_cl.settings.config import make_stream
 
     folder = pathlib.Path(folder)
     require(folder.is_dir(), f"There is no folder {folder}.")
     versions = saved_model.versions(folder)
     require(versions, f"{folder} holds no exported model: no folder 1, 2, ... is in it.")
-    stream = make_stream(_config(versions[0], data_dir, cache_dir))
+    stream = stream or _stream(versions[0], data_dir, cache_dir)
     expected = [str(task.number) for task in stream]
     missing = [name for name in expected if name not in {version.name for version in versions}]
     require(not missing, f"{folder} lacks the models of the tasks {', '.join(missing)} of {len(stream)}.")
@@ -54,17 +54,23 @@ def accuracy_matrix(folder, data_dir="", cache_dir=""):
     return R
 
 
-def _config(version, data_dir, cache_dir):
-    """The configuration of the run that an exported model belongs to, as its task.json tells."""
+def _stream(version, data_dir, cache_dir):
+    """The stream of the run that an exported model belongs to, as its task.json tells."""
     from keras_cl.runs import saved_model
-    from keras_cl.settings.config import Config
+    from keras_cl.settings.build import stream_of
 
+    path = version / saved_model.DESCRIPTION
     try:
-        return Config.from_settings(saved_model.read_description(version)["settings"], data_dir, cache_dir)
+        settings = saved_model.read_description(version)["settings"]
+        require(
+            settings.get("program") != "keras_cl.learn",
+            f"{version} was trained by keras_cl.learn, and its stream is known in Python alone: call "
+            f"keras_cl.evaluate.accuracy_matrix(folder, stream=stream).",
+        )
+        return stream_of(settings, data_dir, cache_dir)
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, TypeError):
-        path = version / saved_model.DESCRIPTION
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path} is missing, damaged or of another version of this program.") from None
 
 

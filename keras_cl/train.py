@@ -1,7 +1,13 @@
-"""Training: fit, end, evaluate, export, checkpoint each task. `run(config)` is what `keras_cl.main` does."""
+"""Training: fit, end, evaluate, export, checkpoint each task of a stream.
 
+`learn` does it for a compiled model of one's own; `run` for the settings of `keras_cl.main`, by `learn`.
+"""
+
+import contextlib
+import dataclasses
 import pathlib
 import time
+from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -11,19 +17,234 @@ from keras_cl.curvature import measurement
 from keras_cl.devices import workers
 from keras_cl.devices.replicas import require_shares
 from keras_cl.errors import Diverged, require
+from keras_cl.methods.base import ContinualModel
 from keras_cl.runs import figures, samples
-from keras_cl.runs.checkpoints import Checkpoints, Exports
+from keras_cl.runs.checkpoints import Checkpoints
 from keras_cl.runs.console import Display
-from keras_cl.runs.directory import open_run
+from keras_cl.runs.directory import NoDirectory, RunDirectory, open_run
+from keras_cl.runs.exports import Exports, NoExports, claim
 from keras_cl.runs.history import EpochHistory, title_of
-from keras_cl.runs.provenance import about
+from keras_cl.runs.provenance import about, described
 from keras_cl.runs.results import Results, mean_costs, plain
-from keras_cl.settings.config import make_model, make_stream
+from keras_cl.settings.build import make_model, make_stream
+from keras_cl.settings.config import digest
 from keras_cl.settings.notices import expectation
+from keras_cl.streams.base import Stream
+
+
+class Learned(NamedTuple):
+    """What `learn` returns.
+
+    Attributes:
+      matrix: accuracy matrix `[T + 1, T]`: row i after i tasks, column j on the test images of task j.
+      summary: dict of every metric made of the matrix, and of what the run cost.
+    """
+
+    matrix: np.ndarray
+    summary: dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How each task is trained; a `Config` has these attributes too. See `learn`."""
+
+    epochs: int
+    iterations: int
+    batch_size: int
+    replay_batch_size: int
+    eval_every: str
+
+
+def learn(
+    model,
+    stream,
+    *,
+    epochs=10,
+    batch_size=32,
+    iterations=0,
+    replay_batch_size=0,
+    eval_every="task",
+    run_dir=None,
+    export_dir=None,
+    callbacks=(),
+    overwrite=False,
+    display=None,
+):
+    """Trains a model on every task of a stream, and measures it on all tasks after each.
+
+    Args:
+      model: a compiled `ContinualModel` that has learned nothing yet.
+      stream: a `Stream`.
+      epochs: passes over the training rows of each task.
+      batch_size: rows of a step.
+      iterations: steps of each task, in place of epochs.
+      replay_batch_size: rows that each draw from the memory adds to a step; 0 for `batch_size`.
+      eval_every: "task", or "epoch" to measure the accuracies after each epoch too.
+      run_dir: folder for results, checkpoints and figures; the same call resumes a run that was stopped
+        there. None keeps nothing. An open `RunDirectory` is used as it is.
+      export_dir: folder for one SavedModel a task, 1 to T; None exports nothing.
+      callbacks: Keras callbacks of every call of `fit`.
+      overwrite: whether an earlier run in `run_dir` is removed first.
+      display: where progress is shown; by default the screen.
+
+    Returns:
+      `Learned(matrix, summary)`.
+
+    Raises:
+      InputError: for what cannot be used, in one sentence.
+    """
+    plan = Plan(epochs, iterations, batch_size, replay_batch_size, eval_every)
+    _check(model, stream, plan)
+    alone, display = display is None, display or Display()
+    with _opened(run_dir, model, stream, plan, overwrite) as directory, display.logging(directory.path):
+        if alone:
+            display.begin(model.name, stream, [model.seed], directory.path)
+        exports = _exports(export_dir, model, stream, plan)
+        results = Results(directory.finished())
+        if directory.done and results.tasks == len(stream) and all(map(exports.has, stream)):
+            display.say(f"{directory.path} is complete; --overwrite would train it afresh.")
+        else:
+            exports.claim(overwrite)
+            _learn_tasks(model, stream, plan, results, directory, exports, callbacks, display)
+            directory.write_results(results)
+            directory.write_json("summary.json", results.summary())
+            _draw(directory)
+            directory.finish()
+        if alone:
+            display.results(results.matrix, results.summary())
+    return Learned(results.matrix, results.summary())
+
+
+def _opened(run_dir, model, stream, plan, overwrite):
+    if run_dir is None:
+        return contextlib.nullcontext(NoDirectory())
+    if isinstance(run_dir, RunDirectory):
+        return contextlib.nullcontext(run_dir)
+    return open_run(run_dir, described(model, stream, dataclasses.asdict(plan)), about(), overwrite)
+
+
+def _exports(export_dir, model, stream, plan):
+    if export_dir is None or isinstance(export_dir, Exports):
+        return export_dir or NoExports()
+    settings = described(model, stream, dataclasses.asdict(plan))
+    description = {"run": pathlib.Path(export_dir).name, "method": model.name, "seed": model.seed}
+    return Exports(export_dir, description | {"settings_hash": digest(settings), "settings": settings})
+
+
+def _check(model, stream, plan):
+    """Refuses what cannot be trained, before anything is; reads the data, or says why it cannot."""
+    require(isinstance(model, ContinualModel), f"learn takes a ContinualModel, not {type(model).__name__}.")
+    require(isinstance(stream, Stream), f"learn takes a whole Stream, not {type(stream).__name__}.")
+    require(model.regime is not None, "Compile the model first: model.compile(optimizer).")
+    require(plan.epochs >= 1, f"epochs is {plan.epochs}; it must be at least 1.")
+    require(
+        not (plan.iterations and model.regime.by_epoch),
+        "Where --iterations is given there are no epochs, and the learning rate would wait for them; give "
+        "--regime.clock=step or task, and another schedule than plateau.",
+    )
+    for task in stream:
+        rows = len(task.train)
+        require(
+            rows >= plan.batch_size,
+            f"--batch_size is {plan.batch_size} and task {task.number} has only {rows} training rows; give "
+            f"at most that many.",
+        )
+        require(len(task.test), f"Task {task.number} has no test rows: its classes are {task.classes}.")
+    if model.memory is not None:
+        model.memory.require_images(stream)
+
+
+def _learn_tasks(model, stream, plan, results, directory, exports, callbacks, display):
+    """Learns the tasks that `directory` has not finished yet, and adds them to its `Results`."""
+    checkpoints = Checkpoints(model)
+    if not len(results):
+        require(not model.begun, "The model has learned tasks already; make a new one.")
+        untrained = results.add(model, model.accuracies(stream, after=0))
+        directory.commit(0, untrained, checkpoints.write)
+    else:
+        _restore(model, stream, directory, checkpoints, exports, results, display)
+    todo = stream[results.tasks :]
+    trained = sum(bool(model.training_tasks(task)) for task in todo)
+    with display.training(trained * passes(plan)) as progress:
+        for task in todo:
+            started = time.monotonic()
+            epochs = _learned(model, task, plan, directory, progress, *callbacks)
+            seconds = round(time.monotonic() - started, 3)
+
+            row = model.accuracies(stream)
+            if epochs:
+                epochs[-1]["accuracies"] = plain(row)
+            record = results.add(model, row, len(task.train), seconds, epochs)
+            if model.memory is not None and model.memory.generates:
+                record["generated_labels"] = samples.label_counts(task, model.memory, stream.num_classes)
+                if directory.path:
+                    samples.draw(directory.path, task, model.memory)
+            exports.write(model, task, results)
+            directory.commit(task.number, record, checkpoints.write)
+            directory.write_results(results)
+            display.learned(title_of(task), seconds, row[: task.number], record["report"])
+
+
+def passes(plan):
+    """How often `fit` goes over a task's data set, which with --iterations holds all steps of the task."""
+    return 1 if plan.iterations else plan.epochs
+
+
+def _learned(model, task, plan, directory, progress, *callbacks):
+    """Learns a task; returns the record of each epoch, none where the method waits."""
+    progress.begin(title_of(task))
+    try:
+        return learn_task(model, task, plan, progress, *callbacks)
+    except Diverged as error:
+        kept = f"What was finished, up to task {task.index}, is kept in {directory.path}. "
+        kept = kept if task.index and directory.path else ""
+        raise Diverged(f"{error}. {kept}A smaller --learning_rate may help.") from None
+
+
+def learn_task(model, task, plan, *callbacks):
+    """Learns one task as a `Plan` or a `Config` says; returns the record of each epoch, none where the method
+    waits.
+
+    Raises:
+      Diverged: if the loss or the weights are no longer numbers.
+    """
+    model.begin_task(task)
+    epochs = _fit(model, task, plan, callbacks) if model.training_tasks(task) else []
+    model.end_task(task)
+    return epochs
+
+
+def _fit(model, task, plan, callbacks):
+    history = EpochHistory(model, task, measured=plan.eval_every == "epoch")
+    batches = model.batches(task, plan.batch_size, plan.iterations, plan.replay_batch_size)
+    model.fit(batches, epochs=passes(plan), verbose=0, callbacks=[history, *callbacks])
+    # The loss of a step is that before it: only the weights tell whether the last step went well.
+    if not all(np.isfinite(variable).all() for variable in (*model.network.weights, *model.trained)):
+        raise Diverged(f"The weights are no longer finite after {title_of(task)}")
+    return history.epochs
+
+
+def _restore(model, stream, directory, checkpoints, exports, results, display):
+    """Brings back the model of the last finished task, and any exported model that went missing."""
+    for task in stream[: results.tasks]:
+        if not exports.has(task):
+            checkpoints.read(directory.task_folder(task.number))
+            exports.write(model, task, results.up_to(task.number))
+    checkpoints.read(directory.task_folder(results.tasks))
+    if results.tasks:
+        display.say(f"going on after task {results.tasks}")
+
+
+def _draw(directory):
+    if directory.path:
+        figures.draw(directory.path)
+
+
+# ---- the settings of keras_cl.main -----------------------------------------------------------------------
 
 
 def run(config, device="cpu", display=None, strategy=None):
-    """Trains the method of `config` over its stream, once for each seed; goes on with what was begun.
+    """Trains the method of `config` over its stream, once for each seed; resumes what was begun.
 
     Args:
       config: a `Config`.
@@ -40,23 +261,25 @@ def run(config, device="cpu", display=None, strategy=None):
     display = display or Display(None if workers.writes(strategy) else Console(quiet=True))
     stream = make_stream(config)
     model = _model(config, stream, config.seeds[0], strategy)  # refuses bad options before any data is read
-    headline = display.headline(config, stream, device)
+    display.begin(config.name_of("method"), stream, config.seeds, config.directory, device)
     measurement.check(config, model.network)
-    _check_clock(config)
-    _check_rows(config, stream)
-    if model.memory is not None:
-        model.memory.require_images(stream)
+    _check(model, stream, config)
     del model
+    facts = {**about(), "origins": config.origins}
     with (
         workers.losses_told(config),
         workers.own_places(config, strategy) as config,
-        open_run(config.directory, config.settings, about(), config.overwrite) as directory,
-        display.logging(directory.path / "log.txt"),
+        open_run(config.directory, config.settings, facts, config.overwrite) as directory,
+        display.logging(directory.path),
     ):
         workers.shared(config, strategy)
-        display.note(headline)
+        folder = pathlib.Path(config.export_dir, config.name)
+        claim(folder, config.hash, config.overwrite)
         runs = _several_seeds if len(config.seeds) > 1 else _one_seed
-        return runs(config, stream, directory, display, strategy)
+        summary, matrix = runs(config, stream, directory, folder, display, strategy)
+        display.results(matrix, summary, len(config.seeds))
+        display.end(expectation(config), directory.path, folder)
+        return summary
 
 
 def _model(config, stream, seed, strategy):
@@ -70,164 +293,51 @@ def _model(config, stream, seed, strategy):
         return make_model(config, stream, seed)
 
 
-def _check_clock(config):
-    """Refuses a schedule by the epoch where a task has none."""
-    regime = config.options_of("regime")
-    waits = regime["schedule"] == "plateau" or (
-        regime["clock"] == "epoch" and (regime["schedule"] != "constant" or regime["warmup"])
-    )
-    require(
-        not (config.iterations and waits),
-        "Where --iterations is given there are no epochs, and the learning rate would wait for them; give "
-        "--regime.clock=step or task, and another schedule than plateau.",
-    )
-
-
-def _check_rows(config, stream):
-    """Reads the data, or says why it cannot; refuses tasks that are too small before anything is trained."""
-    for task in stream:
-        rows = len(task.train)
-        require(
-            rows >= config.batch_size,
-            f"--batch_size is {config.batch_size} and task {task.number} has only {rows} training rows; give "
-            f"at most that many.",
-        )
-        require(len(task.test), f"Task {task.number} has no test rows: its classes are {task.classes}.")
-
-
-def learn(config, stream, seed, directory, exports, display, strategy=None):
-    """Learns the tasks that `directory` has not finished yet; returns the `Results` of all."""
-    model = _model(config, stream, seed, strategy)
-    checkpoints, results = Checkpoints(model), Results(directory.finished())
-    exports.claim()
-    if not len(results):
-        untrained = results.add(model, model.accuracies(stream, after=0))
-        directory.commit(0, untrained, checkpoints.write)
-    else:
-        _restore(model, stream, directory, checkpoints, exports, results, display)
-    todo = stream[results.tasks :]
-    trained = sum(bool(model.training_tasks(task)) for task in todo)
-    with display.training(trained * passes(config)) as progress:
-        for task in todo:
-            started = time.monotonic()
-            epochs = _learned(model, task, config, progress, directory)
-            seconds = round(time.monotonic() - started, 3)
-
-            row = model.accuracies(stream)
-            if epochs:
-                epochs[-1]["accuracies"] = plain(row)
-            record = results.add(model, row, len(task.train), seconds, epochs)
-            if model.memory is not None and model.memory.generates:
-                record["generated_labels"] = samples.label_counts(task, model.memory, stream.num_classes)
-                samples.draw(directory.path, task, model.memory)
-            exports.write(model, task, results)
-            directory.commit(task.number, record, checkpoints.write)
-            directory.write_results(results)
-            display.learned(title_of(task), seconds, row[: task.number], record["report"])
-    return results
-
-
-def passes(config):
-    """How often `fit` goes over a task's data set, which with --iterations holds all steps of the task."""
-    return 1 if config.iterations else config.epochs
-
-
-def _learned(model, task, config, progress, directory):
-    """Learns a task; returns the record of each epoch, none where the method waits."""
-    progress.begin(title_of(task))
-    try:
-        return learn_task(model, task, config, progress)
-    except Diverged as error:
-        kept = f"What was finished, up to task {task.index}, is kept in {directory.path}. "
-        raise Diverged(f"{error}. {kept if task.index else ''}A smaller --learning_rate may help.") from None
-
-
-def learn_task(model, task, config, *callbacks):
-    """Learns one task as the settings say; returns the record of each epoch, none where the method waits.
-
-    Raises:
-      Diverged: if the loss or the weights are no longer numbers.
-    """
-    model.begin_task(task)
-    epochs = _fit(model, task, config, callbacks) if model.training_tasks(task) else []
-    model.end_task(task)
-    return epochs
-
-
-def _fit(model, task, config, callbacks):
-    record = EpochHistory(model, task, measured=config.eval_every == "epoch")
-    batches = model.batches(task, config.batch_size, config.iterations, config.replay_batch_size)
-    model.fit(batches, epochs=passes(config), verbose=0, callbacks=[record, *callbacks])
-    # The loss of a step is that before it: only the weights tell whether the last step went well.
-    if not all(np.isfinite(variable).all() for variable in (*model.network.weights, *model.trained)):
-        raise Diverged(f"The weights are no longer finite after {title_of(task)}")
-    return record.epochs
-
-
-def _restore(model, stream, directory, checkpoints, exports, results, display):
-    """Brings back the model of the last finished task, and any exported model that went missing."""
-    for task in stream[: results.tasks]:
-        if not exports.has(task):
-            checkpoints.read(directory.task_folder(task.number))
-            exports.write(model, task, results.up_to(task.number))
-    checkpoints.read(directory.task_folder(results.tasks))
-    if results.tasks:
-        display.say(f"going on after task {results.tasks}")
-
-
-def _one_seed(config, stream, directory, display, strategy):
+def _one_seed(config, stream, directory, folder, display, strategy):
     (seed,) = config.seeds
-    exports = Exports(pathlib.Path(config.export_dir, config.name), config, seed)
-    results = _complete(config, stream, seed, directory, exports, display, strategy)
-    summary = results.summary()
-    display.matrix(results.matrix, "Accuracy (percent) on the test images of each task")
-    display.summary(summary)
-    display.sizes(summary)
-    display.end(expectation(config), directory.path, exports.folder)
-    return summary
+    learned = _complete(config, stream, seed, directory, folder, display, strategy)
+    return learned.summary, learned.matrix
 
 
-def _several_seeds(config, stream, directory, display, strategy):
+def _several_seeds(config, stream, directory, folder, display, strategy):
     everything = []
     for seed in config.seeds:
         display.say(f"seed {seed}")
         settings = {**config.settings, "seeds": [seed]}
-        exports = Exports(pathlib.Path(config.export_dir, config.name, f"seed_{seed}"), config, seed)
         with open_run(directory.path / f"seed_{seed}", settings, about()) as part:
-            everything.append(_complete(config, stream, seed, part, exports, display, strategy))
-    matrices = np.array([results.matrix for results in everything])
-    summary = {**metrics.over_seeds([metrics.summary(R) for R in matrices]), **mean_costs(everything)}
+            own = folder / f"seed_{seed}"
+            everything.append(_complete(config, stream, seed, part, own, display, strategy))
+    matrices = np.array([learned.matrix for learned in everything])
+    costs = mean_costs([learned.summary for learned in everything])
+    summary = {**metrics.over_seeds([metrics.summary(R) for R in matrices]), **costs}
     if not directory.done:
         directory.write_matrix(matrices.mean(axis=0))
         directory.write_matrix(matrices.std(axis=0, ddof=1), "matrix_std.csv")
         directory.write_json("summary.json", {"seeds": config.seeds, **summary})
         figures.draw(directory.path)
         directory.finish()
-    display.matrix(matrices.mean(axis=0), f"Mean accuracy (percent) over {len(matrices)} seeds")
-    display.summary(summary)
-    display.sizes(summary)
-    display.end(expectation(config), directory.path, exports.folder.parent)
-    return summary
+    return summary, matrices.mean(axis=0)
 
 
-def _complete(config, stream, seed, directory, exports, display, strategy):
-    """The `Results` of one seed, learned now where they are not there yet."""
-    results = Results(directory.finished())
-    complete = directory.done and results.tasks == len(stream) and all(map(exports.has, stream))
-    if complete:
-        display.say(f"{directory.path} is complete; --overwrite would train it afresh.")
-    else:
-        results = learn(config, stream, seed, directory, exports, display, strategy)
-        directory.write_results(results)
-        directory.write_json("summary.json", results.summary())
+def _complete(config, stream, seed, directory, folder, display, strategy):
+    """One seed, learned now where it is not there yet, and its curvature where that is asked for."""
+    description = {"run": config.name, "method": config.name_of("method"), "seed": seed}
+    description |= {"settings_hash": config.hash, "settings": config.settings}
+    learned = learn(
+        _model(config, stream, seed, strategy),
+        stream,
+        run_dir=directory,
+        export_dir=Exports(folder, description),
+        display=display,
+        **{field.name: getattr(config, field.name) for field in dataclasses.fields(Plan)},
+    )
     figure = directory.path / "curvature.png"
     if config.curvature and not measurement.measured(config, stream, directory.path):
         figure.unlink(missing_ok=True)
         _measure_curvature(config, stream, seed, directory, display)
-    if not complete or (config.curvature and not figure.exists()):
+    if config.curvature and not figure.exists():
         figures.draw(directory.path)
-        directory.finish()
-    return results
+    return learned
 
 
 def _measure_curvature(config, stream, seed, directory, display):

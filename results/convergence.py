@@ -55,7 +55,7 @@ def learned(config, seed):
     tasks at the end `[T]`."""
     import tf_keras as keras
 
-    from keras_cl.settings.config import make_model, make_stream
+    from keras_cl.settings.build import make_model, make_stream
 
     stream = make_stream(config)
     model = make_model(config, stream, seed)

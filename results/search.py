@@ -56,7 +56,7 @@ def search(row, strengths, seeds):
 
 def validated(config, strength, seeds):
     """Mean validation accuracy over the first tasks after the last of them, over the seeds; 0 if diverged."""
-    from keras_cl.settings.config import make_stream
+    from keras_cl.settings.build import make_stream
     from tuning.trial import validation_matrix
 
     config = dataclasses.replace(config, options=config.options | {"method.strength": strength})

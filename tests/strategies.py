@@ -17,7 +17,8 @@ from helpers import small
 from keras_cl.devices import device
 from keras_cl.runs.checkpoints import Checkpoints
 from keras_cl.settings import catalog
-from keras_cl.settings.config import SCENARIOS, Config, make_model, make_stream
+from keras_cl.settings.build import make_model, make_stream
+from keras_cl.settings.config import SCENARIOS, Config
 
 BATCH = 8
 # Settings and options, beside those that keep a method small, that several devices could get wrong:

@@ -24,8 +24,9 @@ from keras_cl.methods.base import ContinualModel
 from keras_cl.runs import saved_model
 from keras_cl.runs.directory import RunDirectory
 from keras_cl.settings import catalog
+from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.catalog import usual
-from keras_cl.settings.config import SCENARIOS, Config, make_model, make_stream
+from keras_cl.settings.config import SCENARIOS, Config
 from keras_cl.streams.base import Stream
 
 METHODS = catalog.names("method")

@@ -19,7 +19,7 @@ from keras_cl.methods.base import ContinualModel
 from keras_cl.runs.checkpoints import Checkpoints
 from keras_cl.runs.directory import RunDirectory, read_matrix
 from keras_cl.runs.history import EpochHistory
-from keras_cl.settings.config import make_model, make_stream
+from keras_cl.settings.build import make_model, make_stream
 
 CHECKPOINT = {"DONE", "results.json", "variables.data-00000-of-00001", "variables.index"}
 

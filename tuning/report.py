@@ -8,7 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from keras_cl.errors import require
-from keras_cl.settings import flags
+from keras_cl.settings import options
 from tuning.space import said
 
 NOT_OF_THE_WINNER = ("overwrite",)  # a flag of the search that is dangerous in a run
@@ -61,7 +61,7 @@ def at_the_end(space, values):
 def flagfile(search, values):
     """The flags of a run: those given to the search and the best values."""
     given = {name: value for name, value in search.given.items() if name not in NOT_OF_THE_WINNER}
-    return "".join(f"--{name}={flags.text(value)}\n" for name, value in (given | values).items())
+    return "".join(f"--{name}={options.text(value)}\n" for name, value in (given | values).items())
 
 
 def as_csv(search, rows):
@@ -72,7 +72,7 @@ def as_csv(search, rows):
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(["trial", "status", *_budget(search), *search.space, *measured, "seconds", "message"])
     for row in rows:
-        values = [flags.text(row["values"][flag]) for flag in search.space]
+        values = [options.text(row["values"][flag]) for flag in search.space]
         found = [f"{row['numbers'][name]:.6f}" if name in row["numbers"] else "" for name in measured]
         budget = [row["budget"] for _ in _budget(search)]
         lines.writerow(
@@ -87,7 +87,7 @@ def table(search, rows, best):
     for column in ("trial", *_budget(search), *search.space, search.objective, "seconds", ""):
         shown.add_column(column, justify="right" if column else "left")
     for row in rows:
-        values = [flags.text(row["values"][flag]) for flag in search.space]
+        values = [options.text(row["values"][flag]) for flag in search.space]
         budget = [str(row["budget"]) for _ in _budget(search)]
         value = row["numbers"].get(search.objective)
         remark = "best" if row is best else row["message"]
@@ -108,7 +108,7 @@ def draw(search, rows, best):
     if search.most:
         figure.colorbar(points, ax=panels, label=search.budget)
     figure.axes[0].set_ylabel(search.objective.replace("_", " "))
-    title = f"{search.config.method}: {len(rows)} trials, {search.tuner}; circle: the best"
+    title = f"{search.config.name_of('method')}: {len(rows)} trials, {search.tuner}; circle: the best"
     failed = any(row["status"] != "completed" for row in rows)
     figure.suptitle(f"{title}, crosses: failed" if failed else title, fontsize=11)
     return figure
@@ -131,7 +131,7 @@ def _panel(axes, search, rows, best, flag, values):
         axes.set_xscale("log")
         axes.set_xlim(values[0] / 1.2, values[1] * 1.2)
     else:
-        axes.set_xticks(range(len(values)), list(map(flags.text, values)))
+        axes.set_xticks(range(len(values)), list(map(options.text, values)))
         axes.set_xlim(-0.5, len(values) - 0.5)
     axes.set_xlabel(flag)
     axes.grid(alpha=0.3)
@@ -168,4 +168,4 @@ def _budget(search):
 
 def _plain(value):
     """A value of a type that HParams supports."""
-    return value if isinstance(value, bool | int | float | str) else flags.text(value)
+    return value if isinstance(value, bool | int | float | str) else options.text(value)

@@ -22,7 +22,7 @@ def main(search):
     device.prepare(search.config.device, quiet=not search.verbosity)
     from keras_cl.curvature import measurement
     from keras_cl.runs.console import Display
-    from keras_cl.settings.config import make_model, make_stream
+    from keras_cl.settings.build import make_model, make_stream
 
     config, _ = search.configured({})
     display, stream = Display(), make_stream(config)

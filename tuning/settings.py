@@ -13,7 +13,7 @@ from keras_cl import metrics
 from keras_cl.errors import pick, require
 from keras_cl.runs.directory import Kind
 from keras_cl.settings import flags
-from keras_cl.settings.config import Config
+from keras_cl.settings.config import Config, data_name
 from tuning import space
 
 LOWER_IS_BETTER = ("forgetting", "peak_forgetting")  # of the numbers that can be an objective
@@ -149,8 +149,8 @@ class Search:
         """Where results go."""
         config = self.config
         digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:6]
-        data = pathlib.Path(config.dataset).stem
-        name = f"{config.method}-{config.stream}-{data}-{config.scenario}-{self.tuner}-{digest}"
+        chosen = config.name_of("method"), config.name_of("stream"), data_name(config.dataset)
+        name = f"{'-'.join(chosen)}-{config.scenario}-{self.tuner}-{digest}"
         return pathlib.Path(self.search_dir or f"searches/{name}")
 
     @property
@@ -160,7 +160,7 @@ class Search:
 
 
 def own_flags():
-    """`catalog.Option`s of the flags that a search has beside those of a run."""
+    """`Option`s of the flags that a search has beside those of a run."""
     return flags.field_options(Search, skipped=("config", "given"))
 
 

@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_cl.settings import catalog, flags
+from keras_cl.settings import catalog, flags, options
 
 DIGITS = ".4g"  # of values from a range: the values tried, shown and written are the same number
 
@@ -44,7 +44,7 @@ def gridded(space, points):
 def said(values):
     """A range or a list of values as text."""
     joint = " to " if isinstance(values, tuple) else ", "
-    return joint.join(map(flags.text, values))
+    return joint.join(map(options.text, values))
 
 
 def declared(space):
@@ -60,7 +60,7 @@ def declared(space):
         if isinstance(values, tuple):
             declaration.Float(flag, *map(float, values), sampling="log")
         else:
-            declaration.Choice(flag, [flags.text(value) for value in values])
+            declaration.Choice(flag, [options.text(value) for value in values])
     return declaration
 
 
@@ -72,7 +72,7 @@ def chosen(space, declaration):
         if isinstance(values, tuple):
             found[flag] = float(format(value, DIGITS))
         else:
-            found[flag] = {flags.text(possible): possible for possible in values}[value]
+            found[flag] = {options.text(possible): possible for possible in values}[value]
     return found
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_cl import metrics
 from keras_cl.errors import require
-from keras_cl.settings.config import make_model
+from keras_cl.settings.build import make_model
 from keras_cl.train import learn_task
 
 
@@ -32,7 +32,8 @@ def validation_matrix(config, stream, seed, tasks):
     for task in first:
         trained |= bool(learn_task(model, task, config))
         R.append(model.accuracies(first, part="valid"))
-    require(trained, f"{config.method} as it is set up does not train on any of the first {tasks} tasks.")
+    name = config.name_of("method")
+    require(trained, f"{name} as it is set up does not train on any of the first {tasks} tasks.")
     return np.array(R)
 
 

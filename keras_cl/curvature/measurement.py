@@ -30,11 +30,12 @@ def check(config, network):
     reason = catalog.choice("method", config.method).constants.get("no_curvature", "")
     require(
         not reason,
-        f"--curvature is for networks whose answers are logits; that of {config.method} {reason}.",
+        f"--curvature is for networks whose answers are logits; that of {config.name_of('method')} {reason}.",
     )
     require(
         not config.options_of("method").get("offline"),
-        f"--curvature asks how each task was learned, and {config.method} --method.offline learns but once.",
+        f"--curvature asks how each task was learned, and {config.name_of('method')} --method.offline learns "
+        f"but once.",
     )
     require(
         config.precision == "float32",

@@ -27,14 +27,10 @@ def prepare(device, quiet=True, starts=True):
     Returns:
       "cpu" or "gpu".
     """
-    if quiet:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        logging.set_verbosity(logging.ERROR)
-    os.environ.setdefault("XLA_FLAGS", FUSE)
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # prevents loading Keras 3 next to tf_keras
-    with _stderr_silenced() if quiet else contextlib.nullcontext():
-        import tensorflow as tf
+    import_tensorflow(quiet)
+    import tensorflow as tf
 
+    with _stderr_silenced() if quiet else contextlib.nullcontext():
         gpus = tf.config.list_physical_devices("GPU") if device != "cpu" else []
         require(gpus or device != "gpu", "--device=gpu, but TensorFlow finds no GPU; possible: cpu, auto.")
         if quiet:
@@ -49,6 +45,17 @@ def prepare(device, quiet=True, starts=True):
             # The first compilation prints a message; trigger it here, where it is hidden.
             tf.function(lambda: tf.constant(0) + 1, jit_compile=True)()
     return "gpu" if gpus else "cpu"
+
+
+def import_tensorflow(quiet=True):
+    """Sets the environment variables that this library needs, then imports TensorFlow."""
+    if quiet:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        logging.set_verbosity(logging.ERROR)
+    os.environ.setdefault("XLA_FLAGS", FUSE)
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # prevents loading Keras 3 next to tf_keras
+    with _stderr_silenced() if quiet else contextlib.nullcontext():
+        import tensorflow  # noqa: F401
 
 
 def strategy(name, quiet=True):

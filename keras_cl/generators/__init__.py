@@ -1,5 +1,6 @@
-"""Generators, one file each: models that learn images and generate similar ones for replay."""
+"""Generators: models that learn images and generate similar ones; `memory` makes a memory of one."""
 
+from keras_cl.generators.memory import GenerativeMemory
 from keras_cl.generators.vae import VAE
 
-__all__ = ["VAE"]
+__all__ = ["VAE", "GenerativeMemory"]

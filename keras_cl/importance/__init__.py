@@ -1,1 +1,7 @@
 """Importance of each weight for earlier tasks: gradient moments, Fisher information, penalties."""
+
+from keras_cl.importance.fisher import Fisher
+from keras_cl.importance.moments import MeanSensitivity, Moments, Signals
+from keras_cl.importance.penalty import QuadraticPenalty
+
+__all__ = ["Fisher", "MeanSensitivity", "Moments", "QuadraticPenalty", "Signals"]

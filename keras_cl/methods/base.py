@@ -17,6 +17,8 @@ from keras_cl.learning.layers import MASKED, image_shape, logits_of
 from keras_cl.numerics.random import DROPOUT, ORDER, REPLAY, seed_of
 from keras_cl.regimes.base import Regime
 
+PLAIN = (bool, int, float, str, tuple)
+
 
 class ContinualModel(EvaluationMixin, keras.Model):
     """Base class of all methods.
@@ -48,6 +50,13 @@ class ContinualModel(EvaluationMixin, keras.Model):
     draws = 1
     # Whether rows are offered to the memory as they are trained on; otherwise `end_task` offers them once.
     online = False
+
+    def __new__(cls, *args, **options):
+        model = super().__new__(cls, *args, **options)
+        # Arguments that `keras_cl.runs.provenance` records when a run begins.
+        told = {name: value for name, value in options.items() if isinstance(value, PLAIN)}
+        object.__setattr__(model, "options", told)  # not tracked by Keras
+        return model
 
     def __init__(self, network, *, seed=0, reset_optimizer=True, memory=None, name=None):
         super().__init__(name=name or _name_of(type(self)))
@@ -220,9 +229,26 @@ class ContinualModel(EvaluationMixin, keras.Model):
         plan = {"size": size, "draws": self.draws, "offers": self.online, "index": task.index}
         return self.memory.plan(y, own, seed=seed_of(self.seed, task.index, REPLAY), **plan)
 
+    def restore(self, stream, tasks, read):
+        """Restores the state after some tasks of a stream.
+
+        Args:
+          stream: the `Stream` that the model learns.
+          tasks: number of tasks that it had learned.
+          read: function that assigns the variables.
+        """
+        if tasks:
+            self._bind(stream)
+        read()
+
     def report(self):
         """Numbers of the method to report after a task, `{name: number}`."""
         return {}
+
+    @property
+    def begun(self):
+        """Whether the model has begun to learn a stream."""
+        return self._scenario is not None
 
     @property
     def trained(self):

@@ -103,6 +103,12 @@ class Regime(tf.Module):
         """Whether the learning rate ever differs from the optimizer's."""
         return self.schedule != "constant" or self.decay < 1 or self.warmup > 0
 
+    @property
+    def by_epoch(self):
+        """Whether the learning rate changes only at the end of an epoch."""
+        by_epoch = self.clock == "epoch" and (self.schedule != "constant" or self.warmup > 0)
+        return by_epoch or self.schedule == "plateau"
+
     def begin(self, task):
         """Starts `task`."""
         self.steps_before.assign_add(self.step)

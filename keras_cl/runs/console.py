@@ -34,17 +34,23 @@ class Display:
 
     def __init__(self, screen=None):
         self.screen = screen or _console()
-        self._log = None
+        self._log, self._before = None, []
 
     @contextlib.contextmanager
-    def logging(self, path):
-        """Also writes to the file at `path` inside the `with`."""
-        with open(path, "a") as file:
+    def logging(self, folder):
+        """Also writes to log.txt in a folder inside the `with`, beginning with what was said before; not if
+        there is no folder, or a log already."""
+        if folder is None or self._log:
+            yield
+            return
+        with open(folder / "log.txt", "a") as file:
             self._log = _console(file=file)
+            for content in self._before:
+                self.note(*content)
             try:
                 yield
             finally:
-                self._log = None
+                self._log, self._before = None, []
 
     def say(self, *content):
         """Shows and logs some text or tables."""
@@ -56,6 +62,8 @@ class Display:
         if self._log:
             stamp = time.strftime("%H:%M:%S")
             self._log.print(*(f"{stamp} {part}" if isinstance(part, str) else part for part in content))
+        else:
+            self._before.append(content)
 
     def matrix(self, R, title):
         """Shows the accuracy matrix `[T+1, T]` in percent; a row is a moment, a column a task."""
@@ -78,15 +86,20 @@ class Display:
                 table.add_row(name.replace("_", " "), _shown(summary[name]), Text(meaning, style="dim"))
         self.say(table)
 
-    def headline(self, config, stream, device):
-        """Shows and returns the first line: what is run, in which scenario, and where results go."""
-        seeds = ",".join(map(str, config.seeds))
-        line = (
-            f"{config.method} on {stream.name}: {len(stream)} tasks, {MEANING[config.scenario]}; "
-            f"seed {seeds}, on {device}; results go to {config.directory}"
-        )
-        self.screen.print(line)
-        return line
+    def begin(self, method, stream, seeds, path, device=""):
+        """Says first what is run, in which scenario, and where results go."""
+        line = f"{method} on {stream.name}: {len(stream)} tasks, {MEANING[stream.scenario]}; "
+        line += f"seed {','.join(map(str, seeds))}"
+        line += f", on {device}" if device else ""
+        line += f"; results go to {path}" if path else ""
+        self.say(line)
+
+    def results(self, R, summary, seeds=1):
+        """Shows the accuracy matrix, a mean over several seeds, and the numbers of the summary."""
+        over = f"Mean accuracy (percent) over {seeds} seeds"
+        self.matrix(R, over if seeds > 1 else "Accuracy (percent) on the test images of each task")
+        self.summary(summary)
+        self.sizes(summary)
 
     def learned(self, title, seconds, accuracies, report):
         """Says that a task was learned, what the method reports, and how well all tasks so far are known."""

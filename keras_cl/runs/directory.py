@@ -154,6 +154,28 @@ class RunDirectory:
         )
 
 
+class NoDirectory:
+    """In place of a `RunDirectory` where nothing is kept."""
+
+    path, done = None, False
+
+    def finished(self):
+        """Nothing was finished before."""
+        return []
+
+    def commit(self, number, results, write):
+        """Stores nothing."""
+
+    def write_results(self, results):
+        """Writes nothing."""
+
+    def write_json(self, name, content):
+        """Writes nothing."""
+
+    def finish(self):
+        """Marks nothing."""
+
+
 def matrix_csv(R):
     """The accuracy matrix as CSV: a row for each number of tasks learned, fractions, empty where NaN."""
     rows = [["after_tasks", *(f"task_{j + 1}" for j in range(R.shape[1]))]]

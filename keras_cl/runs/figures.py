@@ -9,6 +9,8 @@ import re
 import numpy as np
 
 from keras_cl.runs.directory import read_matrix
+from keras_cl.settings.config import data_name
+from keras_cl.settings.external import short_name
 
 
 def draw(path):
@@ -24,10 +26,8 @@ def draw(path):
     R = read_matrix(path / "matrix.csv")
     spread = read_matrix(path / "matrix_std.csv") if (path / "matrix_std.csv").exists() else None
     settings = json.loads((path / "config.json").read_text())["settings"]
-    title = (
-        f"{settings['method']} on {settings['stream']} {pathlib.Path(settings['dataset']).stem}, "
-        f"{settings['scenario']}-incremental, {_seeds(settings['seeds'])}"
-    )
+    about = f"{settings['scenario']}-incremental, {_seeds(settings['seeds'])}"
+    title = f"{short_name(settings['method'])} on {_stream(settings)}, {about}"
     plots = {
         "matrix.png": functools.partial(_matrix, R),
         "accuracy.png": functools.partial(_accuracy, R, spread),
@@ -45,6 +45,10 @@ def draw(path):
         aside = path / f".{name}"
         figure.savefig(aside, dpi=120, format="png")
         aside.replace(path / name)
+
+
+def _stream(settings):
+    return f"{short_name(settings['stream'])} {data_name(settings['dataset'])}".rstrip()
 
 
 def _seeds(seeds):

@@ -1,6 +1,7 @@
-"""What a run was made with: versions and the commit."""
+"""What a run was made with: versions, the commit, and what can be told of a model made in Python."""
 
 import contextlib
+import json
 import pathlib
 import platform
 import subprocess
@@ -10,6 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_cl
+from keras_cl.methods.base import PLAIN
 
 
 def about():
@@ -17,6 +19,45 @@ def about():
     versions = {"keras_cl": keras_cl.__version__, "python": platform.python_version()}
     versions |= {module.__name__: module.__version__ for module in (tf, keras, np)}
     return {"versions": versions, "commit": _commit()}
+
+
+def described(model, stream, plan):
+    """What config.json says of a run that was begun from Python: what can be told of its model.
+
+    Args:
+      model: a compiled `ContinualModel`.
+      stream: a `Stream`.
+      plan: dict of how each task is trained.
+    """
+    told = {
+        "program": "keras_cl.learn",
+        "method": model.name,
+        "memory": _told(model.memory),
+        "stream": stream.name,
+        "regime": _told(model.regime),
+        "network": model.network.name,
+        "network_weights": [list(weight.shape) for weight in model.network.weights],
+        "optimizer": model.optimizer.get_config(),
+        "scenario": stream.scenario,
+        "dataset": "",
+        "task_classes": stream.task_classes,
+        "input_shape": stream.input_shape,
+        "valid_fraction": stream.valid_fraction,
+        "stream_seed": stream.seed,
+        "seeds": [model.seed],
+        "reset_optimizer": model.reset_optimizer,
+        **plan,
+        **{f"method.{name}": value for name, value in model.options.items()},
+    }
+    return json.loads(json.dumps(told, default=float))
+
+
+def _told(part):
+    """The class of a memory or a regime, and its attributes that are plain values."""
+    if part is None:
+        return None
+    plain = {n: v for n, v in vars(part).items() if isinstance(v, PLAIN) and not n.startswith("_")}
+    return {"name": type(part).__name__, **plain}
 
 
 def _commit():

@@ -4,6 +4,18 @@ import numpy as np
 
 from keras_cl import metrics
 
+SIZES = {  # numbers of a summary that all seeds of a run have in common
+    "parameters",
+    "network_bytes",
+    "method_bytes",
+    "memory_bytes",
+    "memory_rows",
+    "model_size_efficiency",
+    "sample_storage_efficiency",
+    "sizes",
+    "model_size_efficiency_on_use",
+}
+
 
 class Results:
     """Records of a run, oldest first; record 0 belongs to the untrained network.
@@ -132,13 +144,15 @@ def _generator_costs(learned, sizes_on_use):
     }
 
 
-def mean_costs(runs):
-    """Costs of several `Results` of the same settings: sizes are the same in all, the others are means."""
-    costs = [results.costs() for results in runs]
-    varying = ["seconds", *runs[0].records[-1]["report"]]
-    varying += ["generated_labels"] if "generated_labels" in costs[0] else []
-    means = {name: np.mean([one[name] for one in costs], axis=0) for name in varying}
-    return {**costs[0], **{name: np.round(mean, 3).tolist() for name, mean in means.items()}}
+def mean_costs(summaries):
+    """Costs of several runs of the same settings: sizes are the same in all, the others are means.
+
+    Args:
+      summaries: of each run, as `Results.summary` gives them.
+    """
+    costs = [{k: v for k, v in one.items() if k not in metrics.DESCRIPTIONS} for one in summaries]
+    means = {name: np.mean([one[name] for one in costs], axis=0) for name in costs[0].keys() - SIZES}
+    return {name: np.round(means[name], 3).tolist() if name in means else costs[0][name] for name in costs[0]}
 
 
 def plain(accuracies):

@@ -1,20 +1,26 @@
-"""The settings of a run: five choices with options of their own, a data set, and how to train."""
+"""The settings of a run: choices with options of their own, and how to train."""
 
 import dataclasses
 import functools
 import hashlib
 import json
 import pathlib
-from typing import Literal
+from typing import Literal, get_args, get_origin
 
 from keras_cl.errors import InputError, did_you_mean, pick, require
-from keras_cl.settings import catalog
+from keras_cl.settings import catalog, external
 
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"]
 SCENARIOS = ("task", "domain", "class")
+DIGEST = "_sha256"  # ends the name of a setting that is the digest of a file
 
 # What a run gives to constructors by itself; those of methods and streams get every setting they ask for.
-SUPPLIED = {"network": {"precision", "seed"}, "memory": {"seed"}, "regime": set()}
+SUPPLIED = {
+    "network": {"precision", "seed"},
+    "memory": {"seed"},
+    "regime": set(),
+    "dataset": {"data_dir", "cache_dir"},
+}
 
 # Settings that say where things are, on how many devices, or how much is said: a run goes on with others.
 PLACES = ("strategy", "run_dir", "export_dir", "data_dir", "cache_dir", "overwrite", "verbosity")
@@ -33,7 +39,8 @@ class Config:
       stream: how tasks are made of a data set.
       regime: how the learning rate goes; a named one also has settings of its own where none are given.
       network: what is trained; by default what the method is made for, mostly mlp.
-      dataset: digits (embedded), mnist, fashion_mnist, cifar10, cifar100, svhn_cropped, or path/to/file.npz.
+      dataset: digits (embedded), mnist, fashion_mnist, cifar10, cifar100, svhn_cropped, path/to/file.npz, or
+        path/to/file.py with a function that returns a `keras_cl.sources.Source`.
       tasks: number of tasks.
       scenario: task, domain or class incremental; by default what is usual for the stream.
       epochs: passes over the training rows of each task.
@@ -106,10 +113,9 @@ class Config:
         for axis, name in self.choices.items():
             catalog.choice(axis, name)
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            kind = catalog.option(field.name, field.type, field.default, "")
-            if kind.choices and value not in kind.choices:
-                pick(f"--{field.name}", value, [possible for possible in kind.choices if possible])
+            value, possible = getattr(self, field.name), get_args(field.type)
+            if get_origin(field.type) is Literal and value not in possible:
+                pick(f"--{field.name}", value, [choice for choice in possible if choice])
         for name in ("epochs", "batch_size", "curvature_rows"):
             require(getattr(self, name) >= 1, f"--{name} is {getattr(self, name)}; it must be at least 1.")
         for name in ("iterations", "replay_batch_size", "curvature"):
@@ -139,8 +145,17 @@ class Config:
 
     @property
     def choices(self):
-        """`{axis: name}` of what is chosen; an axis where nothing is has no entry."""
-        return {axis: getattr(self, axis) for axis in catalog.AXES if getattr(self, axis)}
+        """`{axis: name}` of what is chosen; an axis where nothing is has no entry, nor has a data set of the
+        library's own."""
+        chosen = {axis: getattr(self, axis) for axis in catalog.AXES if getattr(self, axis)}
+        own_data = {"dataset": self.dataset} if catalog.is_external("dataset", self.dataset) else {}
+        return chosen | own_data
+
+    @functools.cached_property
+    def origins(self):
+        """`{axis: origin}` of the choices that come from outside the library (see `Choice.origin`)."""
+        found = {axis: catalog.choice(axis, name).origin for axis, name in self.choices.items()}
+        return {axis: origin for axis, origin in found.items() if origin}
 
     def options_of(self, axis):
         """Options of what is chosen on an axis, by the names that its constructor has."""
@@ -157,6 +172,8 @@ class Config:
         file = pathlib.Path(self.dataset)
         if file.suffix == ".npz" and file.is_file():  # the same path may hold other data tomorrow
             kept["dataset_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+        for axis, origin in self.origins.items():  # and other code
+            kept[f"{axis}_sha256"] = origin["sha256"]
         return kept
 
     @classmethod
@@ -164,24 +181,34 @@ class Config:
         """The configuration that has these `settings`, with the places of this machine."""
         plain = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
         options = {k: plain.pop(k) for k in settings if "." in k}
-        known = plain.pop("dataset_sha256", None)
+        known = {k: plain.pop(k) for k in settings if k.endswith(DIGEST)}
         config = cls(**plain, options=options, data_dir=data_dir, cache_dir=cache_dir)
-        found = config.settings.get("dataset_sha256")
-        require(found in (None, known), f"{config.dataset} is no longer the file that this run learned from.")
+        for name, digest in known.items():
+            given = settings[name.removesuffix(DIGEST)]
+            require(
+                config.settings.get(name) in (None, digest),
+                f"{given} is no longer the file that this run learned from.",
+            )
         return config
 
     @property
     def hash(self):
         """Six hexadecimal digits of the settings."""
-        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:6]
+        return digest(self.settings)
 
     @property
     def name(self):
         """Name of the run: the last part of its directory."""
         if self.run_dir:
             return pathlib.Path(self.run_dir).resolve().name
-        data = pathlib.Path(self.dataset).stem
-        return f"{self.method}-{self.stream}-{data}-{self.scenario}-{self.hash}"
+        # Without the digests of files: where one was edited, its run is found again, and is refused.
+        known = {name: value for name, value in self.settings.items() if not name.endswith(DIGEST)}
+        chosen = external.short_name(self.method), external.short_name(self.stream), data_name(self.dataset)
+        return f"{'-'.join(chosen)}-{self.scenario}-{digest(known)}"
+
+    def name_of(self, axis):
+        """Short name of what is chosen on an axis, without the folders and packages of code from outside."""
+        return external.short_name(getattr(self, axis))
 
     @property
     def directory(self):
@@ -194,12 +221,13 @@ class Config:
 
     def _check_memory(self):
         possible = catalog.possible_memories(self.method)
+        able = not self.memory or catalog.can_have(self.method, self.memory)
         require(
-            not self.memory or possible,
+            not self.memory or possible or able,
             f"--memory is {self.memory}, and the method {self.method} can have no memory.",
         )
         require(
-            not self.memory or self.memory in possible,
+            able,
             f"The method {self.method} cannot have the memory {self.memory}; possible: "
             f"{', '.join(possible)}.",
         )
@@ -246,38 +274,11 @@ def own_options(axis, name, method, regime="plain"):
     ]
 
 
-def make_stream(config):
-    """The stream that the settings describe; no data is read yet, but for an .npz file."""
-    return catalog.load("stream", config.stream)(config.dataset, **_values(config, "stream"))
+def data_name(dataset):
+    """What a data set is called in names and titles: a file without its folders and ending."""
+    return pathlib.Path(dataset.partition(":")[0]).stem
 
 
-def _values(config, axis):
-    """Arguments of a constructor: the settings that it asks for by name, and its own options."""
-    fields = {field.name for field in dataclasses.fields(config)}
-    shared = {o.name for o in catalog.choice(axis, getattr(config, axis)).options} & fields
-    return {name: getattr(config, name) for name in shared} | config.options_of(axis)
-
-
-def make_model(config, stream, seed):
-    """The compiled method around its network, untrained."""
-    import tf_keras as keras
-
-    network = catalog.load("network", config.network)(
-        stream, precision=config.precision, seed=seed, **config.options_of("network")
-    )
-    values = {"reset_optimizer": config.reset_optimizer, **_values(config, "method")}
-    if config.memory:
-        memory = catalog.load("memory", config.memory)
-        values["memory"] = memory(stream, seed=seed, **config.options_of("memory"))
-    model = catalog.load("method", config.method)(network, seed=seed, **values)
-    if model.memory is not None:
-        model.memory.bind(stream)
-        if model.draws:
-            model.memory.require_room(config.replay_batch_size or config.batch_size)
-    optimizer = keras.optimizers.get(config.optimizer)
-    if config.momentum:
-        optimizer.momentum = config.momentum
-    optimizer.learning_rate = config.learning_rate
-    regime = catalog.load("regime", config.regime)(**config.options_of("regime"))
-    model.compile(optimizer, regime=regime, jit={"auto": None, "on": True, "off": False}[config.jit])
-    return model
+def digest(settings):
+    """Six hexadecimal digits of some settings."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]

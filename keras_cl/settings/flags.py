@@ -13,6 +13,7 @@ from absl import flags
 from keras_cl.errors import InputError, did_you_mean
 from keras_cl.settings import catalog, config
 from keras_cl.settings.command import HELP
+from keras_cl.settings.options import argument_help, option_of, text
 
 
 def parse(argv, program="keras_cl.main"):
@@ -34,7 +35,7 @@ def read(argv, program, about, more=()):
     Args:
       argv, program: as of `parse`.
       about: what the program does, for the help.
-      more: `catalog.Option`s of its own flags.
+      more: `Option`s of its own flags.
 
     Returns:
       the `Config`, `{flag: value}` of what was given for it, and `{flag: value}` of the program's own flags.
@@ -48,6 +49,9 @@ def read(argv, program, about, more=()):
     says = chosen["method"], chosen["regime"]
     chosen = {axis: name or catalog.usual(*says)[axis] for axis, name in chosen.items()}
     chosen = {axis: name for axis, name in chosen.items() if name}
+    dataset = _given(arguments, "dataset")
+    if catalog.is_external("dataset", dataset):
+        chosen["dataset"] = dataset
     own = {axis: config.own_options(axis, name, *says) for axis, name in chosen.items()}
     for axis, options in own.items():
         for option in options:
@@ -66,15 +70,15 @@ def read(argv, program, about, more=()):
 
 
 def main_options():
-    """The `catalog.Option`s of the settings themselves."""
+    """The `Option`s of the settings themselves."""
     return field_options(config.Config, skipped=("options",))
 
 
 def field_options(settings, skipped):
-    """`catalog.Option`s of a dataclass of settings, from its fields, but the `skipped`, and its docstring."""
-    helps = catalog.argument_help(settings.__doc__)
+    """`Option`s of a dataclass of settings, from its fields, but the `skipped`, and its docstring."""
+    helps = argument_help(settings.__doc__)
     return [
-        catalog.option(field.name, field.type, field.default, helps[field.name])
+        option_of(field.name, field.type, field.default, helps[field.name])
         for field in dataclasses.fields(settings)
         if field.name not in skipped
     ]
@@ -105,13 +109,6 @@ def _help_lines(flag, option, possible):
     facts += [f"default {default}"] if default else []
     told = f"{option.help} ({'; '.join(facts)})" if facts else option.help
     return [f"  {flag}", *textwrap.wrap(told, 92, initial_indent="      ", subsequent_indent="      ")]
-
-
-def text(value):
-    """The value of a flag as a command line has it."""
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class _Parser(flags.ArgumentParser):
@@ -167,15 +164,21 @@ def _with_flagfiles(values, argv):
 
 
 def _chosen(arguments, axis):
-    """The name given for an axis, the last one if several are; options depend on it."""
-    found = getattr(config.Config, axis)
-    for place, argument in enumerate(arguments):
-        if argument in (f"--{axis}", f"-{axis}") and place + 1 < len(arguments):
-            found = arguments[place + 1]
-        match = re.fullmatch(rf"--?{axis}=(.*)", argument)
-        found = match.group(1) if match else found
+    """The choice given for an axis, "" where there is none; options depend on it."""
+    found = _given(arguments, axis)
     nothing = not found and not getattr(config.Config, axis)  # is a choice on an axis where it is the default
-    return "" if nothing else catalog.choice(axis, found).name
+    return "" if nothing else catalog.choice(axis, found) and found
+
+
+def _given(arguments, name):
+    """The text given for a flag, the last one if several are, or its default."""
+    found = getattr(config.Config, name)
+    for place, argument in enumerate(arguments):
+        if argument in (f"--{name}", f"-{name}") and place + 1 < len(arguments):
+            found = arguments[place + 1]
+        match = re.fullmatch(rf"--?{name}=(.*)", argument)
+        found = match.group(1) if match else found
+    return found
 
 
 def _read(values, argv, chosen):

@@ -5,16 +5,16 @@ from keras_cl.settings import catalog
 
 def expectation(config):
     """A sentence for results that look like a fault and are not, or whose promise was given up; or None."""
-    constants = catalog.choice("method", config.method).constants
+    name, constants = config.name_of("method"), catalog.choice("method", config.method).constants
     if constants.get("plain_sgd") and (config.optimizer != "sgd" or config.momentum):
         how = f"{config.optimizer} with momentum" if config.momentum else config.optimizer
         return (
-            f"{config.method} projects gradients, and what it promises holds for --optimizer=sgd without "
+            f"{name} projects gradients, and what it promises holds for --optimizer=sgd without "
             f"momentum; this run used {how}."
         )
     if config.scenario not in constants.get("forgets_in", ()):
         return None
     return (
-        f"{config.method} alone forgets nearly everything in the {config.scenario}-incremental scenario: "
+        f"{name} alone forgets nearly everything in the {config.scenario}-incremental scenario: "
         f"this is expected, not a fault."
     )

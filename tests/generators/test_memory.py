@@ -12,7 +12,8 @@ from keras_cl.learning.batches import Batch
 from keras_cl.learning.layers import ROWS_AT_ONCE
 from keras_cl.memories import VAEMemory
 from keras_cl.runs.history import EpochHistory
-from keras_cl.settings.config import SCENARIOS, Config, make_model, make_stream
+from keras_cl.settings.build import make_model, make_stream
+from keras_cl.settings.config import SCENARIOS, Config
 from keras_cl.streams.base import Stream
 
 B, STEPS = 4, 3  # of a task

@@ -12,7 +12,8 @@ from keras_cl.memories.ring import Ring
 from keras_cl.methods.agem import AGEM
 from keras_cl.methods.finetune import Finetune
 from keras_cl.networks.mlp import mlp
-from keras_cl.settings.config import Config, make_model, make_stream
+from keras_cl.settings.build import make_model, make_stream
+from keras_cl.settings.config import Config
 
 # ---- the projection --------------------------------------------------------------------------------------
 

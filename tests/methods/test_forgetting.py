@@ -11,7 +11,8 @@ import pytest
 
 from keras_cl import metrics
 from keras_cl.settings import catalog
-from keras_cl.settings.config import Config, make_model, make_stream
+from keras_cl.settings.build import make_model, make_stream
+from keras_cl.settings.config import Config
 
 BOUNDS = ("finetune", "joint", "cumulative")
 METHODS = [name for name in catalog.names("method") if name not in BOUNDS]

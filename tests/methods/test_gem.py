@@ -16,7 +16,8 @@ from keras_cl.methods.agem import AGEM
 from keras_cl.methods.finetune import Finetune
 from keras_cl.methods.gem import GEM
 from keras_cl.networks.mlp import mlp
-from keras_cl.settings.config import Config, make_model, make_stream
+from keras_cl.settings.build import make_model, make_stream
+from keras_cl.settings.config import Config
 
 
 def by_enumeration(G, g, gamma, ridge):

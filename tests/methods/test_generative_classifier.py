@@ -12,7 +12,8 @@ from keras_cl.methods.generative_classifier import GenerativeClassifier
 from keras_cl.networks import mlp
 from keras_cl.networks.class_vaes import ClassVAEs, class_vaes
 from keras_cl.numerics.random import random_normal
-from keras_cl.settings.config import Config, make_model, make_stream
+from keras_cl.settings.build import make_model, make_stream
+from keras_cl.settings.config import Config
 from keras_cl.sources import from_arrays
 from keras_cl.streams import split
 from keras_cl.streams.base import Stream

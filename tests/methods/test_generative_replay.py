@@ -11,7 +11,8 @@ from keras_cl.errors import InputError
 from keras_cl.methods.generative_replay import GenerativeReplay
 from keras_cl.numerics.random import REPLAY, seed_of
 from keras_cl.numerics.schedules import images_to_generate
-from keras_cl.settings.config import Config, make_model, make_stream
+from keras_cl.settings.build import make_model, make_stream
+from keras_cl.settings.config import Config
 
 pytestmark = pytest.mark.usefixtures("eagerly")
 B, OWN = 4, 6  # rows of a batch, and of a task

@@ -10,8 +10,9 @@ from helpers import assert_same, blobs, learn, small
 from keras_cl.errors import InputError
 from keras_cl.memories import Reservoir
 from keras_cl.settings import catalog
+from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.catalog import generates, possible_memories, usual
-from keras_cl.settings.config import SCENARIOS, Config, make_model, make_stream
+from keras_cl.settings.config import SCENARIOS, Config
 from keras_cl.settings.notices import expectation
 
 

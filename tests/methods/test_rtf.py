@@ -11,7 +11,8 @@ from keras_cl.learning.batches import Batch
 from keras_cl.methods.rtf import RtF
 from keras_cl.numerics.random import random_normal
 from keras_cl.runs.results import Results
-from keras_cl.settings.config import SCENARIOS, Config, make_model, make_stream
+from keras_cl.settings.build import make_model, make_stream
+from keras_cl.settings.config import SCENARIOS, Config
 
 B, STEPS, SIDE = 4, 3, 4  # rows of a batch, batches of a task, pixels of a side
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS)

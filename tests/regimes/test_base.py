@@ -15,7 +15,8 @@ from keras_cl.networks import mlp
 from keras_cl.numerics import schedules
 from keras_cl.regimes import Plain, Stable
 from keras_cl.regimes.base import Regime
-from keras_cl.settings.config import Config, make_model, make_stream
+from keras_cl.settings.build import make_model, make_stream
+from keras_cl.settings.config import Config
 
 SOURCE = sources.from_arrays(**blobs([12] * 4))
 SPLIT = streams.split(SOURCE, tasks=2, scenario="class")

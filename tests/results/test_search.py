@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers import blobs
 
-from keras_cl.settings.config import make_model, make_stream
+from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.flags import parse
 from keras_cl.streams.base import Stream
 from results import search as searching

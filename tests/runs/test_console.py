@@ -12,7 +12,8 @@ from rich.console import Console
 from keras_cl import metrics
 from keras_cl.runs import console
 from keras_cl.runs.console import MEANING, SHOWN, Display
-from keras_cl.settings.config import Config, make_stream
+from keras_cl.settings.build import make_stream
+from keras_cl.settings.config import Config
 
 NAN = float("nan")
 MATRIX = np.array([[0.1, NAN], [1.0, 0.0625], [0.8, 0.7]])

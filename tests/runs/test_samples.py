@@ -20,7 +20,8 @@ from keras_cl.runs.checkpoints import Exports
 from keras_cl.runs.results import Results
 from keras_cl.runs.samples import draw, label_counts, tiled
 from keras_cl.runs.saved_model import export_generator
-from keras_cl.settings.config import Config, make_model, make_stream
+from keras_cl.settings.build import make_model, make_stream
+from keras_cl.settings.config import Config
 from keras_cl.sources import from_arrays
 from keras_cl.streams import split
 

@@ -10,7 +10,7 @@ import pytest
 from processes import refusal, start
 
 from keras_cl.errors import InputError
-from keras_cl.settings import catalog, flags
+from keras_cl.settings import catalog, flags, options
 from keras_cl.settings.config import AFTERWARDS, PLACES, Config, own_options
 
 EVERY_CHOICE = [(axis, name) for axis in catalog.AXES for name in catalog.names(axis)]
@@ -49,7 +49,7 @@ def test_every_option_is_a_keyword_of_the_constructor_with_its_type_and_default(
     hints = typing.get_type_hints(maker)
     keywords = [p for p in inspect.signature(maker).parameters.values() if p.kind is p.KEYWORD_ONLY]
     keywords = [p for p in keywords if p.name in hints]  # others are not for a command
-    expected = [catalog.option(p.name, hints[p.name], p.default, "") for p in keywords]
+    expected = [options.option_of(p.name, hints[p.name], p.default, "") for p in keywords]
     found = [dataclasses.replace(option, help="") for option in catalog.choice(axis, name).options]
     assert found == expected
 
@@ -101,7 +101,7 @@ def test_argument_help_joins_lines_and_splits_names():
       four: not an argument.
     """
     both = "of both."
-    assert catalog.argument_help(document) == {
+    assert options.argument_help(document) == {
         "one": "first line and the second: line.",
         "two": both,
         "three": both,
@@ -110,16 +110,16 @@ def test_argument_help_joins_lines_and_splits_names():
 
 @pytest.mark.parametrize("document", ["", "Does something.", "Args: none here.", "Returns:\n  x: y"])
 def test_argument_help_of_a_docstring_without_arguments_is_empty(document):
-    assert catalog.argument_help(document) == {}
+    assert options.argument_help(document) == {}
 
 
 def test_argument_help_survives_a_text_before_the_first_name():
     document = "Does something.\n\nArgs:\n  Some words,\n  no name.\n  one: help.\n"
-    assert catalog.argument_help(document) == {"one": "help."}
+    assert options.argument_help(document) == {"one": "help."}
 
 
 def test_argument_help_ends_where_the_next_section_begins():
-    assert catalog.argument_help("Args:\n  one: help.\nReturns:\n  two: not one.") == {"one": "help."}
+    assert options.argument_help("Args:\n  one: help.\nReturns:\n  two: not one.") == {"one": "help."}
 
 
 # ---- help ------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from keras_cl import sources, streams
 from keras_cl.devices import device
 from keras_cl.errors import Diverged, InputError
 from keras_cl.settings import command, flags
-from keras_cl.settings.config import make_model, make_stream
+from keras_cl.settings.build import make_model, make_stream
 from tuning import search as program
 from tuning import settings, trial, workers
 

@@ -1,0 +1,79 @@
+"""A model as it was after a task of a run: `keras_cl.load`."""
+
+import json
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_cl.errors import InputError, require
+from keras_cl.methods.base import ContinualModel
+from keras_cl.runs.checkpoints import Checkpoints
+from keras_cl.runs.directory import RunDirectory
+from keras_cl.runs.results import Results
+from keras_cl.settings.build import make_model, make_stream
+from keras_cl.settings.config import Config
+from keras_cl.streams.base import Stream
+
+
+class Loaded(NamedTuple):
+    """What `load` returns.
+
+    Attributes:
+      model: the compiled `ContinualModel` as it was after the task.
+      matrix: accuracy matrix `[tasks + 1, T]` up to then.
+      stream: the `Stream` that it learns.
+    """
+
+    model: ContinualModel
+    matrix: np.ndarray
+    stream: Stream
+
+
+def load(run_dir, task=None, *, seed=None, model=None, stream=None, data_dir="", cache_dir=""):
+    """Gives back the model of a run as it was after a task.
+
+    Args:
+      run_dir: directory of the run.
+      task: how many tasks it had learned, 0 for the untrained model; by default all that are finished.
+      seed: which one, of a run with several seeds.
+      model, stream: of a run that was begun by `keras_cl.learn`: the stream, and a model made and compiled as
+        it was then. Other runs say in config.json how theirs are made.
+      data_dir, cache_dir: where data are, as in training.
+
+    Returns:
+      `Loaded(model, matrix, stream)`; the model can be evaluated, and can learn the next task.
+
+    Raises:
+      InputError: if there is no such run or task, or it is damaged.
+    """
+    path, settings = _settings(pathlib.Path(run_dir), seed)
+    directory = RunDirectory(path)
+    results = Results(directory.finished())
+    task = results.tasks if task is None else task
+    require(0 <= task <= results.tasks, f"{path} has finished {results.tasks} tasks, and task is {task}.")
+    if settings.get("program") == "keras_cl.learn":
+        require(
+            model is not None and stream is not None,
+            f"{path} was begun by keras_cl.learn; give load its stream, and its model, made and compiled anew.",
+        )
+    else:
+        config = Config.from_settings(settings, data_dir, cache_dir)
+        stream = make_stream(config)
+        model = make_model(config, stream, config.seeds[0])
+    model.restore(stream, task, lambda: Checkpoints(model).read(directory.task_folder(task)))
+    return Loaded(model, results.up_to(task).matrix, stream)
+
+
+def _settings(path, seed):
+    """The directory of one seed and the settings that its config.json holds."""
+    seeds = {int(folder.name.removeprefix("seed_")): folder for folder in path.glob("seed_[0-9]*")}
+    listed = ", ".join(map(str, sorted(seeds)))
+    if seed is not None:
+        require(not seeds or seed in seeds, f"{path} has no seed {seed}; it has {listed}.")
+        path = seeds.get(seed, path)
+    require(seed is not None or not seeds, f"{path} has several seeds; give load one of seed={listed}.")
+    try:
+        return path, json.loads((path / "config.json").read_text())["settings"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{path} is no run of this program: it has no readable config.json.") from None

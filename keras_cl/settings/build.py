@@ -1,0 +1,113 @@
+"""From the settings of a run to its stream and its model."""
+
+import dataclasses
+import inspect
+
+from keras_cl.errors import InputError, require
+from keras_cl.settings import catalog
+from keras_cl.settings.config import Config
+
+# The settings that tell a stream, with the options and digests of these.
+STREAM = ("stream", "dataset", "scenario", "tasks", "stream_sha256", "dataset_sha256")
+
+
+def make_stream(config):
+    """The stream that the settings describe; no data is read yet, but for an .npz file."""
+    dataset = config.dataset
+    if "dataset" in config.choices:
+        dataset = _made(config, "dataset", **_values(config, "dataset"))
+    return _made(config, "stream", dataset, **_values(config, "stream"))
+
+
+def stream_of(settings, data_dir="", cache_dir=""):
+    """The stream of a run, from the settings in its config.json; its method need not be there any more."""
+    plain = {name: value for name, value in settings.items() if name.partition(".")[0] in STREAM}
+    return make_stream(Config.from_settings(plain, data_dir, cache_dir))
+
+
+def make_model(config, stream, seed):
+    """The compiled method around its network, untrained."""
+    import tf_keras as keras
+
+    network = _network(config, stream, seed)
+    values = {"reset_optimizer": config.reset_optimizer, **_values(config, "method")}
+    if config.memory:
+        values["memory"] = _made(config, "memory", stream, seed=seed, **config.options_of("memory"))
+    model = _made(config, "method", network, seed=seed, **values)
+    if model.memory is not None:
+        model.memory.bind(stream)
+        if model.draws:
+            model.memory.require_room(config.replay_batch_size or config.batch_size)
+    optimizer = keras.optimizers.get(config.optimizer)
+    if config.momentum:
+        optimizer.momentum = config.momentum
+    optimizer.learning_rate = config.learning_rate
+    regime = _made(config, "regime", **config.options_of("regime"))
+    model.compile(optimizer, regime=regime, jit={"auto": None, "on": True, "off": False}[config.jit])
+    return model
+
+
+def _network(config, stream, seed):
+    """The network, with the precision and the seed if it has such options."""
+    known = inspect.signature(catalog.load("network", config.network)).parameters
+    require(
+        "precision" in known or config.precision == "float32",
+        f"--precision is {config.precision}, and the network {config.network} has no option precision.",
+    )
+    given = {"precision": config.precision, "seed": seed}
+    given = {name: value for name, value in given.items() if name in known}
+    return _made(config, "network", stream, **given, **config.options_of("network"))
+
+
+def _values(config, axis):
+    """Arguments of a constructor: the settings that it asks for by name, and its own options."""
+    fields = {field.name for field in dataclasses.fields(config)}
+    shared = {o.name for o in catalog.choice(axis, getattr(config, axis)).options} & fields
+    return {name: getattr(config, name) for name in shared} | config.options_of(axis)
+
+
+def _made(config, axis, *given, **options):
+    """What the class or function that is chosen on an axis makes; a choice from outside is checked."""
+    maker = catalog.load(axis, getattr(config, axis))
+    if axis not in config.origins:
+        return maker(*given, **options)
+    try:
+        inspect.signature(maker).bind(*given, **options)
+    except TypeError as error:
+        raise InputError(
+            f"{maker.__name__} of --{axis}={getattr(config, axis)} cannot be called: {error}."
+            f"{ADVICE.get(axis, '')}"
+        ) from None
+    made = maker(*given, **options)
+    kind = _returned(axis)
+    require(
+        kind is None or isinstance(made, kind),
+        f"{maker.__name__} of --{axis}={getattr(config, axis)} returns {made!r:.60}; it has to return a "
+        f"{kind and kind.__name__}.",
+    )
+    return made
+
+
+ADVICE = {
+    "method": " It takes a network, its own options, and **base for those of ContinualModel.",
+    "memory": " It takes a stream, its own options, and **base for those of Memory.",
+    "network": " It takes a stream and its own options.",
+    "stream": " It takes a data set and its own options; tasks and scenario are among these.",
+}
+
+
+def _returned(axis):
+    """The type that the function of an axis has to return; None where the choice is a class."""
+    if axis == "network":
+        import tf_keras as keras
+
+        return keras.Model
+    if axis == "stream":
+        from keras_cl.streams.base import Stream
+
+        return Stream
+    if axis == "dataset":
+        from keras_cl.sources.base import Source
+
+        return Source
+    return None

@@ -1,0 +1,124 @@
+"""The library's own choices: one file, one choice, read from the source without importing it.
+
+Methods, memories, networks, streams and regimes are found by file name; their options are the annotated
+keyword parameters of the constructor, with its defaults; help is the docstring. Reading the source keeps
+`--help` free of TensorFlow, so that it answers at once.
+"""
+
+import ast
+import contextlib
+import functools
+import pathlib
+from typing import Literal
+
+from keras_cl.settings.options import Choice, argument_help, option_of
+
+LIBRARY = pathlib.Path(__file__).parents[1]
+AXES = {
+    "method": "methods",
+    "memory": "memories",
+    "network": "networks",
+    "stream": "streams",
+    "regime": "regimes",
+}
+
+
+def names(axis):
+    """Names of the files of an axis, sorted; `axis` is one of `AXES`."""
+    files = (LIBRARY / AXES[axis]).glob("*.py")
+    return sorted(file.stem for file in files if file.stem not in ("__init__", "base"))
+
+
+@functools.cache
+def read(axis, name):
+    """The `Choice` that the file called `name` holds."""
+    file = LIBRARY / AXES[axis] / f"{name}.py"
+    module = ast.parse(file.read_text())
+    symbol = _symbol(module, axis, name)
+    document = ast.get_docstring(symbol) or ""
+    lineage = list(_lineage(symbol, module))
+    maker, origin = next((pair for pair in lineage if _signature(pair[0])), lineage[0])
+    helps = argument_help(ast.get_docstring(maker) or "")
+    return Choice(
+        name=name,
+        symbol=symbol.name,
+        module=f"keras_cl.{AXES[axis]}.{name}",
+        summary=document.split("\n\n")[0],
+        title=(ast.get_docstring(module) or "").split("\n")[0],
+        options=tuple(_options(_signature(maker), _aliases(origin), helps)),
+        constants=_constants(lineage),
+    )
+
+
+def _symbol(module, axis, name):
+    """A network or stream is the function named like its file, any other choice the last class in it."""
+    if axis not in ("network", "stream"):
+        return [node for node in module.body if isinstance(node, ast.ClassDef)][-1]
+    return next(n for n in module.body if isinstance(n, ast.FunctionDef) and n.name == name)
+
+
+def _lineage(symbol, module):
+    """A function, or a class and its bases from this library, nearest first, each with its module."""
+    yield symbol, module
+    for base in map(ast.unparse, getattr(symbol, "bases", ())):
+        files = [_file(node) for node in module.body if base in _imported(node)]
+        home = ast.parse(files[0].read_text()) if files else module
+        for node in home.body:
+            if isinstance(node, ast.ClassDef) and node.name == base:
+                yield from _lineage(node, home)
+
+
+def _imported(node):
+    """Names that a statement imports from this library."""
+    ours = isinstance(node, ast.ImportFrom) and (node.module or "").startswith("keras_cl.")
+    return [alias.name for alias in node.names] if ours else []
+
+
+def _file(node):
+    return LIBRARY.parent.joinpath(*node.module.split(".")).with_suffix(".py")
+
+
+def _signature(symbol):
+    if isinstance(symbol, ast.FunctionDef):
+        return symbol.args
+    makers = [n for n in symbol.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+    return makers[0].args if makers else None
+
+
+def _options(arguments, aliases, helps):
+    if arguments is None:
+        return
+    pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    for argument, default in (pair for pair in pairs if pair[0].annotation):  # others are not for a command
+        annotation = _evaluated(argument.annotation, aliases)
+        yield option_of(argument.arg, annotation, ast.literal_eval(default), helps.get(argument.arg, ""))
+
+
+def _aliases(module):
+    """`{name: type}` of the annotations that a file defines, or imports from this library."""
+    found = {}
+    for node in module.body:
+        if names := _imported(node):
+            imported = _aliases(ast.parse(_file(node).read_text())) if _file(node).exists() else {}
+            found |= {name: imported[name] for name in names if name in imported}
+        elif isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("Literal["):
+            found[node.targets[0].id] = _evaluated(node.value, {})
+    return found
+
+
+def _evaluated(annotation, aliases):
+    """The type that an annotation of this library's own source stands for."""
+    return eval(ast.unparse(annotation), {"Literal": Literal, **aliases})
+
+
+def _constants(lineage):
+    """Plain values that a class has, its own or from the nearest base."""
+    found = {}
+    for symbol, _ in reversed(lineage):
+        for node in symbol.body if isinstance(symbol, ast.ClassDef) else ():
+            if isinstance(node, ast.Assign):
+                name = node.targets[0].id
+                found.pop(name, None)
+                with contextlib.suppress(ValueError):  # an expression is no plain value
+                    found[name] = ast.literal_eval(node.value)
+    return found
