@@ -1,1 +1,1 @@
-"""Programs that measure the speed of the library; ratios of one run count, these are no tests."""
+"""Benchmarks of the library's speed: compare ratios within one run only. These are not tests."""

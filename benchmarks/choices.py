@@ -1,4 +1,4 @@
-"""Measures the choices that docs/architecture.md gives reasons for.
+"""Measures the design choices that docs/architecture.md explains.
 
 python -m benchmarks.choices [--rounds=3] [--save]
 """
@@ -70,7 +70,7 @@ def random_numbers():
 
 
 def permuting():
-    """One index vector applied to a batch of MNIST's shape."""
+    """Permutes a batch of MNIST's shape by one index vector."""
     import tensorflow as tf
 
     rng = np.random.default_rng(0)
@@ -98,7 +98,7 @@ def loops():
 
 
 def steps(network, jit):
-    """Function that takes `REPEATS` steps of batch 128."""
+    """Function that takes `REPEATS` steps of batch size 128."""
     import tensorflow as tf
 
     from benchmarks.steps import random_stream

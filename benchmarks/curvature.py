@@ -1,8 +1,8 @@
-"""Milliseconds of a product with the Hessian over 2,048 rows, beside one gradient over the same rows.
+"""Milliseconds of a Hessian-vector product over 2,048 rows, compared with one gradient over the same rows.
 
     python -m benchmarks.curvature [--rounds=15] [--save]
 
-The library's product is reverse over reverse; "forward over reverse" is the other way to have it.
+The library's product is reverse over reverse; "forward over reverse" is the alternative.
 """
 
 import functools
@@ -28,7 +28,7 @@ def main(argv):
 
 
 def variants():
-    """`{name: function that goes over all rows once}`."""
+    """`{name: function that makes one pass over all rows}`."""
     import numpy as np
 
     import keras_cl
@@ -49,7 +49,7 @@ def variants():
 
 
 def forward(network, jit):
-    """The product of some rows and a vector by forward over reverse accumulation."""
+    """Hessian-vector product on the given rows by forward over reverse accumulation."""
     import numpy as np
     import tensorflow as tf
 

@@ -1,9 +1,9 @@
-"""What generating costs: a step of `dgr` beside its parts alone, and its seconds a task along a stream.
+"""Cost of generating: a step of `dgr` compared with its parts, and seconds per task along a stream.
 
     python -m benchmarks.generative [--rounds=5] [--save]
 
-The network is 784-400-400-10, the generator 784-400-400-100 and back, both under Adam. The parts are a step
-of the network and one of the generator on 256 rows, and drawing and labelling 128 rows, each in an XLA loop.
+The network is 784-400-400-10, the generator 784-400-400-100 and back, both with Adam. The parts are a step of
+the network and one of the generator on 256 rows, and generating and labelling 128 rows, each in an XLA loop.
 """
 
 import time
@@ -91,9 +91,9 @@ def replaying(stream, hidden):
 
 
 def seconds_a_task():
-    """Seconds that `dgr` takes for each task of permuted digits; of each, the fastest of the rounds.
+    """Seconds that `dgr` takes for each task of permuted digits, for each task the fastest of the rounds.
 
-    The same model goes over the stream again and again; the first time, in which it compiles, does not count.
+    The same model repeats the stream; the first round, which includes compilation, does not count.
     """
     import keras_cl
 

@@ -1,9 +1,9 @@
-"""Seconds of the importance passes over 60,000 rows, beside an epoch of training of the same network.
+"""Seconds of the importance passes over 60,000 rows, compared with a training epoch of the same network.
 
     python -m benchmarks.importance [--rounds=3] [--save]
 
-"forward" and "backward" are what any of them is made of: the logits of all rows, and the gradient of one
-output's sum without the forward pass before it.
+"forward" and "backward" are the parts of any such pass: the logits of all rows, and the gradient of the sum
+of one output without its forward pass.
 """
 
 import functools
@@ -31,7 +31,7 @@ def main(argv):
 
 
 def variants():
-    """`{name: function that goes over all rows once}`."""
+    """`{name: function that makes one pass over all rows}`."""
     import numpy as np
 
     import keras_cl
@@ -61,7 +61,7 @@ def forward(network, x):
 
 
 def gradient(network, x):
-    """Gradient of the same."""
+    """Gradient of that sum."""
     return _compiled(network)[1](x)
 
 

@@ -1,8 +1,8 @@
-"""Seconds and memory of a whole job, beside the time that its steps take at the limit.
+"""Seconds and memory of a whole job, compared with the time of its steps at the limit.
 
     TFDS_DATA_DIR=... python -m benchmarks.job [--rounds=2] [--save]
 
-The job is a process of its own: imports, data, compilation, training, evaluation, figures and exports count.
+The job runs in its own process: imports, data, compilation, training, evaluation, figures and exports count.
 """
 
 import resource
@@ -22,7 +22,7 @@ TASKS, EPOCHS = 5, 2
 
 def main(argv):
     del argv
-    jobs = [run_job(JOB) for _ in range(flags.FLAGS.rounds)]  # before TensorFlow takes memory here
+    jobs = [run_job(JOB) for _ in range(flags.FLAGS.rounds)]  # before TensorFlow allocates memory here
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
     from keras_cl.devices import device
 
@@ -46,7 +46,7 @@ def main(argv):
 
 
 def run_job(job):
-    """Seconds of a job in a process of its own, in a directory that is thrown away."""
+    """Seconds of a job in its own process, in a temporary directory."""
     with tempfile.TemporaryDirectory() as folder:
         places = [f"--run_dir={folder}/run", f"--export_dir={folder}/models"]
         started = time.perf_counter()

@@ -1,9 +1,9 @@
-"""Microseconds a training step of every method that needs no memory, beside fine-tuning.
+"""Microseconds per training step of every method that needs no memory, compared with fine-tuning.
 
     python -m benchmarks.methods [--rounds=3] [--save]
 
-The network is that of the largest workload of `benchmarks.steps`; penalties and teachers are in force. What a
-memory costs is measured by `benchmarks.replay`.
+The network is that of the largest workload of `benchmarks.steps`; penalties and teachers are active.
+`benchmarks.replay` measures the cost of a memory.
 """
 
 from absl import app, flags
@@ -11,7 +11,7 @@ from absl import app, flags
 from keras_cl.devices import device
 
 HIDDEN, BATCH = (1024, 512, 256), 128
-BOUNDS = ("joint", "cumulative")  # their step is fine-tuning's
+BOUNDS = ("joint", "cumulative")  # same step as fine-tuning
 
 
 def main(argv):

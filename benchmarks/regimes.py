@@ -1,10 +1,10 @@
-"""What a schedule of the learning rate costs in a step, and a long stream of small batches as a whole.
+"""Cost of a learning-rate schedule per step, and of a long stream of small batches as a whole.
 
     TFDS_DATA_DIR=... python -m benchmarks.regimes [--rounds=5] [--save]
 
-The job is twenty tasks of permuted MNIST in one pass of batch 10, 120,000 steps, in a process of its own:
-imports, data, compilation, evaluation, figures and exports count. Its accuracy matrix alone takes 21 x 20
-passes over 10,000 test images, whose own limit is measured beside that of the steps.
+The job is twenty tasks of permuted MNIST, one epoch each with batch size 10, 120,000 steps, in its own
+process: imports, data, compilation, evaluation, figures and exports count. Its accuracy matrix alone needs 21
+x 20 passes over 10,000 test images, whose limit is measured next to that of the steps.
 """
 
 from absl import app, flags
@@ -34,7 +34,7 @@ SCHEDULES = {
 
 def main(argv):
     del argv
-    job = run_job(JOB)  # before TensorFlow takes memory here
+    job = run_job(JOB)  # before TensorFlow allocates memory here
     device.prepare("cpu")
     from benchmarks.steps import ROWS, limit_epochs, method_epochs, random_stream
     from benchmarks.timing import interleaved, save
@@ -67,7 +67,7 @@ def main(argv):
 
 
 def forward(stream):
-    """One compiled pass of the network over test images that already lie in memory as floats."""
+    """One compiled pass of the network over test images that are already in memory as floats."""
     import tensorflow as tf
 
     import keras_cl

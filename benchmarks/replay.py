@@ -1,9 +1,9 @@
-"""What replaying costs: microseconds a step with rows of a memory in it, and seconds a task along a stream.
+"""Cost of replay: microseconds per step with rows of a memory, and seconds per task along a stream.
 
     python -m benchmarks.replay [--rounds=5] [--save]
 
-The network is 784-100-100-10 under SGD; a memory of 500 rows is offered every row as it comes. A step of `er`
-is compared with one of `finetune` on as many rows, or on the rows of the task alone.
+The network is 784-100-100-10 with SGD; every row is offered online to a memory of 500 rows. A step of `er` is
+compared with a step of `finetune` on the same number of rows, or on the rows of the task alone.
 """
 
 import functools
@@ -57,7 +57,7 @@ def variants():
 
 
 def rehearsing(method, stream, network):
-    """A method around its usual memory, if it has one."""
+    """A method with its default memory, if it has one."""
     from keras_cl.settings import catalog
 
     usual = catalog.choice("method", method).constants.get("usual", {}).get("memory")
@@ -66,7 +66,7 @@ def rehearsing(method, stream, network):
 
 
 def seconds_a_task():
-    """Seconds that `er` takes for each task of a long stream; of each, the fastest of the rounds."""
+    """Seconds that `er` takes for each task of a long stream, for each task the fastest of the rounds."""
     import keras_cl
 
     rng = np.random.default_rng(0)

@@ -1,9 +1,9 @@
-"""Microseconds a training step: this library's `fit`, tf_keras's own `fit`, and the limit.
+"""Microseconds per training step: this library's `fit`, tf_keras's own `fit`, and the limit.
 
     python -m benchmarks.steps [--rounds=5] [--save]
 
-The limit is one XLA loop over batches that already lie in memory in their order. All variants train the same
-network with the same optimizer on 60,000 random images of MNIST's size, loss and accuracy included.
+The limit is one XLA loop over batches that are already in memory, in order. All variants train the same
+network with the same optimizer on 60,000 random images of MNIST's size, including loss and accuracy.
 """
 
 import functools
@@ -20,7 +20,7 @@ WORKLOADS = {  # hidden layers, batch size, optimizer
     "784-1024-512-256-10, batch 128, Adam": ((1024, 512, 256), 128, "adam"),
 }
 ROWS = 59_904  # 468 batches of 128: the limit has no incomplete batch
-EPOCHS = 2  # of one call to fit
+EPOCHS = 2  # per call to fit
 
 
 def main(argv):
@@ -30,7 +30,7 @@ def main(argv):
 
     from benchmarks.timing import interleaved, save
 
-    keras.utils.set_random_seed(0)  # tf_keras's own fit shuffles by the global seed
+    keras.utils.set_random_seed(0)  # tf_keras's own fit shuffles with the global seed
 
     measured = {}
     for name, (hidden, batch, optimizer) in WORKLOADS.items():
@@ -78,7 +78,7 @@ def random_stream(scenario="domain", tasks=1, rows=ROWS):
 def method_epochs(
     method, stream, hidden, batch, optimizer, anchors=0, epochs=EPOCHS, replayed=0, regime=None
 ):
-    """Trains a method through `fit`, with some anchors of random importance."""
+    """Trains a method with `fit`, with some anchors of random importance."""
     import keras_cl
 
     model = method(keras_cl.networks.mlp(stream, hidden=hidden))
@@ -92,7 +92,7 @@ def method_epochs(
 
 
 def keras_epochs(stream, hidden, batch, optimizer):
-    """Trains by tf_keras's own `fit`, batch by batch."""
+    """Trains with tf_keras's own `fit`, batch by batch."""
     import tf_keras as keras
 
     import keras_cl
@@ -105,7 +105,7 @@ def keras_epochs(stream, hidden, batch, optimizer):
 
 
 def limit_epochs(stream, hidden, batch, optimizer, epochs=EPOCHS):
-    """Trains by one XLA loop an epoch over batches that lie in memory."""
+    """Trains with one XLA loop per epoch over batches in memory."""
     import tensorflow as tf
     import tf_keras as keras
 

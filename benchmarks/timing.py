@@ -1,4 +1,4 @@
-"""Interleaved timing: every variant once a round, the smallest time of all rounds counts."""
+"""Interleaved timing: every variant runs once per round; the smallest time of all rounds counts."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def interleaved(variants, rounds):
 
 
 def machine():
-    """What the numbers were measured on."""
+    """The machine that the numbers were measured on."""
     return {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
 
 

@@ -1,13 +1,13 @@
-"""The measures of continual learning, as pure functions of the accuracy matrix R.
+"""Metrics of continual learning, as pure functions of the accuracy matrix R.
 
-GEM: Lopez-Paz & Ranzato 2017, arXiv:1706.08840; Chaudhry et al. 2018, arXiv:1801.10112;
-A-GEM: Chaudhry et al. 2019, arXiv:1812.00420; Diaz-Rodriguez et al. 2018, arXiv:1810.13166.
-Left out: losses, accuracies per class, and minima over the steps inside a task.
+GEM: Lopez-Paz & Ranzato 2017, arXiv:1706.08840; Chaudhry et al. 2018, arXiv:1801.10112; A-GEM: Chaudhry et
+al. 2019, arXiv:1812.00420; Diaz-Rodriguez et al. 2018, arXiv:1810.13166. Not implemented: losses, accuracies
+per class, and minima over the steps inside a task.
 
-R has shape [T + 1, T] and holds fractions in training order: row 0 is b, the untrained network;
-R[i, j] in the formulas is the accuracy on task j after learning task i, both counted from 1
-(R[i, j - 1] in numpy). NaN means not measurable: what needs such an entry is None, never 0.
-The marks number the definitions: M1 to M11, and D1 to D7 for those of Diaz-Rodriguez et al.
+R has shape [T + 1, T] and holds fractions in training order: row 0 is b, the untrained network; R[i, j] in
+the formulas is the accuracy on task j after learning task i, both counted from 1 (R[i, j - 1] in numpy). NaN
+means not measured: a metric that needs such an entry is None, never 0. The comments number the definitions:
+M1 to M11, and D1 to D7 for those of Diaz-Rodriguez et al.
 """
 
 import numpy as np
@@ -56,7 +56,7 @@ def _mean(values, weights=None):
 
 
 def _peak(R, j, first, last):
-    """max_l R[l, j], l = first..last; before task j was learned, only rows that were measured."""
+    """max_l R[l, j], l = first..last; rows before task j was learned count only if they were measured."""
     before, since = R[first:j, j - 1], R[j : last + 1, j - 1]
     return np.max(np.concatenate([before[~np.isnan(before)], since]))
 
@@ -83,8 +83,8 @@ def average_incremental_accuracy(R):
 def forgetting(R, task=None, from_diagonal=False):
     """F_t = (1/(t-1)) sum_{j<t} (max_l R[l, j] - R[t, j]), l = 1..t-1, a fraction in [-1, 1].
 
-    None for t = 1 (Chaudhry et al., 1801.10112). Rows l < j count where they were measured, or
-    not at all with from_diagonal, as in the Continuum library.
+    None for t = 1 (Chaudhry et al., 1801.10112). Rows l < j count if they were measured, or not at all with
+    from_diagonal, as in the Continuum library.
     """
     R = _matrix(R)
     t = _upto(task, R.shape[1])
@@ -127,8 +127,8 @@ def learning_accuracy(R):
 def intransigence(R, joint):
     """I_k = a*_k - R[k, k], array [T] of fractions in [-1, 1] (Chaudhry et al., 1801.10112).
 
-    joint[k] = a*_k is the accuracy on task k of a network trained on tasks 1..k together; where
-    either is NaN, I_k is NaN.
+    joint[k] = a*_k is the accuracy on task k of a network trained on tasks 1..k together; if either is NaN,
+    I_k is NaN.
     """
     R = _matrix(R)
     return _vector("joint", joint, R.shape[1]) - np.diagonal(R[1:])  # M8
@@ -253,7 +253,7 @@ def cl_stability(parts_per_run, weights=None):
 
 _MEASURES = {
     average_accuracy: "mean accuracy over all tasks after the last one; 0 to 1, 1 is best",
-    average_incremental_accuracy: "mean over stages of the accuracy so far; 0 to 1, 1 is best",
+    average_incremental_accuracy: "mean of the average accuracy after each task; 0 to 1, 1 is best",
     forgetting: "mean drop of old tasks from their earlier peak; -1 to 1, lower is better",
     peak_forgetting: "mean drop of old tasks from their peak at any time; 0 to 1, 0 is best",
     backward_transfer: "mean change of old tasks since learned; -1 to 1, below 0 is forgetting",
@@ -261,8 +261,8 @@ _MEASURES = {
     learning_accuracy: "mean accuracy on each task just after learning it; 0 to 1, 1 is best",
     worst_accuracy: "lowest accuracy of any task after the last one; 0 to 1, 1 is best",
     triangle_accuracy: "mean accuracy over all stages, each on the tasks so far; 0 to 1, 1 is best",
-    triangle_backward_transfer: "mean change at all stages since learned; -1 to 1, 1 is best",
-    remembering: "1 less the loss in the triangle backward transfer; 0 to 1, 1 is best",
+    triangle_backward_transfer: "mean change of old tasks at all stages; -1 to 1, 1 is best",
+    remembering: "1 minus the loss in the triangle backward transfer; 0 to 1, 1 is best",
     positive_backward_transfer: "the gain in the triangle backward transfer; 0 to 1, 1 is best",
     triangle_forward_transfer: "mean accuracy on tasks not yet learned; 0 to 1, 1 is best",
 }
@@ -270,15 +270,15 @@ DESCRIPTIONS = {measure.__name__: sentence for measure, sentence in _MEASURES.it
 
 
 def summary(R):
-    """The measures that need R alone: dict of name -> float, or None where not measurable."""
+    """The metrics that need only R: dict of name -> float, or None if not measured."""
     return {measure.__name__: measure(R) for measure in _MEASURES}
 
 
 def over_seeds(summaries):
-    """Mean, std (ddof = 1) and sem = std / sqrt(n) of each measure over n runs.
+    """Mean, std (ddof = 1) and sem = std / sqrt(n) of each metric over n runs.
 
-    summaries: one dict per run. A measure that is None in every run is left out; one that is
-    None in some has no mean, for a mean of the others would be over a subset. One run has no std.
+    summaries: one dict per run. A metric that is None in every run is left out; one that is None in some has
+    no mean, because a mean of the others would be over a subset. One run has no std.
     """
     if not summaries or any(s.keys() != summaries[0].keys() for s in summaries):
         raise ValueError("over_seeds needs at least one summary, and the same names in all.")

@@ -1,4 +1,4 @@
-"""What a search leaves: the winner as a flagfile; a table, a figure and TensorBoard runs of all trials."""
+"""Results of a search: the best trial as a flagfile; a table, a figure and TensorBoard runs of all trials."""
 
 import csv
 import io
@@ -11,11 +11,11 @@ from keras_cl.errors import require
 from keras_cl.settings import options
 from tuning.space import said
 
-NOT_OF_THE_WINNER = ("overwrite",)  # given to the search, and dangerous to a run
+NOT_OF_THE_WINNER = ("overwrite",)  # a flag of the search that is dangerous in a run
 
 
 def write(search, rows, directory, display):
-    """Writes and shows everything.
+    """Writes and shows all results.
 
     Args:
       search: the `Search`.
@@ -45,7 +45,7 @@ def write(search, rows, directory, display):
 
 
 def winner(search, rows):
-    """The best trial among those that had the largest budget; None if none was completed."""
+    """The best trial among those with the largest budget; None if none was completed."""
     completed = [row for row in rows if row["status"] == "completed"]
     most = max((row["budget"] or 0 for row in completed), default=0)
     sign = {"max": 1, "min": -1}[search.direction]
@@ -54,12 +54,12 @@ def winner(search, rows):
 
 
 def at_the_end(space, values):
-    """Flags whose best value is an end of its range: there may be better ones beyond."""
+    """Flags whose best value is an end of its range: better values may lie beyond."""
     return [flag for flag, ends in space.items() if isinstance(ends, tuple) and values[flag] in ends]
 
 
 def flagfile(search, values):
-    """The flags of a run: what the search was given and what it found."""
+    """The flags of a run: those given to the search and the best values."""
     given = {name: value for name, value in search.given.items() if name not in NOT_OF_THE_WINNER}
     return "".join(f"--{name}={options.text(value)}\n" for name, value in (given | values).items())
 
@@ -82,7 +82,7 @@ def as_csv(search, rows):
 
 
 def table(search, rows, best):
-    """The trials as the screen shows them."""
+    """The trials as a table for the console."""
     shown = Table(title=f"Trials by {search.objective} on validation rows", title_justify="left")
     for column in ("trial", *_budget(search), *search.space, search.objective, "seconds", ""):
         shown.add_column(column, justify="right" if column else "left")
@@ -97,7 +97,7 @@ def table(search, rows, best):
 
 
 def draw(search, rows, best):
-    """A figure with one panel for each flag, its values against the objective; failed trials are crosses."""
+    """A figure with one panel per flag, its values against the objective; failed trials are crosses."""
     from matplotlib.figure import Figure
 
     count = len(search.space)
@@ -139,7 +139,7 @@ def _panel(axes, search, rows, best, flag, values):
 
 
 def hparams(search, rows, folder):
-    """Writes one TensorBoard run for each trial: its hyperparameters and all that was measured."""
+    """Writes one TensorBoard run per trial: its hyperparameters and all measured numbers."""
     import tensorflow as tf
     from tensorboard.plugins.hparams import api, api_pb2, summary
 
@@ -162,10 +162,10 @@ def _all_failed(rows):
 
 
 def _budget(search):
-    """The column of the budget, where there is one."""
+    """The column of the budget, if there is one."""
     return [search.budget] if search.most else []
 
 
 def _plain(value):
-    """A value that HParams can hold."""
+    """A value of a type that HParams supports."""
     return value if isinstance(value, bool | int | float | str) else options.text(value)

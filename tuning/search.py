@@ -15,7 +15,7 @@ INTERRUPTED = "Interrupted; the same command, without --overwrite, goes on with 
 
 
 def main(search):
-    """Searches, alone or as the chief or a worker of several processes; goes on with what was begun."""
+    """Searches, alone or as the chief or a worker of several processes; resumes a search that was begun."""
     from keras_cl.devices import device
 
     name = workers.role()
@@ -26,8 +26,8 @@ def main(search):
 
     config, _ = search.configured({})
     display, stream = Display(), make_stream(config)
-    model = make_model(config, stream, config.seeds[0])  # refuses bad options before any data is read
-    measurement.check(config, model.network)  # of the run with what is found
+    model = make_model(config, stream, config.seeds[0])  # rejects bad options before any data is read
+    measurement.check(config, model.network)  # for a run with the best settings
     if name in ("", workers.CHIEF):
         lead(search, stream, model, display, chief=bool(name))
     else:
@@ -35,7 +35,7 @@ def main(search):
 
 
 def lead(search, stream, model, display, chief=False):
-    """Runs the search, or lets workers run it, and writes what came of it.
+    """Runs the search, or serves its trials to workers, and writes the results.
 
     Raises:
       InputError: if the directory holds another search, the data cannot be used, or every trial failed.
@@ -75,7 +75,7 @@ def follow(search, stream, model, display, worker):
 
 
 def headline(search, stream, display):
-    """Says what is searched."""
+    """Prints what is searched."""
     from tuning.space import said
 
     grid = f" in a grid of {math.prod(map(len, search.space.values()))}" if search.tuner == "grid" else ""
@@ -88,7 +88,7 @@ def headline(search, stream, display):
 
 
 def check_rows(search, stream, model):
-    """Reads the data, or says why it cannot; refuses tasks without rows for validation."""
+    """Reads the data; raises `InputError` if it cannot be used or a task has no validation rows."""
     if model.memory is not None:
         model.memory.require_images(stream)
     for task in stream[: search.tasks]:
@@ -100,7 +100,7 @@ def check_rows(search, stream, model):
 
 
 def rows(tuner):
-    """What every trial came to, in order; one whose worker died and that nobody took over is lost."""
+    """Records of all trials, in order; a trial is lost if its worker died and no other took over."""
     from tuning.tuner import number
 
     found = []

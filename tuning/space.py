@@ -1,8 +1,8 @@
-"""What is searched: the ranges that the files of a method and of a regime have as their constant `search`.
+"""The search space: the ranges in the constant `search` of the files of a method and of a regime.
 
 A name in `search` is an option of the file's own class (`strength`) or any other flag (`learning_rate`,
-`network.dropout`). A tuple (low, high) is a range on a logarithmic scale, a list [a, b, c] the values to
-choose from. Of a name that both have the method's counts; what the command line says is not searched.
+`network.dropout`). A tuple (low, high) is a range on a log scale, a list [a, b, c] the values to choose from.
+If both files have a name, the method's takes precedence. Flags of the command line are not searched.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_cl.settings import catalog, flags, options
 
-DIGITS = ".4g"  # of values from a range: what is tried, shown and written is the same number
+DIGITS = ".4g"  # of values from a range: the values tried, shown and written are the same number
 
 
 def search_space(config, given):
@@ -19,7 +19,7 @@ def search_space(config, given):
 
     Args:
       config: a `Config`.
-      given: flags that the command line has.
+      given: flags of the command line.
     """
     known = [option.name for option in flags.main_options()] + list(config.known_options)
     found = {}
@@ -32,7 +32,7 @@ def search_space(config, given):
 
 
 def gridded(space, points):
-    """The space with every range cut into `points` values, evenly on the logarithmic scale."""
+    """The space with every range replaced by `points` values, evenly spaced on a log scale."""
     return {
         flag: [float(format(value, DIGITS)) for value in np.geomspace(*values, points)]
         if isinstance(values, tuple)
@@ -42,7 +42,7 @@ def gridded(space, points):
 
 
 def said(values):
-    """A range or a list of values in words."""
+    """A range or a list of values as text."""
     joint = " to " if isinstance(values, tuple) else ", "
     return joint.join(map(options.text, values))
 
@@ -50,8 +50,8 @@ def said(values):
 def declared(space):
     """The space as Keras Tuner's `HyperParameters`.
 
-    Values to choose from are declared as text: between a chief and its workers numbers travel with 32 bits,
-    and come back as values that are not in the list.
+    Choices are declared as text: between a chief and its workers numbers are sent with 32 bits, and would
+    return as values that are not in the list.
     """
     from keras_tuner import HyperParameters
 
@@ -65,7 +65,7 @@ def declared(space):
 
 
 def chosen(space, declaration):
-    """`{flag: value}` that a trial's `HyperParameters` stand for."""
+    """`{flag: value}` of a trial's `HyperParameters`."""
     found = {}
     for flag, values in space.items():
         value = declaration.values[flag]
@@ -77,7 +77,7 @@ def chosen(space, declaration):
 
 
 def configured(config, values):
-    """`config` with the settings and options `{flag: value}` in place of its own."""
+    """`config` with its settings and options replaced by `{flag: value}`."""
     settings = {flag: value for flag, value in values.items() if "." not in flag}
     options = {flag: value for flag, value in values.items() if "." in flag}
     return dataclasses.replace(config, **settings, options=config.options | options)

@@ -1,4 +1,4 @@
-"""One configuration: learned over the first tasks of a stream, and measured on rows kept for validation."""
+"""One configuration: learns the first tasks of a stream and is measured on validation rows."""
 
 import dataclasses
 
@@ -14,19 +14,19 @@ def validation_matrix(config, stream, seed, tasks):
     """Accuracies on the validation rows of the first `tasks` tasks, which are learned in turn.
 
     Args:
-      config: a `Config`; its stream keeps rows for validation.
-      stream: that it describes.
-      seed: of the model.
-      tasks: how many tasks are learned.
+      config: a `Config`; its stream holds out validation rows.
+      stream: the stream of `config`.
+      seed: seed of the model.
+      tasks: number of tasks to learn.
 
     Returns:
       float array `[tasks + 1, tasks]` like the accuracy matrix of a run; test images are not read.
 
     Raises:
-      Diverged: if the loss or the weights are no longer numbers.
+      Diverged: if the loss or the weights are no longer finite.
       InputError: if the configuration is impossible, or trains on none of these tasks.
     """
-    config = dataclasses.replace(config, eval_every="task")  # after each epoch would be on test images
+    config = dataclasses.replace(config, eval_every="task")  # after each epoch, test images would be used
     model, first = make_model(config, stream, seed), stream[:tasks]
     R, trained = [model.accuracies(first, after=0, part="valid")], False
     for task in first:
@@ -38,8 +38,9 @@ def validation_matrix(config, stream, seed, tasks):
 
 
 def numbers(config, stream, tasks):
-    """`{name: number}` of `keras_cl.metrics` over the first tasks, means over the seeds of `config`; those
-    that are not defined are left out.
+    """`{name: number}` of `keras_cl.metrics` over the first tasks, means over the seeds of `config`.
+
+    Undefined metrics are left out.
 
     Raises:
       Diverged, InputError: as `validation_matrix`.

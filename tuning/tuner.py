@@ -1,4 +1,4 @@
-"""Keras Tuner's search, with trials that are whole task sequences."""
+"""Keras Tuner's search with trials that are whole task sequences."""
 
 import time
 import warnings
@@ -17,11 +17,11 @@ from tuning.trial import numbers
 
 
 class Bayesian(oracles.BayesianOptimizationOracle):
-    """Keras Tuner's on one thread: its matrices are so small that several take many times as long."""
+    """Keras Tuner's oracle on one thread: its matrices are so small that several threads are much slower."""
 
     def populate_space(self, trial_id):
         with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # scikit-learn's, about length scales of few points
+            warnings.simplefilter("ignore")  # from scikit-learn, about length scales of few points
             return super().populate_space(trial_id)
 
 
@@ -31,8 +31,8 @@ ORACLES = {
     "hyperband": oracles.HyperbandOracle,
     "grid": oracles.GridSearchOracle,
 }
-BUDGET = "tuner/epochs"  # what hyperband calls the budget of a trial, epochs or not
-PAUSE = 0.05  # seconds before a trial: an oracle that waits for other workers is asked at once again
+BUDGET = "tuner/epochs"  # Keras Tuner's name for the budget of a trial in hyperband, whatever its unit
+PAUSE = 0.05  # seconds before a trial; avoids a busy loop while the oracle waits for other workers
 
 
 class Tuner(BaseTuner):
@@ -40,18 +40,18 @@ class Tuner(BaseTuner):
 
     Args:
       search: the `Search`.
-      stream: the task stream, with rows kept for validation.
+      stream: the task stream, with validation rows.
       folder: directory of the search.
       worker: name of this process among those that share the folder.
       display: a `keras_cl.runs.console.Display`.
 
-    Building functions of Keras Tuner must return a Keras 3 model, so trials are run here, in `run_trial`.
+    Keras Tuner requires build functions to return a Keras 3 model, so trials run here, in `run_trial`.
     """
 
     def __init__(self, search, stream, folder, worker, display):
         self._search, self._stream, self._display = search, stream, display
         self._journal = Journal(folder / "trials")
-        # Keras Tuner writes its own records and would go on with them; each process has its own, made anew.
+        # Keras Tuner would resume from its own records; each process gets its own records, created anew.
         own = {"directory": str(folder / "keras_tuner"), "project_name": worker, "overwrite": True}
         super().__init__(_oracle(search), **own)
 
@@ -71,7 +71,7 @@ class Tuner(BaseTuner):
         return {self._search.objective: record["numbers"][self._search.objective]}
 
     def _try_run_and_update_trial(self, trial):
-        """Keras Tuner's own takes every error for a failed trial, also a fault of the program."""
+        """Overrides Keras Tuner's method, which takes every error for a failed trial, including bugs."""
         try:
             self._run_and_update_trial(trial)
             trial.status = TrialStatus.COMPLETED
@@ -79,7 +79,7 @@ class Tuner(BaseTuner):
             trial.status, trial.message = TrialStatus.FAILED, str(error)
 
     def record(self, trial):
-        """What a trial came to, None if it has not been tried."""
+        """The record of a trial; None if it was not tried."""
         return self._journal.find(*self.asked(trial))
 
     def asked(self, trial):
@@ -105,19 +105,19 @@ class Tuner(BaseTuner):
 
 
 def number(trial):
-    """Which trial it is, from 1."""
+    """Number of the trial, from 1."""
     return int(trial.trial_id) + 1
 
 
 def _oracle(search):
-    """Keras Tuner's way of choosing configurations."""
+    """Keras Tuner's algorithm that chooses configurations."""
     options = {
         "objective": Objective(search.objective, search.direction),
         "hyperparameters": space.declared(search.space),
-        "seed": search.config.seeds[0] + 1,  # 0 would be taken for no seed
+        "seed": search.config.seeds[0] + 1,  # Keras Tuner takes 0 for no seed
         "max_consecutive_failed_trials": search.trials + 1,
     }
-    if search.tuner == "hyperband":  # repeated until there were enough trials
+    if search.tuner == "hyperband":  # repeats until there are enough trials
         options |= {"max_epochs": search.most, "hyperband_iterations": None}
     oracle = ORACLES[search.tuner](**options)
     oracle.max_trials = search.trials
@@ -126,7 +126,7 @@ def _oracle(search):
 
 
 def _told(record, search, known):
-    """A trial in a line."""
+    """A trial as one line."""
     said = [f"{flag} {value}" for flag, value in record["values"].items()]
     said += [f"{record['budget']} {search.budget}"] if record["budget"] else []
     if record["status"] == "failed":

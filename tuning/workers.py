@@ -1,10 +1,11 @@
-"""A search by several processes: Keras Tuner's chief, who chooses, and workers, who try.
+"""A search with several processes: Keras Tuner's chief chooses configurations, workers try them.
 
-Which one a process is stands in the environment: KERASTUNER_TUNER_ID is "chief" or the worker's own name,
-KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT are the chief's address. All share the search's directory.
+The environment sets the role of a process: KERASTUNER_TUNER_ID is "chief" or the worker's own name,
+KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT are the chief's address. All processes share the search's
+directory.
 
-Keras Tuner's own chief waits for ever for the trial of a worker that died. Here a worker holds a lock that
-the operating system drops with the process; the chief gives the trial of a dead one to another.
+Keras Tuner's own chief waits forever for the trial of a worker that died. Here a worker holds a lock that the
+operating system releases when the process ends; the chief gives the trial of a dead worker to another.
 """
 
 import contextlib
@@ -16,12 +17,12 @@ from concurrent import futures
 from keras_cl.errors import InputError, require
 
 VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
-TICK = 0.2  # seconds between looks at who is alive
+TICK = 0.2  # seconds between checks of which workers are alive
 CHIEF = "chief"
 
 
 def role():
-    """Name of this process among several, "chief" or a worker's; "" where it searches alone.
+    """Name of this process, "chief" or a worker's; "" if it searches alone.
 
     Raises:
       InputError: if some of the variables are set and others are not.
@@ -36,13 +37,13 @@ def role():
 
 
 def address():
-    """Where the chief is, "ip:port"."""
+    """Address of the chief, "ip:port"."""
     return ":".join(os.environ[name] for name in VARIABLES[1:])
 
 
 @contextlib.contextmanager
 def alive(folder, worker):
-    """Holds the lock of a worker inside the `with`: it is known to live as long."""
+    """Holds the lock of a worker inside the `with` block, which shows that the worker is alive."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / f"{worker}.lock", "a") as file:
         require(_locked(file, tries=10), f"There is a worker {worker} already; give each a name of its own.")
@@ -50,16 +51,16 @@ def alive(folder, worker):
 
 
 def dead(folder, worker):
-    """Whether no process of a worker's name lives."""
+    """Whether no process with a worker's name is alive."""
     with open(folder / f"{worker}.lock", "a") as file:
         return _locked(file)
 
 
 def wait_for_chief(patience):
-    """Returns when the chief answers.
+    """Waits until the chief answers.
 
     Raises:
-      InputError: if it does not for `patience` seconds.
+      InputError: if it does not answer within `patience` seconds.
     """
     import grpc
 
@@ -81,12 +82,12 @@ def work(tuner):
 
 
 def serve(oracle, folder, patience):
-    """Gives trials to workers until there are no more, and none of them lives.
+    """Serves trials to workers until none is left and no worker is alive.
 
     Args:
-      oracle: Keras Tuner's.
-      folder: of the workers' locks.
-      patience: seconds to wait where no worker lives and something is left to do.
+      oracle: Keras Tuner's oracle.
+      folder: folder of the workers' locks.
+      patience: seconds to wait while no worker is alive and trials are left.
     """
     server, servicer = _server(oracle)
     waiting = 0.0
@@ -102,7 +103,7 @@ def serve(oracle, folder, patience):
 
 
 def _server(oracle):
-    """Keras Tuner's service around an oracle, begun."""
+    """Keras Tuner's service around an oracle, started."""
     import grpc
     from keras_tuner.src import protos
     from keras_tuner.src.distribute.oracle_chief import OracleServicer
@@ -122,7 +123,7 @@ def _living(folder):
 
 
 def _release(oracle, worker):
-    """Takes the trial of a worker that died back, for the next one who asks."""
+    """Takes back the trial of a dead worker and queues it again."""
     from keras_tuner import synchronized
 
     @synchronized
@@ -136,7 +137,7 @@ def _release(oracle, worker):
 
 
 def _locked(file, tries=1):
-    """Whether the lock of a file could be had; a look by another process lasts a moment."""
+    """Whether the lock of a file was acquired; retries, as a check by another process holds it briefly."""
     for attempt in range(tries):
         time.sleep(TICK / 4 if attempt else 0)
         with contextlib.suppress(BlockingIOError):

@@ -1,1 +1,1 @@
-"""Curvature of the loss and the forgetting that it predicts: Hessian products, eigenvalues."""
+"""Curvature of the loss and the forgetting that it predicts: Hessian-vector products, eigenvalues."""

@@ -1,7 +1,7 @@
-"""Eigenvalues and trace of a symmetric matrix that is known by its products with vectors alone.
+"""Eigenvalues and trace of a symmetric matrix that is known only by its products with vectors.
 
 A matrix H `[P, P]` is a function `product` of a vector `[P]` that returns H v. Vectors and sums are float64,
-so that a product in float32 is the only rounding that counts.
+so that a float32 product is the only relevant rounding.
 """
 
 import numpy as np
@@ -10,21 +10,21 @@ STEPS, TOL = 100, 1e-5
 
 
 def power(product, size, k, *, seed, steps=STEPS, tol=TOL):
-    """The k largest eigenvalues, and their vectors, by power iteration: v <- Hv / ||Hv||, lambda = v.Hv.
+    """The k largest eigenvalues and their eigenvectors, by power iteration: v <- Hv / ||Hv||, lambda = v.Hv.
 
-    Found vectors are taken out of every product again, which deflates H and undoes rounding at once. What is
-    found is largest by magnitude; where that is negative, the iteration is run again on H - lambda I, which
-    has no negative eigenvalue left, and lambda is added back. Two eigenvalues of opposite sign and nearly the
-    same magnitude, or a change that is small because it is slow, end it too early: `lanczos` has neither
-    fault.
+    Eigenvectors that were found are projected out of every product, which deflates H and removes rounding
+    errors. The iteration finds the eigenvalue of largest magnitude. If it is negative, the iteration runs
+    again on H - lambda I, which has no negative eigenvalue left, and lambda is added back. The iteration
+    stops too early if two eigenvalues have opposite signs and nearly the same magnitude, or if it converges
+    slowly; `lanczos` has neither problem.
 
     Args:
       product: function of a float64 vector `[P]`, H v.
       size: P.
-      k: how many, at most P.
-      seed: of the first vectors.
-      steps: products for each at most.
-      tol: relative change of an eigenvalue at which it counts as found.
+      k: number of eigenvalues, at most P.
+      seed: seed of the initial vectors.
+      steps: largest number of products per eigenvalue.
+      tol: relative change at which an eigenvalue has converged.
 
     Returns:
       `(values [k], vectors [k, P])`, the largest one first.
@@ -38,21 +38,21 @@ def power(product, size, k, *, seed, steps=STEPS, tol=TOL):
             value, vector = _dominant(product, shift, vectors, rng, steps, tol)
         values.append(value - shift)
         vectors = np.vstack([vectors, vector])
-    order = np.argsort(values)[::-1]  # those close to each other may be found in another order
+    order = np.argsort(values)[::-1]  # close eigenvalues may be found out of order
     return np.array(values)[order], vectors[order]
 
 
 def lanczos(product, size, k, *, seed, steps=STEPS, tol=TOL):
-    """The k largest eigenvalues, and their vectors, by Lanczos' method with full re-orthogonalisation.
+    """The k largest eigenvalues and their eigenvectors, by Lanczos with full re-orthogonalisation.
 
-    Q'HQ = T is tridiagonal in an orthonormal basis Q of m vectors; the outermost eigenvalues theta of T are
-    the first that come near those of H, and beta_m |s_m| bounds how far they are, with s_m the last entry of
-    the eigenvector of T. Of an eigenvalue that H has several times, copies after the first may be missed.
+    Q'HQ = T is tridiagonal in an orthonormal basis Q of m vectors. The outermost eigenvalues theta of T
+    converge first to those of H, and beta_m |s_m| bounds their error, with s_m the last entry of the
+    eigenvector of T. If H has an eigenvalue several times, copies after the first may be missed.
 
     Args:
-      product, size, k, seed: as of `power`.
-      steps: products at most, m; what is not found by then is given as it is.
-      tol: bound, relative to the largest magnitude, at which an eigenvalue counts as found.
+      product, size, k, seed: as in `power`.
+      steps: largest number of products, m; values that have not converged by then are returned as they are.
+      tol: error bound, relative to the largest magnitude, at which an eigenvalue has converged.
 
     Returns:
       `(values [k], vectors [k, P])`, the largest one first.
@@ -68,7 +68,7 @@ def lanczos(product, size, k, *, seed, steps=STEPS, tol=TOL):
         w = _without(Q[: j + 1], w)
         theta, S = np.linalg.eigh(T[: j + 1, : j + 1])
         scale, beta = np.abs(theta).max(), np.linalg.norm(w)
-        exhausted = beta <= 1e-6 * scale  # what is left is rounding
+        exhausted = beta <= 1e-6 * scale  # only rounding is left
         if j + 1 >= k and not exhausted and np.all(beta * np.abs(S[-1, -k:]) <= tol * scale):
             break
         if j + 1 < m:
@@ -82,9 +82,9 @@ def trace(product, size, *, seed, probes):
     """Mean of v.Hv over random v with entries -1 and 1 (Hutchinson 1989), and its standard error.
 
     Args:
-      product, size: as of `power`.
-      seed: of the vectors.
-      probes: how many, at least 2.
+      product, size: as in `power`.
+      seed: seed of the vectors.
+      probes: number of vectors, at least 2.
     """
     rng = np.random.default_rng(seed)
     signs = (rng.choice([-1.0, 1.0], size) for _ in range(probes))
@@ -93,7 +93,7 @@ def trace(product, size, *, seed, probes):
 
 
 def _dominant(product, shift, found, rng, steps, tol):
-    """The eigenpair of H + shift I with the largest magnitude, orthogonal to the vectors found."""
+    """The eigenpair of H + shift I with the largest magnitude, orthogonal to the vectors in `found`."""
     v, value = _random(rng, found), np.inf
     for _ in range(steps):
         before, w = value, _without(found, product(v) + shift * v)
@@ -105,13 +105,13 @@ def _dominant(product, shift, found, rng, steps, tol):
 
 
 def _random(rng, found):
-    """A random vector of length 1, orthogonal to the orthonormal vectors found."""
+    """A random vector of length 1, orthogonal to the orthonormal vectors in `found`."""
     v = _without(found, rng.standard_normal(found.shape[1]))
     return v / np.linalg.norm(v)
 
 
 def _without(found, v):
-    """v less its part in the space of the orthonormal vectors found; twice, for what rounding left."""
+    """v minus its projection on the orthonormal vectors in `found`; twice, because of rounding."""
     for _ in range(2):
         v = v - found.T @ (found @ v)
     return v

@@ -1,4 +1,4 @@
-"""The mean cross entropy of a network over some rows as a function of its weights, to second order."""
+"""Mean cross entropy of a network over rows as a function of its weights, to second order."""
 
 import functools
 from typing import NamedTuple
@@ -9,16 +9,16 @@ import tensorflow as tf
 from keras_cl.importance.moments import blocks
 from keras_cl.learning.layers import MASKED, logits_of
 
-BLOCK = 512  # rows at once
+BLOCK = 512  # rows per pass
 
 
 class Rows(NamedTuple):
-    """Rows that a loss is measured on, in blocks of one size; the last block repeats a row with weight 0.
+    """Rows that a loss is measured on, in blocks of equal size; the last block repeats a row with weight 0.
 
     Attributes:
-      count: how many rows, n.
-      blocks: list of `(x, y, task, mask, weight)`: raw images, output units, tasks, classes that may answer
-        `[C]`, and 1 for each row that counts.
+      count: n, number of rows.
+      blocks: list of `(x, y, task, mask, weight)`: raw images, output units, tasks, active classes `[C]`, and
+        1 for each real row.
     """
 
     count: int
@@ -26,22 +26,22 @@ class Rows(NamedTuple):
 
     @classmethod
     def of(cls, x, y, mask, task=0, size=BLOCK):
-        """The rows with raw images x `[n, ...]` and units y `[n]` of one task, classes `mask` answering."""
+        """The rows with raw images x `[n, ...]` and units y `[n]` of one task, with active classes `mask`."""
         y, mask, task = y.astype(np.int32), tf.constant(mask, tf.bool), tf.fill([size], task)
         parts = blocks(len(x), size)
         return cls(len(x), [(*map(tf.constant, (x[i], y[i])), task, mask, tf.constant(w)) for i, w in parts])
 
 
 class MeanLoss:
-    """L(w) = 1/n sum_n CE(z_n, y_n), at the weights w that the network has when it is asked.
+    """L(w) = 1/n sum_n CE(z_n, y_n), at the current weights w of the network.
 
-    In inference mode, without penalties, among the classes that may answer. Blocks are summed and the sum is
-    divided by n: a mean of their means would count the rows of a short block more. Vectors hold all trainable
-    variables one after the other, float64 outside of TensorFlow; traced once for a network.
+    In inference mode, without penalties, among the active classes. Losses are summed over blocks and divided
+    by n: a mean of block means would overweight the rows of a short block. Vectors are all trainable
+    variables concatenated, float64 outside of TensorFlow; traced once per network.
 
     Args:
-      network: raw images, and perhaps their tasks, to logits `[B, C]`.
-      jit: whether XLA compiles; it is no faster here, and takes longer to begin.
+      network: raw images, and optionally their tasks, to logits `[B, C]`.
+      jit: whether XLA compiles; it is no faster here, and takes longer to start.
     """
 
     def __init__(self, network, jit=False):
@@ -73,7 +73,7 @@ class MeanLoss:
         return _joined(self._variables).numpy().astype(np.float64)
 
     def value(self, rows):
-        """L on some `Rows`."""
+        """L on the given `Rows`."""
         return sum(float(self._loss(*block)) for block in rows.blocks) / rows.count
 
     def gradient(self, rows):

@@ -1,9 +1,9 @@
 """Curvature of the loss where each task was learned, and the forgetting that it predicts.
 
-Mirzadeh et al. 2020 (arXiv:2006.06958): near w_t, where task t was learned, its loss rises by
-F = L_t(w_t + dw) - L_t(w_t) ~ 1/2 dw'H_t dw <= 1/2 lambda_max ||dw||^2, with H_t the Hessian of L_t there.
-That takes w_t for a minimum and dw for small; the norm of the gradient, the gradient's own term g.dw and what
-is measured tell whether they are.
+Mirzadeh et al. 2020 (arXiv:2006.06958): near w_t, the weights after task t, the loss of task t rises by F =
+L_t(w_t + dw) - L_t(w_t) ~ 1/2 dw'H_t dw <= 1/2 lambda_max ||dw||^2, with H_t the Hessian of L_t there. This
+assumes that w_t is a minimum and dw is small. The norm of the gradient, the gradient term g.dw and the
+measured forgetting show whether that holds.
 """
 
 import csv
@@ -19,12 +19,12 @@ from keras_cl.numerics.random import CURVATURE, seed_of
 from keras_cl.settings import catalog
 
 FILE = "curvature.csv"
-NOTHING = dict.fromkeys(("predicted", "gradient_term", "bound", "forgetting"))  # where there is no next task
-PROBES = 16  # products that a trace is estimated with
+NOTHING = dict.fromkeys(("predicted", "gradient_term", "bound", "forgetting"))  # if there is no next task
+PROBES = 16  # products per estimate of a trace
 
 
 def check(config, network):
-    """Refuses a `Config` whose curvature cannot be measured, before data are read."""
+    """Raises `InputError` if the curvature of a `Config` cannot be measured, before data is read."""
     if not config.curvature:
         return
     reason = catalog.choice("method", config.method).constants.get("no_curvature", "")
@@ -49,7 +49,7 @@ def check(config, network):
 
 
 def measured(config, stream, path):
-    """Whether the run directory `path` has what `config` asks for."""
+    """Whether the run directory `path` has the measurements that `config` asks for."""
     if not (path / FILE).exists():
         return False
     with open(path / FILE, newline="") as file:
@@ -59,18 +59,18 @@ def measured(config, stream, path):
 
 
 def measure(network, stream, states, *, eigenvalues, rows, seed):
-    """Yields a dict for each task: the rows of curvature.csv.
+    """Yields a dict per task: the rows of curvature.csv.
 
-    L_t is the mean cross entropy of training rows of task t among the classes that could answer when it was
-    learned. A row compares the task with the next one, and says what task 1 has forgotten until then.
+    L_t is the mean cross entropy of training rows of task t among the classes that were active when it was
+    learned. A row compares the task with the next one, and gives the forgetting of task 1 so far.
 
     Args:
       network: raw images to logits; its weights are changed.
-      stream: of the tasks.
+      stream: the stream of the tasks.
       states: `network.get_weights()` after each task.
-      eigenvalues: how many of the largest.
-      rows: how many rows of a task are drawn; they stay the same for all that is said of the task.
-      seed: of the rows drawn and of the vectors that eigenvalues and traces begin with.
+      eigenvalues: number of largest eigenvalues.
+      rows: number of rows drawn per task; all measurements of the task use the same rows.
+      seed: seed of the rows, and of the initial vectors of eigenvalues and traces.
     """
     loss, w, first = MeanLoss(network), [], {}
     for state in states:
@@ -96,7 +96,9 @@ def measure(network, stream, states, *, eigenvalues, rows, seed):
 
 
 def expected(product, g, largest, dw):
-    """What a change dw of the weights does to a loss with gradient g, Hessian H and its largest eigenvalue.
+    """Predicted effect of a weight change dw on a loss with gradient g and Hessian H.
+
+    `largest` is the largest eigenvalue of H.
 
     Returns:
       dict of predicted, 1/2 dw'H dw; gradient_term, g.dw; bound, 1/2 lambda_max ||dw||^2.
@@ -109,7 +111,7 @@ def expected(product, g, largest, dw):
 
 
 def told(record):
-    """A line about what was measured of a task."""
+    """One line about the measurements of a task."""
     said = f"largest eigenvalue {record['eigenvalue_1']:.3g}, trace {record['trace']:.3g}"
     if record["distance"] is None:
         return said
@@ -126,17 +128,17 @@ def _drawn(task, rows, seed):
 
 
 def _spectrum(product, size, k, seed):
-    """The k largest eigenvalues and how far off they may be; the trace of all with its standard error."""
+    """The k largest eigenvalues and a bound of their error; the trace with its standard error."""
     values, vectors = eigenvalues.lanczos(product, size, k, seed=seed)
     pairs = zip(values, vectors, strict=True)
-    residual = max(_norm(product(v) - value * v) for value, v in pairs)  # H has an eigenvalue that near
+    residual = max(_norm(product(v) - value * v) for value, v in pairs)  # bounds the error
     mean, error = eigenvalues.trace(product, size, seed=seed, probes=PROBES)
     found = {f"eigenvalue_{i}": value for i, value in enumerate(values, start=1)}
     return {**found, "residual": residual, "trace": mean, "trace_error": error}
 
 
 def _distance(w, dw):
-    """Length of the weights and, where there is a next task, of their change, also as a part of it."""
+    """Norm of the weights and, if there is a next task, of their change, also relative to the weights."""
     length, way = _norm(w), None if dw is None else _norm(dw)
     return {"weight_norm": length, "distance": way, "relative_distance": way and way / length}
 
@@ -146,5 +148,5 @@ def _norm(v):
 
 
 def _rounded(value):
-    """Six digits of a number, which is more than float32 leaves; a count, and what is not there, as it is."""
+    """Floats rounded to six digits, more than float32 leaves; counts and None unchanged."""
     return value if value is None or isinstance(value, int) else float(f"{value:.6g}")

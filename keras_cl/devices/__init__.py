@@ -1,1 +1,1 @@
-"""The device, or the devices, that a step runs on: set-up, replicas of one step, several workers."""
+"""Devices that a step runs on: set-up, replicas of one step, several workers."""

@@ -1,4 +1,4 @@
-"""Starting TensorFlow quietly on the device, or the devices, that were asked for."""
+"""Starts TensorFlow quietly on the requested device or devices."""
 
 import contextlib
 import json
@@ -8,8 +8,8 @@ from absl import logging
 
 from keras_cl.errors import InputError, require
 
-# Lets XLA's CPU compiler update weights and moments in one loop: a penalised gradient is then computed once
-# rather than once for each moment.
+# Lets XLA's CPU compiler update weights and moments in one loop, so that a penalised gradient is computed
+# once and not once per moment.
 FUSE = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=true"
 
 
@@ -17,12 +17,12 @@ EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type"
 
 
 def prepare(device, quiet=True, starts=True):
-    """Imports TensorFlow, chooses the device and makes runs repeatable.
+    """Imports TensorFlow, selects the device and makes runs reproducible.
 
     Args:
       device: "auto", "cpu" or "gpu".
-      quiet: keep TensorFlow's start-up messages off the screen.
-      starts: whether TensorFlow starts now; the strategy of several workers has to start it.
+      quiet: hide TensorFlow's start-up messages.
+      starts: whether TensorFlow starts now; with several workers, their strategy must start it.
 
     Returns:
       "cpu" or "gpu".
@@ -42,18 +42,18 @@ def prepare(device, quiet=True, starts=True):
         tf.config.experimental.enable_op_determinism()
         if starts:
             tf.config.list_logical_devices()
-            # The first compilation announces itself; let it do so unheard.
+            # The first compilation prints a message; trigger it here, where it is hidden.
             tf.function(lambda: tf.constant(0) + 1, jit_compile=True)()
     return "gpu" if gpus else "cpu"
 
 
 def import_tensorflow(quiet=True):
-    """Imports TensorFlow with the environment that this library needs, which has to be set before."""
+    """Sets the environment variables that this library needs, then imports TensorFlow."""
     if quiet:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         logging.set_verbosity(logging.ERROR)
     os.environ.setdefault("XLA_FLAGS", FUSE)
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # keeps Keras 3 from being loaded beside tf_keras
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # prevents loading Keras 3 next to tf_keras
     with _stderr_silenced() if quiet else contextlib.nullcontext():
         import tensorflow  # noqa: F401
 
@@ -68,17 +68,17 @@ def divide_cpu(count):
 
 
 def strategy(name, quiet=True):
-    """The `tf.distribute` strategy that a name stands for, on the devices that were chosen.
+    """The `tf.distribute` strategy called `name`, on the selected devices.
 
     Args:
       name: "none"; "mirrored", all devices of this machine; "multiworker", those of all workers of TF_CONFIG.
-      quiet: keep TensorFlow's messages off the screen.
+      quiet: hide TensorFlow's messages.
 
     Returns:
-      the strategy, or None where one device does all.
+      the strategy, or None if there is only one device.
 
     Raises:
-      InputError: if TF_CONFIG is missing or wrong, or this worker cannot be reached by that address.
+      InputError: if TF_CONFIG is missing or wrong, or this worker cannot be reached at its address.
     """
     if name == "none":
         return None
@@ -99,7 +99,7 @@ def strategy(name, quiet=True):
 
 
 def _check_workers(text):
-    """Refuses a TF_CONFIG that does not name the workers and say which one this is."""
+    """Raises `InputError` unless TF_CONFIG names the workers and says which one this is."""
     needed = f"--strategy=multiworker needs the environment variable TF_CONFIG, as in TF_CONFIG='{EXAMPLE}'"
     require(text, f"{needed}; it is not set.")
     try:
@@ -115,7 +115,7 @@ def _check_workers(text):
 
 @contextlib.contextmanager
 def _stderr_silenced():
-    """Sends file descriptor 2 nowhere: TensorFlow's C++ side ignores its own log level at start."""
+    """Redirects file descriptor 2 to /dev/null: TensorFlow's C++ code ignores its log level at start-up."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)

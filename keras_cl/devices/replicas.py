@@ -1,12 +1,12 @@
-"""A step on several devices: every replica takes its share of the rows, and all come to the same weights.
+"""A step on several devices: every replica takes its share of the rows, and all get the same weights.
 
-The replicas of a `tf.distribute` strategy are given the same batch, and each takes every n-th row of it.
-What is summed over rows is summed over replicas too, so that a loss is that of the whole batch on each of
-them. Its gradient there is n times the part that comes from the replica's own rows, and once what no row
-enters, such as weight decay: the mean over replicas is the gradient of the loss, whatever it is made of. From
-there on all replicas compute the same numbers, and a method needs to know of none.
+All replicas of a `tf.distribute` strategy get the same batch, and each takes every n-th row of it. Sums over
+rows are also summed over replicas, so that each replica has the loss of the whole batch. The gradient of that
+loss on a replica contains n times the part of the replica's own rows, and once the part of terms without
+rows, such as weight decay. The mean over replicas is therefore the gradient of the loss, whatever its terms.
+From there on all replicas compute the same numbers, and methods need no code for replicas.
 
-With one device, and outside of a step, every function here does what it does for all rows.
+With one device, and outside of a step, every function here handles all rows.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from keras_cl.errors import require
 
 
 def require_shares(rows, replicas, name="A step's number of rows"):
-    """Refuses a number of rows, called `name`, that cannot be shared out evenly."""
+    """Raises `InputError` if a number of rows, called `name`, cannot be divided evenly."""
     require(
         rows % replicas == 0,
         f"{name} is {rows}, and each of {replicas} devices takes as many rows of a step: give a multiple of "
@@ -27,7 +27,7 @@ def require_shares(rows, replicas, name="A step's number of rows"):
 
 
 def own(rows):
-    """This replica's share of what has an entry for each row of a step: `[B, ...]` to `[B / n, ...]`."""
+    """This replica's share of an array with one entry per row of a step: `[B, ...]` to `[B / n, ...]`."""
     context = _several()
     if context is None:
         return rows
@@ -36,7 +36,7 @@ def own(rows):
 
 
 def places(count):
-    """Which rows of the whole step this replica's `count` rows are, int32 `[count]`."""
+    """Indices of this replica's `count` rows in the whole step, int32 `[count]`."""
     context = _several()
     if context is None:
         return tf.range(count)
@@ -44,8 +44,8 @@ def places(count):
 
 
 def drawn(draw, shape, axis=0):
-    """Random numbers `draw(shape)` of this replica's rows, which lie along `axis`: those that the same rows
-    have where one device takes the whole step."""
+    """Random numbers `draw(shape)` for this replica's rows, which lie along `axis`: the same numbers that
+    these rows get when one device takes the whole step."""
     context = _several()
     if context is None:
         return draw(shape)
@@ -57,7 +57,7 @@ def drawn(draw, shape, axis=0):
 
 
 def summed(part):
-    """Sum over the replicas of what each has of it; it can be differentiated."""
+    """Sum of `part` over the replicas; differentiable."""
     context = _several()
     if context is None:
         return part
@@ -66,36 +66,35 @@ def summed(part):
 
 
 def agreed(values):
-    """One value for all replicas of what each computed from the same rows: their mean. Batch statistics, of
-    which each device has its own, make them differ."""
+    """Mean over replicas of values that each replica computed from the same rows. Batch statistics, which are
+    local to a device, make the values differ."""
     context = _several()
     return values if context is None else context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
 
 
 def gathered(rows):
-    """What all replicas have for their rows, `[B / n, ...]` to `[B, ...]`; the same order for all `rows`."""
+    """The rows of all replicas, `[B / n, ...]` to `[B, ...]`; the same order for all `rows`."""
     context = _several()
     return rows if context is None else context.all_gather(rows, axis=0)
 
 
 @contextlib.contextmanager
 def held_once():
-    """Variables made inside belong to no strategy: there is one of each, not one a device, and steps only
-    read it. Those of a strategy are broadcast from the first worker, and TensorFlow cannot broadcast bytes.
-    """
-    # A strategy is known to the graph that its scope was entered in, although nothing is put into the graph.
+    """Variables created inside belong to no strategy: there is one copy, not one per device, and steps only
+    read it. A strategy would broadcast them from the first worker, and TensorFlow cannot broadcast bytes."""
+    # A strategy belongs to the graph in which its scope was entered: a new graph leaves it, and stays empty.
     with tf.Graph().as_default(), tf.__internal__.eager_context.eager_mode():
         yield
 
 
 def gradients(tape, loss, variables, optimizer, whole=False):
-    """Gradient of the loss of a step by `variables`; zero where it does not depend on one.
+    """Gradient of the loss of a step with respect to `variables`; zero for those it does not depend on.
 
     Args:
-      tape: of the loss.
+      tape: tape of the loss.
       loss: a scalar.
-      variables: list of trainable ones.
-      optimizer: the one that is going to follow the gradient; tells whether the loss is to be scaled.
+      variables: list of trainable variables.
+      optimizer: the optimizer that will apply the gradient; determines whether the loss is scaled.
       whole: whether every replica has all the rows, and so the whole gradient already.
     """
     scaled = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
@@ -109,18 +108,18 @@ def gradients(tape, loss, variables, optimizer, whole=False):
 
 
 def results(metrics):
-    """`{name: value}` of Keras metrics; none inside of a step of several devices: the loop reads them then,
-    when all its steps are taken."""
+    """`{name: value}` of Keras metrics; empty inside a step on several devices, because the loop reads the
+    metrics after its steps."""
     return {} if _several() else {metric.name: metric.result() for metric in metrics}
 
 
 def apply(optimizer, gradients, variables):
-    """Lets an optimizer follow the gradient of the whole step, which all replicas have."""
+    """Applies the gradient of the whole step, which all replicas have."""
     pairs = zip(gradients, variables, strict=True)
     optimizer.apply_gradients(pairs, skip_gradients_aggregation=_several() is not None)
 
 
 def _several():
-    """The replica that this is, where there are several; None otherwise."""
+    """The context of this replica if there are several replicas, else None."""
     context = tf.distribute.get_replica_context()
     return context if context is not None and context.num_replicas_in_sync > 1 else None

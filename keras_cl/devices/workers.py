@@ -1,7 +1,7 @@
-"""Several workers of one run: each computes the same, and the first one alone writes it down.
+"""Several workers of one run: all compute the same, and only the first one writes the results.
 
-The others write into a folder of their own that goes with them. They begin with a copy of what the first one
-has: so all go on after the same task, and the folder of the run has to be one that all can read.
+The others write to a temporary folder. They start with a copy of what the first one has, so that all resume
+after the same task; the folder of the run must be readable by all of them.
 """
 
 import contextlib
@@ -16,17 +16,17 @@ from keras_cl.errors import InputError, require
 
 
 def writes(strategy):
-    """Whether it is for this process to write down what a run leaves; None stands for one device."""
+    """Whether this process writes the results of a run; a strategy of None means one device."""
     return strategy is None or strategy.extended.should_checkpoint
 
 
 @contextlib.contextmanager
 def own_places(config, strategy):
-    """Gives the `Config` with the folders that this worker writes to, once the first one called `shared`."""
+    """Yields the `Config` with this worker's output folders, once the first worker has called `shared`."""
     if writes(strategy):
         yield config
         if _several(strategy):
-            _agree(strategy)  # whoever ends first takes the others along
+            _agree(strategy)  # the first worker to exit would end the others
         return
     with tempfile.TemporaryDirectory() as folder:
         places = {"run_dir": f"{folder}/runs/{config.name}", "export_dir": f"{folder}/models"}
@@ -41,7 +41,7 @@ def own_places(config, strategy):
 
 
 def shared(config, strategy):
-    """Tells the other workers that the run was opened, and lets them copy it."""
+    """Tells the other workers that the run is open, and lets them copy it."""
     if _several(strategy) and writes(strategy):
         _agree(strategy)
         _agree(strategy, _finished(config))
@@ -49,7 +49,7 @@ def shared(config, strategy):
 
 @contextlib.contextmanager
 def losses_told(config):
-    """One sentence where another worker was lost."""
+    """Raises `InputError` with one sentence if another worker is lost."""
     try:
         yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
@@ -64,13 +64,13 @@ def _several(strategy):
 
 
 def _folders(config):
-    """What a worker copies: the run and, where they are to be gone on with, its models."""
+    """Folders that a worker copies: the run and, if it is resumed, its models."""
     models = () if config.overwrite else (pathlib.Path(config.export_dir, config.name),)
     return config.directory, *models
 
 
 def _finished(config):
-    """How many tasks there are, in checkpoints and in models."""
+    """Number of finished tasks in checkpoints plus those in models."""
     patterns = "checkpoints/task_*", "**/task.json"
     return sum(
         1 for folder, kept in zip(_folders(config), patterns, strict=False) for _ in folder.rglob(kept)
@@ -78,7 +78,7 @@ def _finished(config):
 
 
 def _agree(strategy, number=0):
-    """Waits for all workers, and refuses to go on if they do not come with the same number of tasks."""
+    """Waits for all workers; raises `InputError` if they do not all have the same number of tasks."""
     numbers = strategy.gather(strategy.run(lambda: tf.constant([number])), axis=0).numpy()
     require(
         (numbers == number).all(),

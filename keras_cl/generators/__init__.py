@@ -1,4 +1,4 @@
-"""Generators: models of images that replay what they learned; `memory` makes a memory of one."""
+"""Generators: models that learn images and generate similar ones; `memory` makes a memory of one."""
 
 from keras_cl.generators.memory import GenerativeMemory
 from keras_cl.generators.vae import VAE

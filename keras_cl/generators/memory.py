@@ -1,9 +1,9 @@
-"""A generator as a memory: it replays what it learned, labelled by the network of the task before.
+"""Generative memory: replays generated images, labelled by the network of the previous task.
 
-In each step of task t a frozen copy of the generator, G_{t-1}, draws images, and a frozen copy of the
-network, S_{t-1}, says what they show; method and generator both learn from them and from the task's own rows
-(Shin et al. 2017, arXiv:1705.08690; van de Ven and Tolias 2018, arXiv:1809.10635). Everything happens inside
-the compiled loop: nothing that is generated is stored, and a step costs the same in every task.
+In each step of task t a frozen copy of the generator, G_{t-1}, generates images and a frozen copy of the
+network, S_{t-1}, labels them. The method and the generator both learn from these and from the rows of the
+task (Shin et al. 2017, arXiv:1705.08690; van de Ven and Tolias 2018, arXiv:1809.10635). Everything runs
+inside the compiled loop: no generated image is stored, and a step costs the same in every task.
 """
 
 import functools
@@ -21,24 +21,24 @@ from keras_cl.numerics.random import GENERATE, LATENT, random_normal, random_uni
 
 
 class GenerativeMemory(tf.Module):
-    """Base class of memories that generate.
+    """Base class of generative memories.
 
     Args:
       generator: a compiled Keras model such as `keras_cl.generators.VAE`.
-      labels: of generated rows: hard, the class that S_{t-1} finds most likely; soft, its probabilities at
-        `temperature`; condition, the class that the generator was asked for.
+      labels: labels of generated rows: hard, the most likely class under S_{t-1}; soft, its probabilities at
+        `temperature`; condition, the class that was requested from the generator.
       temperature: T of soft labels.
-      scale_by_t2: whether their cross entropy is multiplied by T^2.
-      weighting: of current and generated rows, for the method and for the generator. share, 1/t and 1 - 1/t;
-        constant, `current` and 1 - `current`; mean, every row alike.
-      current: weight of the current rows where weighting is constant.
-      epochs: passes over the task's rows that the generator learns in by itself when the method has learned
-        the task; 0 for learning in the method's own steps.
-      seed: of everything that is generated.
+      scale_by_t2: whether the cross entropy of soft labels is multiplied by T^2.
+      weighting: weights of current and generated rows, for the method and the generator: share, 1/t and 1 -
+        1/t; constant, `current` and 1 - `current`; mean, all rows equally.
+      current: weight of the current rows if weighting is constant.
+      epochs: epochs in which the generator is trained separately, after the method has learned the task; 0 to
+        train it in the method's steps.
+      seed: seed of all draws.
     """
 
-    generates = True  # for those that ask what may be chosen
-    by_row = False  # it learns a task's rows and is not offered them one by one
+    generates = True  # read by the catalog of choices
+    by_row = False  # it learns the rows of a task; they are not offered one by one
 
     def __init__(
         self,
@@ -64,36 +64,36 @@ class GenerativeMemory(tf.Module):
         self.labels, self.temperature = labels, temperature
         self.scaling = temperature**2 if scale_by_t2 else 1.0
         self.weighting, self.share = weighting, current
-        self.task = tf.Variable(0, trainable=False, name="task")  # index of the current one
-        self.state = tf.Variable([0, 0], trainable=False, name="state")  # seed and step of what is drawn
+        self.task = tf.Variable(0, trainable=False, name="task")  # index of the current task
+        self.state = tf.Variable([0, 0], trainable=False, name="state")  # seed and step of the draws
         self._data = self._scenario = None
 
-    # ---- what a model asks of its memory -----------------------------------------------------------------
+    # ---- hooks that a model calls ------------------------------------------------------------------------
 
     def attach(self, network, jit):
-        """Makes the frozen copies; `network` is the one that labels, `jit` as for the method's own loop."""
+        """Creates the frozen copies; `network` becomes the labeller, `jit` is that of the method's loop."""
         self.solver, self._copy_solver = frozen_copy(network)
         self.pixels, self._copy_pixels = frozen_copy(self.generator.pixels)
         self._shared = {id(variable) for variable in network.variables}
         self._optimizer = self.generator.optimizer.variables if self.generator.optimizer else []
         self._fresh = [variable.numpy() for variable in self._optimizer]
-        # Traced for each number of rows and never for each task.
+        # Traced once per number of rows, not per task.
         self._block = tf.function(self._drawn, jit_compile=jit)
         strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
         self._alone = loop.train_function(self.generator, self._learn_mixed, jit, strategy=strategy)
 
     def bind(self, stream):
-        """Takes from a stream what it says about rows, once: constants of the traced step."""
+        """Receives the stream that describes the rows, once: its data are constants of the traced step."""
         if self._scenario is not None:
             return
         self._scenario, self.generator.scale = stream.scenario, stream.source.scale
         own = stream.labels >= 0
         self._own, self._seen = tf.constant(own), tf.constant(stream.class_mask)
-        self._known_units = np.logical_or.accumulate(own)  # [T, C]: those of the tasks up to each
+        self._known_units = np.logical_or.accumulate(own)  # [T, C]: units of all tasks up to each
         self.row_bytes = int(np.prod(stream.input_shape)) * stream.source.dtype.itemsize + 1
 
     def begin(self, task, reset_optimizer=True):
-        """Prepares for `task`: its draws depend on nothing but the seed."""
+        """Prepares for `task`; its draws depend only on the seed."""
         self.bind(task.stream)
         self.task.assign(task.index)
         self.state.assign([seed_of(self.seed, task.index, GENERATE), 0])
@@ -103,10 +103,10 @@ class GenerativeMemory(tf.Module):
                 variable.assign(value)
 
     def require_room(self, size):
-        """A generator gives as many rows as are asked for."""
+        """Accepts any size: a generator can generate any number of rows."""
 
     def require_images(self, stream):
-        """Refuses images that are no pixels: those with values below 0 or above 1 after scaling."""
+        """Raises `InputError` if images are not pixels, that is, have scaled values below 0 or above 1."""
         x, _ = stream.source.train
         low, high = (float(value) * stream.source.scale for value in (np.min(x), np.max(x)))
         require(
@@ -116,22 +116,22 @@ class GenerativeMemory(tf.Module):
         )
 
     def plan(self, y, task, *, index, size, **_):
-        """The part of `batches` in `task`: none in the first, where nothing can be generated yet."""
+        """The memory's part of the data pipeline of a task; None in the first, before anything is learned."""
         return Generated(size) if index else None
 
     def watch(self, data):
-        """Keeps the data set that the method learns from, for passes of the generator's own."""
+        """Keeps the data set that the method learns from, for separate training of the generator."""
         self._data = data
 
     def mixed(self, batch):
-        """The batch of a step with generated rows behind its own, and with their weights."""
+        """The batch of a step with generated rows appended, and with the weights of both parts."""
         if batch.drawn is None:
             return batch
         B, R = batch.x.shape[0], batch.drawn.shape[0]
         seed, step = tf.unstack(self.state)
         self.state.assign([seed, step + 1])
         x, y, task, target = self._drawn(R, seed, step, self.task)
-        # As many rows for each current one in the last batch of an epoch, which is not full, as in others.
+        # The incomplete last batch of an epoch gets the same ratio of generated to current rows.
         real = replicas.summed(tf.math.count_nonzero(batch.weight, dtype=tf.int32))
         weight = tf.cast(replicas.places(R) * B < R * real, tf.float32)
         return batch._replace(
@@ -143,15 +143,15 @@ class GenerativeMemory(tf.Module):
         )
 
     def learn(self, batch):
-        """The generator's own step on a batch of the method, unless it learns by itself later."""
+        """Takes the generator's step on a batch of the method, unless it is trained separately later."""
         if not self.epochs:
             self.generator.train_step(self._conditioned(batch))
 
     def update(self, task, features=None):
-        """Ends `task`: the generator learns by itself if it is to, and what was learned is copied."""
+        """Ends `task`: trains the generator if that is done separately, and updates the frozen copies."""
         if self.epochs:
             self._learn_alone(task)
-        # The loss does not always tell: a network's nonlinearities can hide weights that are no numbers.
+        # The loss does not always show it: nonlinearities of a network can hide NaN weights.
         if not all(np.isfinite(weight).all() for weight in self.generator.get_weights()):
             raise Diverged(f"The generator's weights are no longer finite after task {task.number}")
         self._copy_solver()
@@ -165,30 +165,30 @@ class GenerativeMemory(tf.Module):
 
     @property
     def metrics(self):
-        """The generator's metrics where it learns in the method's steps."""
+        """The generator's metrics if it learns in the method's steps."""
         return [] if self.epochs else self.generator.metrics
 
     def report(self):
-        """The generator's loss in the last epoch that it learned in."""
+        """The generator's loss in its last training epoch."""
         return {metric.name: float(metric.result()) for metric in self.generator.metrics}
 
     @property
     def kept(self):
-        """Variables that outlast a task: the generator's, less those that it shares with the network."""
+        """Variables that are kept between tasks: the generator's, without those shared with the network."""
         return [theta for theta in self.generator.trainable_variables if id(theta) not in self._shared]
 
     def __len__(self):
-        return 0  # rows held
+        return 0  # stored rows
 
-    # ---- what is generated -------------------------------------------------------------------------------
+    # ---- generating rows ---------------------------------------------------------------------------------
 
     def generated(self, n, seed, tasks):
-        """`(x, y, task)` of `n` generated rows, labelled as of `tasks` finished ones; raw images as floats.
+        """`(x, y, task)` of `n` generated rows of the first `tasks` tasks, with labels; raw images as floats.
 
         Args:
-          n: rows.
-          seed: of the draws, a non-negative int32.
-          tasks: number of tasks that are generated.
+          n: number of rows.
+          seed: seed of the draws, a non-negative int32.
+          tasks: number of finished tasks to generate rows of.
         """
         size = min(max(n, 1), ROWS_AT_ONCE)
         blocks = [
@@ -198,7 +198,7 @@ class GenerativeMemory(tf.Module):
         return tuple(np.concatenate(parts)[:n] for parts in zip(*blocks, strict=True))
 
     def _drawn(self, R, seed, step, tasks):
-        """`(x, y, task, target)` of R rows of the first `tasks` tasks; `target` their probabilities."""
+        """`(x, y, task, target)` of R rows of the first `tasks` tasks; `target` are class probabilities."""
 
         def drawn(random, number, shape):
             return replicas.drawn(functools.partial(random, seed, 3 * step + number), shape)
@@ -208,7 +208,7 @@ class GenerativeMemory(tf.Module):
         condition = None
         if self.generator.conditions and self._scenario == "domain":
             condition = task
-        elif self.generator.conditions:  # a class that some task has, and that task
+        elif self.generator.conditions:  # a class of a finished task, and that task
             known = tf.gather(self._known_units, tasks - 1)
             units = tf.argsort(tf.cast(known, tf.int32), direction="DESCENDING", stable=True)
             count = tf.math.count_nonzero(known, dtype=tf.int32)
@@ -224,7 +224,7 @@ class GenerativeMemory(tf.Module):
         return x, y, task, target
 
     def conditions(self, tasks):
-        """What a conditional generator can be asked for after `tasks` tasks: classes, or tasks by index."""
+        """Conditions that a conditional generator supports after `tasks` tasks: classes, or task indices."""
         if not self.generator.conditions:
             return []
         if self._scenario == "domain":
@@ -232,17 +232,17 @@ class GenerativeMemory(tf.Module):
         return np.flatnonzero(self._known_units[tasks - 1]).tolist()
 
     def _weighted(self, current, generated):
-        """Weights of both parts, which add up to 1 but for `mean`."""
+        """Weights of both parts, which sum to 1 except for `mean`."""
         if self.weighting == "mean":
             return [current, generated]
         t = tf.cast(self.task + 1, tf.float32)
         share = 1 / t if self.weighting == "share" else self.share
         return [share * _normalised(current), (1 - share) * _normalised(generated)]
 
-    # ---- how the generator learns ------------------------------------------------------------------------
+    # ---- training the generator --------------------------------------------------------------------------
 
     def _conditioned(self, batch):
-        """The batch as the generator takes it, which knows its conditions as `y`."""
+        """The batch as the generator expects it, with its conditions as `y`."""
         return batch._replace(y=batch.task) if self._scenario == "domain" else batch
 
     def _learn_mixed(self, batch):
@@ -263,28 +263,28 @@ class GenerativeMemory(tf.Module):
 
 
 class Generated:
-    """The pipeline's part of a memory that generates: the step is told how many rows, and has them made.
+    """The pipeline's part of a generative memory: reserves rows, which the step generates.
 
     Args:
-      size: rows that every step has more.
+      size: generated rows per step.
     """
 
     def __init__(self, size):
         self.rows = size
 
     def joined(self, x, y, task):
-        """The rows that are trained on; nothing is stored behind them."""
+        """The training rows, unchanged: no stored rows follow them."""
         return x, y, task
 
     def planned(self, order):
-        """As `Replay.planned`: no rows of the pipeline's, `size` slots that are to be filled."""
+        """As `Replay.planned`: no rows from the pipeline, and `size` slots that the step fills."""
         K, B = order.shape
         nothing, none = tf.zeros([K, 0], tf.int32), tf.zeros([K, 0])
         return nothing, none, tf.fill([K, B], -1), tf.fill([K, self.rows], -1), tf.zeros([K], tf.int32)
 
 
 def _below(count, uniform):
-    """Whole numbers from 0 up to `count`, not included, that uniform numbers in (0, 1) stand for."""
+    """Integers in [0, count) from uniform numbers in (0, 1)."""
     return tf.minimum(tf.cast(uniform * tf.cast(count, tf.float32), tf.int32), count - 1)
 
 
@@ -293,6 +293,6 @@ def _normalised(weight):
 
 
 def adam(learning_rate):
-    """The generator's optimizer."""
+    """Adam, the optimizer of the generator."""
     require(learning_rate > 0, f"learning_rate is {learning_rate}; it must be above 0.")
     return keras.optimizers.Adam(learning_rate)

@@ -1,4 +1,4 @@
-"""How much each weight matters to earlier tasks: gradient moments, Fisher information, penalties."""
+"""Importance of each weight for earlier tasks: gradient moments, Fisher information, penalties."""
 
 from keras_cl.importance.fisher import Fisher
 from keras_cl.importance.moments import MeanSensitivity, Moments, Signals

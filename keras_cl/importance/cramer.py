@@ -1,4 +1,4 @@
-"""The sliced Cramer distance between two sets of points, and directions to slice along.
+"""Sliced Cramer distance between two sets of points, and directions to slice along.
 
 Kolouri et al. 2020 (ICLR, openreview BJge3TNKwH).
 """
@@ -19,7 +19,7 @@ def cramer_1d(u, v):
 
 
 def sliced_cramer(U, V, slices):
-    """Mean Cramer distance between two sets of points projected on some directions.
+    """Mean Cramer distance between two sets of points projected on the given directions.
 
     Args:
       U, V: arrays `[n, K]` and `[m, K]`.
@@ -37,13 +37,13 @@ def on_sphere(count, size, rng):
 def directions(mask, slices, rng):
     """Directions D `[r, C]` with sum_j (D_j . a)^2 = mean over slices of (xi . a)^2 for all vectors a.
 
-    There are never more of them than classes that may answer, however many slices there are: a mean of
-    squares along slices is a quadratic form, and a quadratic form has as many axes as dimensions.
+    There are at most as many as active classes, however many slices there are: a mean of squares along slices
+    is a quadratic form, and a quadratic form has as many axes as dimensions.
 
     Args:
-      mask: bool `[C]`, the classes that may answer.
+      mask: bool `[C]`, the active classes.
       slices: number of random slices, or 0 for their expectation, in which (xi . a)^2 is |a|^2 / K.
-      rng: numpy's generator.
+      rng: NumPy random generator.
     """
     active = np.flatnonzero(mask)
     K = len(active)

@@ -1,6 +1,7 @@
-"""Diagonal of the Fisher information, in the five kinds that are in use.
+"""Diagonal of the Fisher information, in five common variants.
 
-The kinds are compared in van de Ven 2025 (arXiv:2502.11756). All but "batched" are exact sums over examples.
+The variants are compared in van de Ven 2025 (arXiv:2502.11756). All except "batched" are exact sums over
+examples.
 """
 
 import functools
@@ -19,15 +20,15 @@ class Fisher:
     exact:     (1/n) sum_x sum_c p_c (d log p_c)^2
     sample:    (1/n) sum_x (d log p_y)^2 with one y drawn from p
     empirical: the same with the true label
-    argmax:    the same with the likeliest label
+    argmax:    the same with the most likely label
     batched:   mean over batches of the squared gradient of the batch's mean log-likelihood of the true labels
 
     Args:
-      network: logits from raw images.
+      network: raw images to logits.
       kind: one of the five names above.
-      n_samples: number of rows used, drawn without replacement; 0 for all, or for 500 where the network has
+      n_samples: number of rows used, drawn without replacement; 0 for all, or for 500 if the network has
         variables that need the vectorised map.
-      batch_size: rows a batch of the batched kind; a last incomplete batch is left out.
+      batch_size: rows per batch of the batched variant; an incomplete last batch is dropped.
     """
 
     def __init__(self, network, kind="exact", *, n_samples=0, batch_size=128):
@@ -39,13 +40,13 @@ class Fisher:
             self._n_samples = n_samples or self._pass.usual_samples
 
     def __call__(self, x, y, mask, seed=0):
-        """The Fisher information on some rows.
+        """The Fisher information on the given rows.
 
         Args:
           x: raw images `[n, ...]`.
           y: true output units `[n]`.
-          mask: bool `[C]`, the classes that may answer.
-          seed: of the rows and labels drawn.
+          mask: bool `[C]`, the active classes.
+          seed: seed of the rows and labels drawn.
 
         Returns:
           list of non-negative float32 arrays like `network.trainable_variables`.
@@ -55,13 +56,13 @@ class Fisher:
         x, y = x[rows], y[rows]
         if isinstance(self._pass, _Batched):
             return self._pass(x, y.astype(np.int32), mask, rng)
-        # Classes that may answer come first, so that the loop over labels stops after them.
+        # Active classes come first, so that the loop over labels stops after them.
         order = np.argsort(~mask, kind="stable").astype(np.int32)
         of_task = (mask, order, np.int32(mask.sum()))
         return self._pass(x, (y.astype(np.int32), rng.random(len(x), np.float32)), of_task)
 
 
-# ---- signals of the Fisher's kinds: the gradient of log p_c by the logits is e_c - p ---------------------
+# ---- signals of the variants: the gradient of log p_c with respect to the logits is e_c - p --------------
 
 
 def _all_labels(logits, y, uniform, mask, order, count):
@@ -83,9 +84,9 @@ def _one_label(choose):
 
 
 def _from_uniform(p, y, uniform):
-    """The label whose stretch of the cumulative distribution holds the uniform number in [0, 1)."""
+    """The label whose interval of the cumulative distribution contains the uniform number in [0, 1)."""
     edges = tf.cumsum(p, axis=1)
-    below = edges <= uniform[:, tf.newaxis] * edges[:, -1:]  # the last edge is 1 but for rounding
+    below = edges <= uniform[:, tf.newaxis] * edges[:, -1:]  # the last edge is 1 up to rounding
     return tf.math.count_nonzero(below, axis=1, dtype=tf.int32)
 
 

@@ -1,9 +1,9 @@
 """Moments of per-example gradients, exact and without a loop over examples.
 
-For a dense layer with input a_n and pre-activation gradient Delta_n the gradient of one example is
-a_n Delta_n^T, hence sum_n (grad_n)^2 = (A*A)^T (Delta*Delta): one matrix product a layer gives what would
-take a backward pass for each example. Variables of other layers (convolutions, normalisation) go through a
-vectorised map over single examples. The network is in inference mode throughout.
+For a dense layer with input a_n and pre-activation gradient Delta_n, the gradient of one example is a_n
+Delta_n^T, hence sum_n (grad_n)^2 = (A*A)^T (Delta*Delta): one matrix product per layer replaces a backward
+pass per example. Variables of other layers (convolutions, normalisation) use a vectorised map over single
+examples. The network is always in inference mode.
 """
 
 import functools
@@ -14,20 +14,20 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-DENSE_ROWS = 1024  # rows of a pass through dense layers
-MAPPED_ROWS = 16  # rows of a vectorised map, which holds one gradient a row
-# Rows that do where gradients are mapped; van de Ven 2025 found them nearly as good as all.
+DENSE_ROWS = 1024  # rows per pass through dense layers
+MAPPED_ROWS = 16  # rows per vectorised map, which holds one gradient per row
+# Default number of rows if gradients are mapped; van de Ven 2025 found it nearly as good as all rows.
 MAPPED_SAMPLES = 500
-SUMMED_ROWS = 128  # rows of a pass through other layers whose gradients are summed
+SUMMED_ROWS = 128  # rows per pass through other layers whose gradients are summed
 DIRECTIONS = 16  # gradients of the mean logits held at once
 
 
 class Signals(NamedTuple):
-    """Cotangents of the logits whose per-example gradients are wanted.
+    """Cotangents of the logits for which per-example gradients are computed.
 
     Attributes:
       of: function of an index m (int32 scalar) that returns `(cotangents [n, C], weights [n])`.
-      count: how many there are, an int32 scalar.
+      count: number of cotangents, an int32 scalar.
     """
 
     of: Callable
@@ -38,7 +38,7 @@ class Moments:
     """Mean over rows of sum_m w_m |J^T s_m|^power for every trainable variable; compiled once.
 
     Args:
-      network: logits `[n, C]` from raw images.
+      network: raw images to logits `[n, C]`.
       signals: function of `(logits, *of_rows, *of_task)` that returns `Signals`.
       power: 2 for squares (Fisher), 1 for absolute values (MAS).
     """
@@ -54,12 +54,12 @@ class Moments:
             self._passes.append(_Pass(*_mapped_step(network, others, signals, power), MAPPED_ROWS, jit=False))
 
     def __call__(self, x, of_rows=(), of_task=()):
-        """Runs over all rows once.
+        """Makes one pass over all rows.
 
         Args:
           x: raw images `[n, ...]`, numpy.
-          of_rows: arrays with one entry a row, handed to `signals`.
-          of_task: arrays handed to `signals` as they are; their shapes never change.
+          of_rows: arrays with one entry per row, passed to `signals`.
+          of_task: arrays passed to `signals` unchanged; their shapes must never change.
 
         Returns:
           list of float32 arrays like `network.trainable_variables`.
@@ -72,13 +72,13 @@ class Moments:
 
 
 class MeanSensitivity:
-    """Sum over directions D_j of (d (D_j . zbar) / d theta)^2, with zbar the mean of the logits over rows.
+    """Sum over directions D_j of (d (D_j . zbar) / d theta)^2, with zbar the mean logits over rows.
 
-    Gradients are summed over all rows before they are squared, because zbar is one mean. All directions of a
-    block of rows share its forward pass; compiled once.
+    Gradients are summed over all rows before they are squared, because zbar is one mean. All directions share
+    the forward pass of a block of rows; compiled once.
 
     Args:
-      network: logits `[n, C]` from raw images.
+      network: raw images to logits `[n, C]`.
     """
 
     def __init__(self, network):
@@ -93,7 +93,7 @@ class MeanSensitivity:
                 logits = network(x, training=False)
             slopes = [tf.TensorArray(tf.float32, self._group, element_shape=v.shape) for v in variables]
             j = 0
-            while j < count:  # not over a range, whose length XLA would compile in
+            while j < count:  # not `tf.range`, whose length XLA would compile in
                 cotangent = real[:, tf.newaxis] * directions[j]
                 gradient = tape.gradient(logits, variables, cotangent, tf.UnconnectedGradients.ZERO)
                 slopes = [array.write(j, g) for array, g in zip(slopes, gradient, strict=True)]
@@ -104,11 +104,11 @@ class MeanSensitivity:
         self._accumulate = tf.function(accumulate, jit_compile=not mapped, reduce_retracing=True)
 
     @functools.cached_property
-    def _totals(self):  # made at first use: of one device, where the model may be of several
+    def _totals(self):  # created on first use: on one device, even if the model is on several
         return [tf.Variable(tf.zeros([self._group, *v.shape])) for v in self._variables]
 
     def __call__(self, x, directions):
-        """Runs over all rows once for each `DIRECTIONS` directions.
+        """Makes one pass over all rows for every `DIRECTIONS` directions.
 
         Args:
           x: raw images `[n, ...]`, numpy.
@@ -132,19 +132,19 @@ class MeanSensitivity:
 
 
 def drawn(rng, count, n_samples):
-    """Ascending indices of `n_samples` of `count` rows, without replacement; all of them where that is 0."""
+    """Ascending indices of `n_samples` of `count` rows, without replacement; all rows if it is 0."""
     if 0 < n_samples < count:
         return np.sort(rng.choice(count, n_samples, replace=False))
     return slice(None)
 
 
 def normalised(importance, rule):
-    """Importances brought to a common scale over all tensors jointly.
+    """Importances scaled jointly over all tensors.
 
     Args:
       importance: list of non-negative arrays.
       rule: "none"; "max", divided by the largest entry; "minmax", to [0, 1]; "mean1", to mean 1. Importances
-        that are all equal have no range and stay as they are under "minmax".
+        that are all equal have no range and stay unchanged under "minmax".
     """
     if rule == "none":
         return importance
@@ -155,10 +155,10 @@ def normalised(importance, rule):
 
 
 def blocks(count, size):
-    """`(indices [size], weights [size])` of `count` rows in blocks; weight 0 fills up the last one."""
+    """`(indices [size], weights [size])` of `count` rows in blocks; rows of weight 0 pad the last one."""
     for start in range(0, count, size):
         rows = np.arange(start, start + size)
-        # A true row fills up, because a row of zeros may have no gradient.
+        # Padding repeats a real row, because a row of zeros may have no gradient.
         yield np.minimum(rows, count - 1), (rows < count).astype(np.float32)
 
 
@@ -166,7 +166,7 @@ def blocks(count, size):
 
 
 def _divided(network):
-    """`(layers for the dense trick, variables that need the vectorised map)`."""
+    """`(layers for the matrix product, variables that need the vectorised map)`."""
     layers = [layer for layer in network.layers if _plain_dense(layer)]
     covered = {id(v) for layer in layers for v in layer.trainable_variables}
     return layers, [v for v in network.trainable_variables if id(v) not in covered]
@@ -183,7 +183,7 @@ def _plain_dense(layer):
 
 
 def _dense_step(network, layers, signals, power):
-    """`(step, variables)`: the step gives the sums over a block of rows, of kernels and biases in order."""
+    """`(step, variables)`: the step returns sums over a block of rows, for kernels and biases in order."""
     inner = keras.Model(
         network.inputs, [*(n.input for n in layers), *(n.output for n in layers), *network.outputs]
     )
@@ -196,8 +196,8 @@ def _dense_step(network, layers, signals, power):
         of, count = signals(logits, *extra)
         sums = [tf.zeros_like(output, tf.float32) for output in outputs]
         m = 0
-        # Only backward signals travel; the squares are summed before the product. The loop is not over a
-        # range, whose length XLA would compile in.
+        # Only backward signals are propagated; their squares are summed before the product. The loop is not
+        # over `tf.range`, whose length XLA would compile in.
         while m < count:
             cotangent, weight = of(m)
             deltas = tape.gradient(logits, outputs, cotangent, tf.UnconnectedGradients.ZERO)
@@ -218,7 +218,7 @@ def _dense_step(network, layers, signals, power):
 
 
 def _mapped_step(network, variables, signals, power):
-    """`(step, variables)` for any layer: one gradient for each row and signal, by a vectorised map."""
+    """`(step, variables)` for any layer: one gradient per row and signal, by a vectorised map."""
 
     def step(x, real, *extra):
         of, count = signals(network(x, training=False), *extra)
@@ -243,7 +243,7 @@ def _mapped_step(network, variables, signals, power):
 
 
 class _Pass:
-    """Sums of `step` over all rows, in blocks of one size; the last repeats a row with weight 0."""
+    """Sums of `step` over all rows, in blocks of equal size; the last block repeats a row with weight 0."""
 
     def __init__(self, step, variables, rows, jit):
         self.variables, self._rows = variables, rows
@@ -255,7 +255,7 @@ class _Pass:
         self._accumulate = tf.function(accumulate, jit_compile=jit, reduce_retracing=True)
 
     @functools.cached_property
-    def _totals(self):  # made at first use: of one device, where the model may be of several
+    def _totals(self):  # created on first use: on one device, even if the model is on several
         return [tf.Variable(tf.zeros(v.shape)) for v in self.variables]
 
     def sums(self, x, of_rows, of_task):

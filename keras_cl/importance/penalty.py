@@ -1,9 +1,9 @@
-"""The quadratic penalty that EWC and its relatives share: an importance and an anchor for every weight.
+"""The quadratic penalty of EWC and related methods: an importance and an anchor for every weight.
 
     R(theta) = kappa * strength * sum_i Omega_i (theta_i - theta*_i)^2 + constant
 
-Its gradient is written down, not differentiated: 2 kappa strength Omega (theta - theta*). Importances start
-at zero, so that the first task is trained as if there were no penalty, by the same traced step.
+Its gradient is in closed form: 2 kappa strength Omega (theta - theta*). Importances start at zero, so that
+the same traced step trains the first task without a penalty.
 """
 
 from typing import Literal, get_args
@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from keras_cl.errors import pick, require
 
-# How the importances of several tasks become one: "anchors" keeps every task's own anchor (the sum of their
-# quadratics, exactly); all others have one anchor, the latest weights.
+# How importances of several tasks are combined: "anchors" keeps every task's own anchor (exactly, as the sum
+# of their quadratics); all others have one anchor, the latest weights.
 Merge = Literal["anchors", "sum", "ema", "replace"]
 
 
@@ -22,12 +22,12 @@ class QuadraticPenalty(tf.Module):
     """Importance `Omega` and anchor `theta*` of some variables, float32.
 
     Args:
-      variables: the weights theta; what they are when the penalty is made is the first anchor.
+      variables: the weights theta; their values at creation are the first anchor.
       strength: lambda of the papers.
       half: whether kappa is 1/2 (EWC) or 1 (most others).
-      merge: anchors; sum, old + new; ema, alpha * old + (1 - alpha) * new, the first as it is; replace.
+      merge: anchors; sum, old + new; ema, alpha * old + (1 - alpha) * new, the first one unscaled; replace.
       alpha: weight of the old importance in ema, in [0, 1].
-      uniform: whether a tensor has one importance for all its weights, and not one for each.
+      uniform: whether a tensor has one importance for all its weights instead of one for each.
     """
 
     def __init__(self, variables, strength, *, half=False, merge="replace", alpha=0.5, uniform=False):
@@ -41,7 +41,7 @@ class QuadraticPenalty(tf.Module):
         self.importance = [tf.Variable(tf.zeros(shape), trainable=False) for shape in shapes]
         self.anchor = [tf.Variable(v, trainable=False) for v in variables]
         self.constant = tf.Variable(0.0, trainable=False)
-        self.tasks = tf.Variable(0, trainable=False)  # updates so far
+        self.tasks = tf.Variable(0, trainable=False)  # number of updates
 
     def gradient(self):
         """List of tensors like the variables: 2 kappa strength Omega (theta - theta*)."""
@@ -51,7 +51,7 @@ class QuadraticPenalty(tf.Module):
         ]
 
     def added_to(self, gradients):
-        """`gradients` of the loss made gradients of the loss and the penalty."""
+        """Gradients of the loss plus those of the penalty."""
         return [g + pull for g, pull in zip(gradients, self.gradient(), strict=True)]
 
     def value(self):
@@ -63,7 +63,7 @@ class QuadraticPenalty(tf.Module):
         return self._factor * (tf.math.add_n(terms) + self.constant)
 
     def update(self, importance):
-        """Ends a task: takes its importance in by the rule of `merge`, at the current weights.
+        """Ends a task: combines its importance with the old one by the rule `merge`, at the current weights.
 
         Args:
           importance: list of non-negative arrays like the variables.
@@ -76,11 +76,11 @@ class QuadraticPenalty(tf.Module):
         self.replace([old * a.numpy() + new * b for a, b in zip(self.importance, importance, strict=True)])
 
     def add(self, importance):
-        """Adds a quadratic around the current weights; the sum of quadratics is again one.
+        """Adds a quadratic around the current weights; a sum of quadratics is a quadratic.
 
-        sum_k F_k (theta - theta_k)^2 = S (theta - m)^2 + constant with S = sum_k F_k and
-        m = sum_k F_k theta_k / S: any number of anchors costs what one costs, in memory and in time, and
-        nothing cancels, because theta stays close to m.
+        sum_k F_k (theta - theta_k)^2 = S (theta - m)^2 + constant with S = sum_k F_k and m = sum_k F_k
+        theta_k / S: any number of anchors needs the memory and time of one. There is no cancellation, because
+        theta stays close to m.
 
         Args:
           importance: list of non-negative arrays like the variables.
@@ -100,7 +100,7 @@ class QuadraticPenalty(tf.Module):
         self.tasks.assign_add(1)
 
     def replace(self, importance):
-        """Puts `importance` around the current weights in place of all that was there."""
+        """Replaces all quadratics by one with `importance` around the current weights."""
         for omega, new in zip(self.importance, importance, strict=True):
             omega.assign(np.asarray(new, np.float32))
         self.constant.assign(0.0)

@@ -1,4 +1,4 @@
-"""What a training step is made of: batches, replay, the compiled loop, layers, evaluation."""
+"""Parts of a training step: batches, replay, the compiled loop, layers, evaluation."""
 
 from keras_cl.learning.batches import Batch, total, weighted_mean
 from keras_cl.learning.layers import MASKED, Dropout, frozen_copy, logits_of

@@ -1,7 +1,7 @@
 """The `tf.data` pipeline of a task: chunks of many batches, shuffled by index vectors.
 
-A chunk holds `K` batches, so that one compiled loop can run `K` training steps without going back to Python.
-An epoch's order is one shuffled index vector, and a chunk one gather: no work is done for each element.
+A chunk holds `K` batches, so that one compiled loop can run `K` training steps without returning to Python.
+An epoch's order is one shuffled index vector and a chunk is one gather: there is no work per element.
 """
 
 from typing import NamedTuple
@@ -11,26 +11,26 @@ import tensorflow as tf
 from keras_cl.devices import replicas
 from keras_cl.errors import require
 
-MOST = 512  # steps of a chunk: starting it then costs a few hundredths of even the smallest steps
-PLANNED = 128  # the same where a memory plans, and draws, for the padding of the last chunk too
-BYTES = 16 * 2**20  # of the images of a chunk
+MOST = 512  # steps per chunk: the launch then costs a few percent of even the smallest steps
+PLANNED = 128  # steps per chunk with replay, because the padding of the last chunk is planned and drawn too
+BYTES = 16 * 2**20  # of images per chunk
 
 
 class Batch(NamedTuple):
-    """Rows of one training step, or of `K` steps with a leading axis more.
+    """Rows of one training step, or of `K` steps with an extra leading axis.
 
-    Rows that are replayed from a memory stand behind those of the current task.
+    Rows replayed from a memory follow the rows of the current task.
 
     Attributes:
       x: raw images `[B, *input_shape]`.
       y: output units `[B]` int32.
-      task: index of the task that each row belongs to, `[B]` int32.
-      weight: 1 for a row, 0 for the padding that fills the last batch of an epoch, `[B]` float32.
-      stored: slot of the memory that each row of the current task goes to, -1 for none, int32 `[B]`.
-      drawn: slot of the memory that each replayed row comes from, -1 for none (its weight is 0), int32 `[R]`.
-      offered: rows that the memory was offered before the step, int32 scalar.
-      target: probabilities `[R, C]` of the classes for each replayed row, where it has no one class.
-      whole: whether every replica has all rows of the step, and not its share (`keras_cl.devices.replicas`).
+      task: index of the task of each row, `[B]` int32.
+      weight: 1 for a row, 0 for the padding of the last batch of an epoch, `[B]` float32.
+      stored: memory slot that each row of the current task is written to, -1 for none, int32 `[B]`.
+      drawn: memory slot that each replayed row comes from, -1 for none (its weight is 0), int32 `[R]`.
+      offered: number of rows offered to the memory before the step, int32 scalar.
+      target: class probabilities `[R, C]` of the replayed rows, if they have soft labels.
+      whole: whether every replica has all rows of the step, not only its share (`keras_cl.devices.replicas`).
     """
 
     x: tf.Tensor
@@ -49,7 +49,7 @@ class Batch(NamedTuple):
         return self if self.drawn is None else self._rows(slice(0, self.x.shape[0] - self.drawn.shape[0]))
 
     def replayed(self, draw=0, draws=1):
-        """The rows of one step that draw number `draw` of `draws` brought from the memory."""
+        """The rows of one step from draw number `draw` of `draws` from the memory."""
         size, rest = divmod(self.drawn.shape[0], draws)
         require(
             not rest, "Devices cannot share each draw from the memory evenly; give another replay_batch_size."
@@ -66,7 +66,7 @@ class Batch(NamedTuple):
 
     @property
     def share(self):
-        """The rows of one step that this replica takes."""
+        """This replica's share of the rows of one step."""
         shared = {name: getattr(self, name) for name in ("x", "y", "task", "weight", "stored", "drawn")}
         return self._replace(
             **{n: part if part is None else replicas.own(part) for n, part in shared.items()}
@@ -80,29 +80,29 @@ def total(values, whole=False):
 
 
 def weighted_mean(values, weight, whole=False):
-    """Mean of `values` `[..., B]` with `weight` `[B]` over the rows of a step; `whole` as in `Batch`."""
+    """Mean of `values` `[..., B]` with weights `[B]` over the rows of a step; `whole` as in `Batch`."""
     return total(values * weight, whole) / total(weight, whole)
 
 
 def chunk_length(batch_size, row_bytes, most=MOST):
-    """Number of batches in a chunk: at most `most`, and about 16 MiB of images."""
+    """Number of batches per chunk: at most `most`, and about 16 MiB of images."""
     return int(max(1, min(most, BYTES // max(1, batch_size * row_bytes))))
 
 
 def chunks(x, y, task, *, batch_size, seed, length=0, iterations=0, replay=None):
-    """Endlessly reshufflable dataset of `(Batch [K, B, ...], number of real steps)`.
+    """Dataset of `(Batch [K, B, ...], number of real steps)` that is shuffled anew in every iteration.
 
-    Every iteration over it is one epoch: each row exactly once, in an order that depends on `seed` and on how
-    often the dataset was iterated before. The last batch is filled with rows of weight 0. With `iterations`
-    an iteration is that many steps instead: rows are drawn without replacement until none is left for a whole
-    batch, and then from all anew.
+    One iteration is one epoch: each row exactly once, in an order that depends on `seed` and on the number of
+    earlier iterations. The last batch is padded with rows of weight 0. With `iterations`, one iteration is
+    that many steps instead: rows are drawn without replacement until fewer than a batch are left, and then
+    from all rows again.
 
     Args:
-      x, y, task: arrays with one entry a row.
-      batch_size: rows a step, B.
+      x, y, task: arrays with one entry per row.
+      batch_size: B, rows per step.
       seed: non-negative integer.
-      length: steps a chunk, K; by default what `chunk_length` says.
-      iterations: steps of one iteration over the dataset; 0 for an epoch.
+      length: K, steps per chunk; by default from `chunk_length`.
+      iterations: steps per iteration over the dataset; 0 for an epoch.
       replay: a `keras_cl.learning.replay.Replay` that adds rows of a memory to every step.
     """
     rows = len(x)
@@ -115,7 +115,7 @@ def chunks(x, y, task, *, batch_size, seed, length=0, iterations=0, replay=None)
     x, y, task = tf.constant(x), tf.constant(y, tf.int32), tf.constant(task, tf.int32)
 
     with tf.device("CPU:0"):
-        epochs = tf.Variable(0, trainable=False)  # shuffled so far
+        epochs = tf.Variable(0, trainable=False)  # number of shuffles so far
 
     def shuffled(number):
         return tf.random.experimental.stateless_shuffle(tf.range(rows), tf.stack([seed, number]))
@@ -129,7 +129,7 @@ def chunks(x, y, task, *, batch_size, seed, length=0, iterations=0, replay=None)
             epochs.assign_add(needed)
             order = tf.map_fn(lambda number: shuffled(number)[:whole], first + tf.range(needed))
             order = tf.reshape(order, [-1])[: steps * batch_size]
-        # Padding repeats rows of the same epoch, so that statistics over a batch are of rows like the others.
+        # Padding repeats rows of the same epoch, so that batch statistics are those of real rows.
         real = tf.shape(order)[0]
         padding = tf.range(count * length * batch_size - real) % real
         order = tf.concat([order, rows + tf.gather(order, padding)], axis=0)
@@ -151,7 +151,7 @@ def chunks(x, y, task, *, batch_size, seed, length=0, iterations=0, replay=None)
 
 
 def _plain_options():
-    """No tuning at run time: there is nothing to tune, and stopping it can cost more than an epoch."""
+    """Disables autotuning: there is nothing to tune, and stopping it can take longer than an epoch."""
     options = tf.data.Options()
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False

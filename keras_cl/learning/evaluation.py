@@ -1,4 +1,4 @@
-"""What a network answers when it is asked about images, outside of training: logits, units, accuracy."""
+"""Evaluation of a network outside of training: logits, predicted units, accuracy."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from keras_cl.learning.layers import feature_extractor, in_blocks
 
 
 class EvaluationMixin:
-    """The part of a `ContinualModel` that measures it; needs its `network`, `task` and `_forward`."""
+    """The evaluation methods of a `ContinualModel`; needs its `network`, `task` and `_forward`."""
 
     def features(self, x):
-        """Features `[n, F]` of raw images in inference mode: what the last dense layer sees."""
+        """Features `[n, F]` of raw images in inference mode: the input of the last dense layer."""
         return in_blocks(feature_extractor(self.network), x)
 
     def predict_logits(self, x, task=None):
@@ -18,7 +18,7 @@ class EvaluationMixin:
 
         Args:
           x: raw images `[n, ...]`.
-          task: index of their task, for a network that asks for it; by default the current one.
+          task: task index, for a network that takes it as an input; by default the current task.
         """
         tasks = np.full(len(x), self.task.numpy() if task is None else task, np.int32)
         return in_blocks(self._forward, x, tasks)
@@ -31,12 +31,12 @@ class EvaluationMixin:
         """Accuracy on every task: one row of the accuracy matrix.
 
         Args:
-          stream: a `Stream`, or a part of one.
-          after: number of tasks learned so far, 0 for an untrained network; by default those begun.
+          stream: a `Stream`, or a slice of one.
+          after: number of tasks learned so far, 0 for an untrained network; by default the tasks begun.
           part: "test", "valid" or "train".
 
         Returns:
-          float array `[T]`; NaN for tasks whose classes may not answer yet (class-incremental).
+          float array `[T]`; NaN for tasks whose classes are not active yet (class-incremental).
         """
         pick("part", part, ["test", "valid", "train"])
         after = (int(self.task.numpy()) + 1 if self._scenario else 0) if after is None else after

@@ -1,4 +1,4 @@
-"""Layers that a network of this library needs and Keras does not have, and networks that ask for a task."""
+"""Layers that Keras does not have, and helpers for networks that take a task index as an input."""
 
 import functools
 
@@ -10,15 +10,15 @@ from keras_cl.devices import replicas
 from keras_cl.errors import InputError, require
 from keras_cl.numerics.random import random_bits, seed_of
 
-MASKED = -1e9  # logit of a class that may not answer; finite, because -inf * 0 is NaN
-ROWS_AT_ONCE = 2000  # of a forward pass outside of training
+MASKED = -1e9  # logit of an inactive class; finite, because -inf * 0 is NaN
+ROWS_AT_ONCE = 2000  # per forward pass outside of training
 
 
 class Dropout(keras.layers.Layer):
-    """Dropout (Srivastava et al. 2014) that is reproducible in, and cheap under, a compiled loop.
+    """Dropout (Srivastava et al. 2014) that is reproducible and cheap in a compiled loop.
 
-    Its state is two integers, a seed and a step count: `reseed` sets both, so that a task's masks depend on
-    nothing but the seed, and the same masks come with and without XLA. Inactive outside of training.
+    Its state is a seed and a step count. `reseed` sets both, so that the masks of a task depend only on the
+    seed. The masks are the same with and without XLA. Inactive outside of training.
 
     Args:
       rate: probability that a unit is set to zero, in [0, 1).
@@ -35,7 +35,7 @@ class Dropout(keras.layers.Layer):
         super().build(input_shape)
 
     def reseed(self, seed):
-        """Starts the sequence of masks that belongs to `seed`, a non-negative int32."""
+        """Restarts the sequence of masks from `seed`, a non-negative int32."""
         self.state.assign([seed, 0])
 
     def call(self, x, training=False):
@@ -52,12 +52,12 @@ class Dropout(keras.layers.Layer):
 
 
 class TaskGate(keras.layers.Layer):
-    """A gate for every unit and task, h' = a^t * h with a^t = sigmoid(s e^t) (Serra et al. 2018, eq. 1).
+    """A gate per unit and task, h' = a^t * h with a^t = sigmoid(s e^t) (Serra et al. 2018, eq. 1).
 
     Args:
       tasks: number of tasks.
-      sharpest: s outside of training, where gates are all but open or closed.
-      seed: of the embeddings e, normally distributed.
+      sharpest: s outside of training, where gates are almost exactly 0 or 1.
+      seed: seed of the embeddings e, normally distributed.
     """
 
     def __init__(self, tasks, sharpest, seed=0, **kwargs):
@@ -77,8 +77,8 @@ class TaskGate(keras.layers.Layer):
     def gates(self, s):
         """Gates `[tasks, units]` in (0, 1) at the sharpness `s`.
 
-        Their gradient is that of sharpest * sigmoid(e) at any s: what the paper's compensation (eq. 4) makes
-        of sigmoid(s e), whose own gradient is all but zero and lost to rounding where s is large.
+        Their gradient is that of sharpest * sigmoid(e) at any s. This is the paper's gradient compensation
+        (eq. 4) for sigmoid(s e), whose own gradient nearly vanishes and is lost to rounding for large s.
         """
 
         @tf.custom_gradient
@@ -102,13 +102,13 @@ class TaskGate(keras.layers.Layer):
 
 
 class NearestMean(keras.layers.Layer):
-    """Classes by the nearest mean of features: minus the squared distance to it, outside of training.
+    """Nearest-mean classifier on features: minus the squared distance to each mean, outside of training.
 
-    Features and means have length 1. In training, and while there are no means, it gives the logits; a class
-    without a mean is farther than any other.
+    Features and means have length 1. In training, and while there are no means, it returns the logits. A
+    class without a mean is farther away than any other.
     """
 
-    FARTHEST = -5.0  # two vectors of length 1 are at most 2 apart
+    FARTHEST = -5.0  # two vectors of length 1 have a squared distance of at most 4
 
     def build(self, input_shape):
         features, logits = input_shape
@@ -129,21 +129,21 @@ class NearestMean(keras.layers.Layer):
 
 
 def classified_by_means(network):
-    """A network of the same layers that answers by the nearest mean; `NearestMean` is its last layer."""
+    """A network of the same layers that classifies by the nearest mean; `NearestMean` is its last layer."""
     features = feature_extractor(network).output
     scores = NearestMean(dtype="float32")([features, network.output])
     return keras.Model(network.inputs, scores, name=f"{network.name}_by_means")
 
 
 def gated(network, tasks, sharpest, seed):
-    """A network of the same layers, from images and tasks to logits, with a `TaskGate` after each hidden one.
+    """A network of the same layers with a `TaskGate` after each hidden one, from images and tasks to logits.
 
     Args:
-      network: a chain of dense layers, with layers without weights between them.
-      tasks, sharpest, seed: of the gates.
+      network: a chain of dense layers, optionally with layers without weights in between.
+      tasks, sharpest, seed: as in `TaskGate`.
 
     Returns:
-      `(network, dense layers, gates)`; there is one dense layer more than there are gates.
+      `(network, dense layers, gates)`; there is one more dense layer than gates.
     """
     dense, gates = [], []
     task = keras.Input((), dtype=tf.int32, name="task")
@@ -162,7 +162,7 @@ def gated(network, tasks, sharpest, seed):
 
 
 def _misfit(network):
-    """What keeps a network from being a chain of dense layers; None if nothing does."""
+    """Reason why a network is not a chain of dense layers; None if it is one."""
     if len(network.inputs or ()) != 1:
         return "is not made of layers from one input"
     (end,) = network.inputs
@@ -180,12 +180,12 @@ def _own_layers(network):
 
 
 def logits_of(network, x, task, training=False):
-    """Logits `[B, C]` of raw images; `task` `[B]` is for a network that asks for it beside the images."""
+    """Logits `[B, C]` of raw images; `task` `[B]` is for a network that takes it as a second input."""
     return network([x, task] if _asks_for_task(network) else x, training=training)
 
 
 def image_shape(network):
-    """Shape of one image that a network takes."""
+    """Shape of one input image of a network."""
     require(
         network.built and hasattr(network, "inputs"), f"{network.name} does not know its input shape yet."
     )
@@ -197,10 +197,10 @@ def _asks_for_task(network):
 
 
 def frozen_copy(network):
-    """A copy of a network that is not trained, and the function that brings it up to date."""
+    """An untrainable copy of a network, and a function that copies the current weights to it."""
     try:
         copy = keras.models.clone_model(network)
-        # Paired before freezing, which puts weights into another order.
+        # Paired before freezing, which reorders the weights.
         pairs = list(zip(copy.weights, network.weights, strict=True))
     except (ValueError, TypeError, NotImplementedError):
         fault = f"{network.name}, which the method copies, is neither functional nor sequential."
@@ -216,14 +216,14 @@ def frozen_copy(network):
 
 
 def feature_extractor(network):
-    """The network up to what its last dense layer sees."""
+    """The network up to the input of its last dense layer."""
     dense = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
     require(dense, f"{network.name} has no dense layer whose input could be an image's features.")
     return keras.Model(network.inputs, dense[-1].input)
 
 
 def in_blocks(function, x, *others):
-    """What a function of raw images, and arrays beside them, gives for all of them, in parts."""
+    """Applies a function of raw images and parallel arrays to all rows, in blocks."""
     blocks = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(x), ROWS_AT_ONCE)]
     parts = [function(tf.cast(x[rows], tf.float32), *(other[rows] for other in others)) for rows in blocks]
     return np.concatenate([part.numpy() for part in parts])

@@ -1,7 +1,8 @@
-"""The compiled training loop: many `train_step`s for one call from Python.
+"""The compiled training loop: many `train_step`s per call from Python.
 
-A step of the published regimes costs less than its launch, so `ContinualModel.fit` hands a chunk of batches
-to one compiled loop. With XLA the loop is one program; without, a graph that runs the same `train_step`.
+A step of a typical published setting costs less than its launch, so `ContinualModel.fit` passes a chunk of
+batches to one compiled loop. With XLA the loop is one program; without XLA it is a graph that runs the same
+`train_step`.
 """
 
 import tensorflow as tf
@@ -12,11 +13,11 @@ from keras_cl.learning.batches import Batch
 
 
 def prefers_xla(network):
-    """Whether the XLA loop is the faster one for `network` on the device at hand.
+    """Whether the XLA loop is faster for `network` on the current device.
 
-    On a CPU dense networks gain and convolutions lose several times (`benchmarks/choices.py` measures both),
-    because XLA does not call the CPU's convolution library. On an accelerator everything is compiled,
-    but never what several devices do together.
+    On a CPU, XLA speeds up dense networks and slows down convolutions several times (`benchmarks/choices.py`
+    measures both), because it does not call the CPU's convolution library. On an accelerator everything is
+    compiled, except steps that run on several devices.
     """
     if tf.distribute.has_strategy():
         return False
@@ -25,14 +26,14 @@ def prefers_xla(network):
 
 
 def train_function(model, step, jit, after=None, strategy=None):
-    """The function of an iterator that Keras's `fit` calls: runs one chunk, returns the metrics.
+    """The function of an iterator that Keras's `fit` calls: runs one chunk and returns the metrics.
 
     Args:
-      model: a Keras model; its metrics are what `step` leaves in them.
-      step: function of one `Batch` that learns from it.
+      model: a Keras model; `step` updates its metrics.
+      step: function that learns from one `Batch`.
       jit: whether XLA compiles the loop.
-      after: function of a chunk, called when its steps were taken.
-      strategy: the `tf.distribute` strategy whose replicas take each step together; None for one device.
+      after: function of a chunk, called after its steps.
+      strategy: `tf.distribute` strategy whose replicas share each step; None for one device.
     """
 
     require(not (jit and strategy), "XLA compiles steps of one device, and there are several: give jit=None.")
@@ -48,7 +49,7 @@ def train_function(model, step, jit, after=None, strategy=None):
 
     def steps(chunk, count):
         k = 0
-        while k < count:  # not over a range, whose length XLA would compile in
+        while k < count:  # not `tf.range`, whose length XLA would compile in
             taken(chunk.step(k))
             k += 1
         return {metric.name: metric.result() for metric in model.metrics}
@@ -68,5 +69,5 @@ def train_function(model, step, jit, after=None, strategy=None):
             after(element[0])
         return result
 
-    run.steps = steps  # a test counts its traces
+    run.steps = steps  # for a test that counts its traces
     return run

@@ -1,21 +1,21 @@
-"""The slots of a memory: what is in them, and how they are drawn and written; numbers and arrays alone."""
+"""The index of a memory: contents of its slots, and how they are drawn and written, in plain NumPy."""
 
 import dataclasses
 
 import numpy as np
 
-NOWHERE = -1  # the slot of a row that is not kept
+NOWHERE = -1  # the slot of a row that is not stored
 
 
 @dataclasses.dataclass
 class MemoryIndex:
-    """What a memory holds, without its images; arrays have one entry a slot.
+    """Contents of a memory without the images; arrays have one entry per slot.
 
     Attributes:
       y, task: output unit and task of the row in each slot.
-      number: how many rows were offered before it.
-      filled: slots in use; they are the first ones.
-      offered: rows offered so far.
+      number: number of rows offered before it.
+      filled: number of slots in use; they are the first ones.
+      offered: number of rows offered so far.
     """
 
     y: np.ndarray
@@ -25,7 +25,7 @@ class MemoryIndex:
     offered: int
 
     def put(self, slots, y, task):
-        """Follows a policy: rows were offered and went to `slots` `[n]`, later ones replacing earlier."""
+        """Records that offered rows were written to `slots` `[n]`, later ones replacing earlier ones."""
         kept = np.flatnonzero(slots != NOWHERE)
         at = slots[kept]
         self.y[at], self.task[at], self.number[at] = y[kept], task[kept], self.offered + kept
@@ -33,7 +33,7 @@ class MemoryIndex:
         self.offered += len(slots)
 
     def cell(self, task, unit=None):
-        """Slots of a task's rows (and of one output unit), the longest held first."""
+        """Slots of the rows of a task (and of one output unit), oldest rows first."""
         mine = self.task[: self.filled] == task
         if unit is not None:
             mine &= self.y[: self.filled] == unit
@@ -42,8 +42,8 @@ class MemoryIndex:
 
 
 def distinct(rng, among, count):
-    """Slots `[K, count]`: in row k, `count` distinct ones of `range(among[k])`, uniformly; -1 where there are
-    too few (Floyd's algorithm, see Bentley and Floyd 1987, CACM 30(9))."""
+    """Slots `[K, count]`: row k has `count` distinct ones of `range(among[k])`, uniformly drawn; -1 where
+    there are too few (Floyd's algorithm, see Bentley and Floyd 1987, CACM 30(9))."""
     chosen = np.full((len(among), count), NOWHERE)
     uniform = rng.random((count, len(among)))
     for place in range(count):
@@ -55,7 +55,7 @@ def distinct(rng, among, count):
 
 
 def last_writers(slots):
-    """Positions in `slots` `[n]` of the last row for each slot, ascending; rows that go nowhere left out."""
+    """Positions in `slots` `[n]` of the last row written to each slot, ascending; -1 is not a slot."""
     backwards = slots[::-1]
     found, first = np.unique(backwards, return_index=True)
     return np.sort(len(slots) - 1 - first[found != NOWHERE])

@@ -1,6 +1,6 @@
-"""Memories, one file each; a file's last class is the memory that its name stands for.
+"""Memories, one file each; the last class of a file is the memory named like the file.
 
-Every class that a file here defines is a name of this package, so that adding a memory is adding a file.
+This package exports every class that these files define, so adding a memory means adding a file.
 """
 
 from keras_cl._lazy import classes_on_demand

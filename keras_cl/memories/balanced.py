@@ -1,4 +1,4 @@
-"""Balanced: as many rows of every class of every task, whatever comes how often.
+"""Balanced: stores equally many rows of every class of every task, however often a class occurs.
 
 The greedy sampler of GDumb, Prabhu et al. 2020 (ECCV).
 """
@@ -12,12 +12,14 @@ from keras_cl.memories.base import Memory
 
 
 class Balanced(Memory):
-    """A row is taken while its cell has less than capacity / (number of cells seen) rows; where the memory
-    is full, a random row of a largest cell makes room. A cell is a class of a task.
+    """Balances the memory over cells; a cell is a class of a task.
+
+    A row is stored if its cell has fewer than capacity / (number of cells seen) rows. If the memory is full,
+    the row replaces a random row of a largest cell.
 
     Args:
-      stream: what its rows come from.
-      capacity: rows that it can hold.
+      stream: `Stream` that the rows come from.
+      capacity: largest number of stored rows.
     """
 
     def __init__(self, stream, *, capacity: int = 500, **base):
@@ -26,7 +28,7 @@ class Balanced(Memory):
 
     def slots(self, held, y, task, rng):
         slot = np.full(len(y), NOWHERE)
-        members = {}  # slots of each cell, ascending: how rows were cut into offerings leaves no trace
+        members = {}  # slots of each cell, ascending, so that the split into calls does not matter
         for place, cell in enumerate(zip(held.task[: held.filled], held.y[: held.filled], strict=True)):
             members.setdefault(cell, []).append(place)
         cells, which = np.unique(np.stack([task, y], axis=1), axis=0, return_inverse=True)
@@ -46,7 +48,7 @@ class Balanced(Memory):
         return slot
 
     def _next(self, row, cells, coming, members):
-        """The first row after `row` whose cell has less than its quota; None if there is none."""
+        """Index of the first row after `row` whose cell is below its quota; None if there is none."""
         found = []
         for cell, rows in zip(cells, coming, strict=True):
             quota = self.capacity / (len(members) + (cell not in members))

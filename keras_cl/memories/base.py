@@ -1,8 +1,8 @@
-"""A memory: rows of earlier tasks in flat arrays of fixed capacity.
+"""Base class of memories: rows of earlier tasks in flat arrays of fixed capacity.
 
-How rows are chosen is a policy, one file each in `keras_cl/memories`. A policy that takes rows as they come
-says in which slot each of some offered rows goes, from what the memory holds and random numbers alone: so a
-chunk of training steps can be planned before its rows are trained on (see `keras_cl.learning.replay`).
+A policy selects the rows, one file each in `keras_cl/memories`. A policy that takes rows one by one returns
+the slot of each offered row. It depends only on the contents of the memory and on random numbers, so a chunk
+of training steps can be planned before its rows are trained on (see `keras_cl.learning.replay`).
 """
 
 import os
@@ -17,21 +17,21 @@ from keras_cl.learning.memory_index import MemoryIndex, distinct, last_writers
 from keras_cl.learning.replay import Replay
 from keras_cl.numerics.random import KEEP, seed_of
 
-COPIES = 6  # of a memory while a task is learned: its variables, what a plan replays from, a checkpoint
+COPIES = 6  # of a memory during training: its variables, the rows of the replay plan, a checkpoint
 
 
 class Memory(tf.Module):
     """Base class of all memories.
 
     Args:
-      stream: what its rows come from; gives their shape, type and cells.
-      capacity: rows that it can hold.
-      seed: of what it keeps.
+      stream: `Stream` that the rows come from; gives their shape, dtype and cells.
+      capacity: largest number of stored rows.
+      seed: seed of the selection of rows.
     """
 
     generates = False  # its rows are stored
-    by_row = True  # whether rows can be offered one after another, as they are trained on
-    metrics = ()  # of its own learning
+    by_row = True  # whether rows can be offered one by one, as they are trained on
+    metrics = ()  # of a memory that learns
 
     def __init__(self, stream, *, capacity, seed=0):
         super().__init__()
@@ -45,7 +45,7 @@ class Memory(tf.Module):
             f"of it, and this machine has {there / 2**30:.1f} GiB; give a smaller --memory.capacity.",
         )
         self.capacity, self.seed = capacity, seed
-        self.room = capacity  # rows that it holds when it is full
+        self.room = capacity  # rows that a full memory stores
         self.cells = sum(map(len, stream.task_classes))  # pairs of a task and one of its classes
         with held_once():
             self.x = tf.Variable(tf.zeros((capacity, *shape), dtype), trainable=False, name="x")
@@ -58,55 +58,55 @@ class Memory(tf.Module):
             )
 
     def slots(self, held, y, task, rng):
-        """The policy: slots `[n]` that the rows `y`, `task` `[n]`, offered in this order, go to.
+        """The policy: slots `[n]` for the offered rows with `y` and `task` `[n]`, in this order.
 
-        Slots are given out in order, the free ones first, so that those in use are always the first ones.
-        `held` is what the memory holds before; `rng` a NumPy generator, of which as many numbers are used for
-        rows offered at once as for rows offered in several calls.
+        Slots are assigned in order, free ones first, so that the slots in use are always the first ones.
+        `held` is the index of the memory before the call. `rng` is a NumPy generator; how many numbers are
+        drawn from it must not depend on how the rows are split into calls.
         """
         raise NotImplementedError(f"{type(self).__name__} does not take rows as they come")
 
-    # ---- what a model asks of its memory; for rows that are stored, little is to be done ------------------
+    # ---- hooks that a model calls; stored rows need few of them ------------------------------------------
 
     def attach(self, network, jit):
-        """Takes notice of the network that learns, and of whether its loop is compiled by XLA."""
+        """Receives the network that learns, and whether XLA compiles its loop."""
 
     def bind(self, stream):
-        """Takes from a stream what it says about rows."""
+        """Receives the stream that describes the rows."""
 
     def begin(self, task, reset_optimizer=True):
         """Prepares for `task`."""
 
     def require_images(self, stream):
-        """Any images can be stored."""
+        """Accepts all images: any image can be stored."""
 
     def plan(self, y, task, **options):
-        """The memory's part in the pipeline of a task, a `Replay`."""
+        """The memory's part of the data pipeline of a task, a `Replay`."""
         return Replay(self, y, task, **options)
 
     def watch(self, data):
-        """Takes notice of the data set that the method is going to learn from."""
+        """Receives the data set that the method will train on."""
 
     def mixed(self, batch):
-        """The batch of a step with the memory's rows in it: the pipeline has put them there already."""
+        """The batch of a step including replayed rows, which the pipeline has already added."""
         return batch
 
     def learn(self, batch):
-        """Learns from the batch of a step."""
+        """Trains the memory on the batch of a step, if it learns."""
 
     def report(self):
-        """Numbers of its own that are worth knowing after a task, `{name: number}`."""
+        """Numbers of the memory to report after a task, `{name: number}`."""
         return {}
 
     @property
     def kept(self):
-        """Variables that outlast a task."""
+        """Variables that are kept between tasks."""
         return self.variables
 
-    # ---- what it holds -----------------------------------------------------------------------------------
+    # ---- stored rows -------------------------------------------------------------------------------------
 
     def require_cells(self, name, cells, what):
-        """Refuses a policy called `name` that owes each of `cells` cells a row and has fewer rows."""
+        """Raises `InputError` if the capacity is below `cells`, the rows that the policy `name` needs."""
         require(
             self.capacity >= cells,
             f"A {name} of {self.capacity} rows has no row for each of {cells} {what}; give at least "
@@ -114,7 +114,7 @@ class Memory(tf.Module):
         )
 
     def require_room(self, size):
-        """Refuses draws of `size` rows if the memory has room for fewer."""
+        """Raises `InputError` if draws of `size` rows exceed the room of the memory."""
         require(
             size <= self.room,
             f"A step replays {size} rows and the memory has room for {self.room}; give a smaller "
@@ -122,11 +122,11 @@ class Memory(tf.Module):
         )
 
     def update(self, task, features=None):
-        """Offers all training rows of `task`, once, in random order.
+        """Offers all training rows of `task` once, in random order.
 
         Args:
           task: a `Task`.
-          features: function of raw images that gives features `[n, F]`, for policies that look at them.
+          features: function from raw images to features `[n, F]`, for policies that select by features.
         """
         x, y = task.train.open()
         rng = self.rng(task.index)
@@ -136,11 +136,11 @@ class Memory(tf.Module):
         self.write(slots, x[order], y[order], own)
 
     def rng(self, task_index):
-        """The randomness of what is kept of a task's rows; it depends on what was offered before."""
+        """Random generator that selects rows of a task; depends on the number of rows offered before."""
         return np.random.default_rng(seed_of(self.seed, task_index, KEEP, int(self._offered.numpy())))
 
     def write(self, slots, x, y, task):
-        """Puts rows that were offered in this order into their slots `[n]`; the last one for a slot stays."""
+        """Writes offered rows to their slots `[n]`; of several rows for a slot, the last one stays."""
         held = self.held()
         held.put(slots, y, task)
         last = last_writers(slots)
@@ -149,9 +149,9 @@ class Memory(tf.Module):
         self._set(held)
 
     def take(self, chunk):
-        """Puts the rows of some steps, `Batch`es `[K, B, ...]`, into the slots that they were planned for.
+        """Writes the rows of some steps, `Batch`es `[K, B, ...]`, to their planned slots.
 
-        Padding is no row: it was not offered, and is not counted.
+        Padding is skipped: it was not offered and is not counted.
 
         Raises:
           InputError: if steps that were planned before these were not taken.
@@ -167,7 +167,7 @@ class Memory(tf.Module):
         self.write(chunk.stored.numpy()[real], *rows)
 
     def refill(self, x, y, task):
-        """Replaces everything that is held by some rows, at most as many as the capacity."""
+        """Replaces all stored rows by the given rows, at most `capacity`."""
         held = self.held()
         count = len(x)
         held.y[:count], held.task[:count], held.number[:count] = y, task, np.arange(count)
@@ -177,31 +177,31 @@ class Memory(tf.Module):
         self._set(held)
 
     def held(self):
-        """A copy of what is held."""
+        """A copy of the index of the stored rows."""
         arrays = (variable.numpy().copy() for variable in (self._y, self._task, self._number))
         return MemoryIndex(*arrays, int(self._filled.numpy()), int(self._offered.numpy()))
 
     def rows(self):
-        """`(x, y, task)` of the rows that are held, in the order of their slots."""
+        """`(x, y, task)` of the stored rows, in slot order."""
         return tuple(part[: len(self)] for part in self.slots_held())
 
     def slots_held(self):
-        """`(x, y, task)` of all slots; those that are not in use hold nothing of meaning."""
+        """`(x, y, task)` of all slots; unused slots have arbitrary values."""
         return tuple(variable.numpy() for variable in (self.x, self._y, self._task))
 
     def __len__(self):
         return int(self._filled.numpy())
 
     def batches(self, size, seed=0):
-        """An endless `tf.data.Dataset` of `Batch`es of `size` distinct rows of what is held now.
+        """Infinite `tf.data.Dataset` of `Batch`es of `size` distinct rows from the current contents.
 
         Raises:
-          InputError: if fewer rows are held.
+          InputError: if fewer rows are stored.
         """
         require(size <= len(self), f"The memory holds {len(self)} rows, fewer than a batch of {size}.")
         x, y, task = map(tf.constant, self.rows())
 
-        def draws(i):  # from a generator of their own: every iteration over the dataset begins anew
+        def draws(i):  # seeded by i, so that every iteration over the dataset is the same
             rng = np.random.default_rng(seed_of(seed, int(i)))
             return distinct(rng, np.full(64, len(x)), size).astype(np.int32)
 

@@ -1,4 +1,4 @@
-"""Herding: the rows of every class whose features have the mean closest to that of the whole class.
+"""Herding: stores the rows of each class whose mean feature is closest to the mean of the whole class.
 
 Welling 2009; as in iCaRL, Rebuffi et al. 2017 (arXiv:1611.07725), algorithms 4 and 5.
 """
@@ -10,14 +10,14 @@ from keras_cl.memories.base import Memory
 
 
 class Herding(Memory):
-    """Exemplars of each cell, a class of a task, in the order in which they were chosen.
+    """Exemplars of each cell, a class of a task, in the order of selection.
 
-    After a task each of the t cells seen so far has m = capacity / t rows: old cells keep the first m of
-    theirs (algorithm 5), new ones get theirs by herding (algorithm 4).
+    After a task each of the t cells seen so far has m = capacity / t rows: old cells keep their first m rows
+    (algorithm 5), new cells select theirs by herding (algorithm 4).
 
     Args:
-      stream: what its rows come from.
-      capacity: rows that it can hold.
+      stream: `Stream` that the rows come from.
+      capacity: largest number of stored rows.
     """
 
     by_row = False
@@ -44,8 +44,11 @@ class Herding(Memory):
 
 
 def herded(phi, count):
-    """Positions of `count` rows of features `phi` `[n, F]`, each brought to length 1, in the order in which
-    they bring the mean of those chosen closest to the mean of all (at most n)."""
+    """Positions of `count` rows (at most n) of features `phi` `[n, F]`, in the order of selection.
+
+    Features are scaled to length 1. Each step selects the row that brings the mean of the selected rows
+    closest to the mean of all rows.
+    """
     phi = normalised(phi)
     mu, total = phi.mean(axis=0), np.zeros(phi.shape[1])
     chosen, free = [], np.ones(len(phi), bool)
@@ -58,7 +61,7 @@ def herded(phi, count):
 
 
 def normalised(phi):
-    """Features `[n, F]` as float64 of length 1; those of length 0 stay."""
+    """Features `[n, F]` as float64, scaled to length 1; features of length 0 stay 0."""
     phi = np.asarray(phi, float)
     length = np.linalg.norm(phi, axis=1, keepdims=True)
     return phi / np.where(length > 0, length, 1)

@@ -1,4 +1,4 @@
-"""Reservoir: every row offered so far is held with the same probability.
+"""Reservoir: stores every row offered so far with equal probability.
 
 Vitter 1985, algorithm R (ACM TOMS 11(1)).
 """
@@ -10,12 +10,13 @@ from keras_cl.memories.base import Memory
 
 
 class Reservoir(Memory):
-    """The n-th row (from 0) goes to slot n while there is room, else to a slot j drawn from 0 to n, if there
-    is one of that number.
+    """Row n (from 0) goes to slot n while there is room, else to a slot j drawn from 0 to n.
+
+    If j is not below the capacity, the row is not stored.
 
     Args:
-      stream: what its rows come from.
-      capacity: rows that it can hold.
+      stream: `Stream` that the rows come from.
+      capacity: largest number of stored rows.
     """
 
     def __init__(self, stream, *, capacity: int = 500, **base):

@@ -1,6 +1,6 @@
-"""Ring: the last rows of every task, or of every class of every task, in equal shares.
+"""Ring: stores the last rows of every task, or of every class of every task, in equal shares.
 
-A share a task: Lopez-Paz and Ranzato 2017 (arXiv:1706.08840); a share a class: Chaudhry et al. 2019
+A share per task: Lopez-Paz and Ranzato 2017 (arXiv:1706.08840); a share per class: Chaudhry et al. 2019
 (arXiv:1902.10486).
 """
 
@@ -18,11 +18,11 @@ By = Literal["class", "task"]
 
 
 class Ring(Memory):
-    """Each cell has capacity / (number of cells) slots; when they are full, its oldest row makes room.
+    """Each cell has capacity / (number of cells) slots; in a full cell, a new row replaces the oldest one.
 
     Args:
-      stream: what its rows come from.
-      capacity: rows that it can hold.
+      stream: `Stream` that the rows come from.
+      capacity: largest number of stored rows.
       by: what a cell is: class, a class of a task; task, a task.
     """
 
@@ -33,7 +33,7 @@ class Ring(Memory):
         self.require_cells("ring", cells, f"{by} cells")
         self.share = capacity // cells
         self.room = self.share * cells
-        self.most = self.share * (max(map(len, stream.task_classes)) if self._by_class else 1)  # of a task
+        self.most = self.share * (max(map(len, stream.task_classes)) if self._by_class else 1)  # per task
 
     def slots(self, held, y, task, rng):
         slot = np.full(len(y), NOWHERE)
@@ -50,11 +50,13 @@ class Ring(Memory):
         return slot
 
     def of_task(self, task):
-        """`Batch` of all rows that are held of a task, also inside a compiled step: of one shape for every
-        task, with rows of weight 0 beside its own, and whole on every replica."""
+        """`Batch` of all stored rows of a task; works inside a compiled step.
+
+        Its shape is the same for every task: other rows have weight 0. Every replica gets all rows.
+        """
         slot = tf.range(self.capacity)
         own = (self._task == task) & (slot < self._filled)
-        # They are neighbours: tasks come one after the other, and no row makes room for another task's.
+        # The slots of a task are contiguous: tasks come one after the other and never share slots.
         first = tf.reduce_min(tf.where(own, slot, self.capacity - self.most))
         rows = first + tf.range(self.most)
         x, y, owner, own = (tf.gather(part, rows) for part in (self.x, self._y, self._task, own))

@@ -1,6 +1,6 @@
-"""Continual-learning methods, one file each; a file's last class is the method that its name stands for.
+"""Continual-learning methods, one file each; the last class of a file is the method named like the file.
 
-Every class that a file here defines is a name of this package, so that adding a method is adding a file.
+This package exports every class that these files define, so adding a method means adding a file.
 """
 
 from keras_cl._lazy import classes_on_demand

@@ -1,4 +1,4 @@
-"""Averaged gradient episodic memory: no step may, to first order, raise the loss on a draw from the memory.
+"""Averaged gradient episodic memory: projects gradients that would raise the loss on a draw from the memory.
 
 Chaudhry et al. 2019 (arXiv:1812.00420).
 """
@@ -11,8 +11,9 @@ from keras_cl.methods.gem import Episodic
 class AGEM(Episodic):
     """v = g - (g'g_ref / g_ref'g_ref) g_ref where g'g_ref < 0, else v = g   (eq. 11 of the paper)
 
-    g is the gradient of CE_t and g_ref that of the mean CE of rows drawn from the memory, over all weights at
-    once. Momentum and adaptive optimizers void the guarantee: use plain sgd.
+    g is the gradient of CE_t and g_ref the gradient of the mean CE of rows drawn from the memory, both over
+    all weights. To first order, a step along v does not raise the loss on the drawn rows. Use plain SGD:
+    momentum and adaptive optimizers break this guarantee.
 
     Args:
       network: raw images to logits.
@@ -29,10 +30,10 @@ class AGEM(Episodic):
         return self.results(batch.current, logits)
 
     def _projected(self, g, g_ref):
-        """v; in float64, in which the square of a gradient that is all but 0 is not 0."""
+        """v, computed in float64, in which the square of a tiny gradient does not underflow to 0."""
         g, g_ref = ([tf.cast(part, tf.float64) for part in parts] for parts in (g, g_ref))
         inner, square = _inner(g, g_ref), _inner(g_ref, g_ref)
-        violated = ~(inner >= 0)  # also where it is no number, so that the step shows it
+        violated = ~(inner >= 0)  # also true for NaN, which then reaches the weights
         self.count(violated)
         share = tf.where(violated, inner / square, 0.0)
         return [tf.cast(g_i - share * ref_i, tf.float32) for g_i, ref_i in zip(g, g_ref, strict=True)]

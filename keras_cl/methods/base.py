@@ -1,9 +1,8 @@
-"""ContinualModel: what every continual-learning method is made of.
+"""ContinualModel: the base class of all continual-learning methods.
 
-A method is a `tf_keras.Model` around a network. It overrides `train_step` (how one step is taken),
-`begin_task` and `end_task`; everything else that a step needs stands here, so that a method shows only what
-is its own. The network is what is exported; the model, with the method's state and the optimizer, is what is
-checkpointed.
+A method is a `tf_keras.Model` around a network. It overrides `train_step`, `begin_task` and `end_task`; this
+class provides everything else that a step needs. An export contains only the network. A checkpoint contains
+the model: the network, the state of the method and the optimizer.
 """
 
 import numpy as np
@@ -25,38 +24,38 @@ class ContinualModel(EvaluationMixin, keras.Model):
     """Base class of all methods.
 
     Args:
-      network: `tf_keras.Model` from raw images `[B, *input_shape]`, and perhaps the tasks `[B]` they belong
-        to, to logits `[B, C]`.
-      seed: of everything random in training; a task begins by reseeding from (seed, task index).
-      reset_optimizer: whether a task begins with a fresh optimizer state.
-      memory: a `Memory` of rows of earlier tasks, if there is to be one.
+      network: `tf_keras.Model` from raw images `[B, *input_shape]`, and optionally their task indices `[B]`,
+        to logits `[B, C]`.
+      seed: seed of all randomness in training; every task reseeds from (seed, task index).
+      reset_optimizer: whether every task starts with a fresh optimizer state.
+      memory: optional `Memory` of rows of earlier tasks.
     """
 
-    # Scenarios in which the method makes sense; the program refuses the others before reading data.
+    # Scenarios that the method supports; the program rejects the others before it reads data.
     scenarios = ("task", "domain", "class")
-    # Scenarios in which forgetting nearly everything is what the method is known for, and not a fault.
+    # Scenarios in which the method is known to forget nearly everything, so that this is not an error.
     forgets_in = ()
-    # What is worth searching: (low, high) is a range on a logarithmic scale, [a, b, c] a list of values.
+    # Hyperparameters worth searching: (low, high) is a range on a log scale, [a, b, c] a list of values.
     search = {}
-    # Choices and options that the method has where none are given, as {"memory": "ring"}.
+    # Defaults that the method sets for choices and options, as in {"memory": "ring"}.
     usual = {}
-    # The memories that it can have, None for all; whether those that generate are among these.
+    # Names of the supported memories, None for all; whether generative memories are among them.
     memories = None
     generated = True
-    # Why there is no Hessian of its network's cross entropy, where that is so.
+    # Reason why the Hessian of the network's cross entropy cannot be computed; empty if it can.
     no_curvature = ""
-    # Whether `end_task` settles how the method answers; otherwise it must not change that.
+    # Whether `end_task` determines the predictions of the method; otherwise it must not change them.
     answers_at_end = False
-    # How often a step draws from the memory; 0 for a method that makes another use of it.
+    # Draws from the memory per step; 0 if the method uses the memory in another way.
     draws = 1
-    # Whether rows are offered to the memory as they are trained on, or by `end_task`, each once.
+    # Whether rows are offered to the memory as they are trained on; otherwise `end_task` offers them once.
     online = False
 
     def __new__(cls, *args, **options):
         model = super().__new__(cls, *args, **options)
-        # What it was made with is recorded where a run begins; see `keras_cl.runs.provenance`.
+        # Arguments that `keras_cl.runs.provenance` records when a run begins.
         told = {name: value for name, value in options.items() if isinstance(value, PLAIN)}
-        object.__setattr__(model, "options", told)  # not a part of the model that Keras has to track
+        object.__setattr__(model, "options", told)  # not tracked by Keras
         return model
 
     def __init__(self, network, *, seed=0, reset_optimizer=True, memory=None, name=None):
@@ -78,12 +77,12 @@ class ContinualModel(EvaluationMixin, keras.Model):
         self._class_mask = self._scenario = self.regime = None
 
     def compile(self, optimizer="adam", *, regime=None, jit=None, run_eagerly=False):
-        """Sets the optimizer and how steps are run.
+        """Sets the optimizer and how steps run.
 
         Args:
           optimizer: a tf_keras optimizer or its name.
-          regime: a `Regime` for its learning rate; None for a constant one.
-          jit: whether XLA compiles the training loop; None chooses by what was measured for the network.
+          regime: a `Regime` for the learning rate; None for a constant rate.
+          jit: whether XLA compiles the training loop; None chooses by the kind of network, from measurements.
           run_eagerly: run step by step in Python, to debug a `train_step`.
         """
         optimizer = keras.optimizers.get(optimizer)
@@ -91,7 +90,7 @@ class ContinualModel(EvaluationMixin, keras.Model):
             optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
         super().compile(optimizer=optimizer, run_eagerly=run_eagerly)
         self.regime = regime or Regime()
-        self._learning_rate = float(optimizer.learning_rate.numpy())  # that the regime's begins with
+        self._learning_rate = float(optimizer.learning_rate.numpy())  # initial rate of the regime
         self.jit = loop.prefers_xla(self.network) if jit is None else jit
         self.optimizer.build(self.trained)
         if self.memory is not None:
@@ -99,16 +98,17 @@ class ContinualModel(EvaluationMixin, keras.Model):
         self._fresh_optimizer = [_constant(v) for v in self.optimizer.variables]
 
     def fit(self, x, y=None, *, steps_per_epoch=None, **kwargs):
-        """Keras's `fit` over `self.batches(task)`, with one iterator for all epochs: making one is dear."""
+        """Keras's `fit` over `self.batches(task)`, with one iterator for all epochs, as creating it is
+        slow."""
         if steps_per_epoch is None and isinstance(x, tf.data.Dataset) and x.cardinality() > 0:
             steps_per_epoch, x = int(x.cardinality()), x.repeat()
         callbacks = [*(kwargs.pop("callbacks", None) or ()), self.regime.follower]
         return super().fit(x, y, steps_per_epoch=steps_per_epoch, callbacks=callbacks, **kwargs)
 
-    # ---- hooks: a method overrides these -----------------------------------------------------------------
+    # ---- hooks that a method overrides -------------------------------------------------------------------
 
     def begin_task(self, task):
-        """Prepares for training on `task`. Nothing random carries over from earlier tasks."""
+        """Prepares for training on `task`. No random state carries over from earlier tasks."""
         self._bind(task.stream)
         self.task.assign(task.index)
         for place, layer in enumerate(self.network.submodules):
@@ -122,34 +122,34 @@ class ContinualModel(EvaluationMixin, keras.Model):
         self.regime.begin(task)
 
     def train_step(self, batch):
-        """Takes one step on a `Batch` and returns `self.results(...)`. No Python branch on the task here:
-        the step is traced once for the whole stream."""
+        """Takes one step on a `Batch` and returns `self.results(...)`. It must not branch on the task in
+        Python, because it is traced once for the whole stream."""
         raise NotImplementedError(f"{type(self).__name__} has no train_step")
 
     def end_task(self, task):
-        """Called after the last step on `task`, before it is evaluated: the memory gets the task's rows."""
+        """Runs after the last step on `task`, before evaluation; offers the task's rows to the memory."""
         if self.memory is not None and not self.online:
             self.memory.update(task, self.features)
 
     def after_steps(self, chunk):
-        """Called after some steps, with their batches `[K, B, ...]`: the memory gets what they left in it."""
+        """Runs after a chunk of steps `[K, B, ...]`; writes its rows to a memory that takes rows online."""
         if self.memory is not None and self.online:
             self.memory.take(chunk)
 
     def training_tasks(self, task):
-        """Tasks whose rows are trained on while `task` is current: more than it only for bounds, or none."""
+        """Tasks whose rows are trained on during `task`: only the bounds return other tasks, or none."""
         return [task]
 
-    # ---- what a train_step is made of --------------------------------------------------------------------
+    # ---- building blocks of a train_step -----------------------------------------------------------------
 
     def logits(self, batch):
-        """Logits `[B, C]` in training mode, `MASKED` where a class may not answer."""
+        """Logits `[B, C]` in training mode, `MASKED` for inactive classes."""
         return self._masked(logits_of(self.network, batch.x, batch.task, training=True), batch.task)
 
     def task_loss(self, batch, logits):
-        """Mean cross entropy of the batch, with the network's own regularisation losses if it has any."""
+        """Mean cross entropy of the batch plus the regularisation losses of the network, if any."""
         entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, logits)
-        if batch.target is not None:  # the replayed rows, the last ones, have probabilities as labels
+        if batch.target is not None:  # the replayed rows come last and have probabilities as labels
             R = batch.target.shape[0]
             entropy = tf.concat([entropy[:-R], self.memory.entropy(batch.target, logits[-R:])], axis=0)
         return tf.math.add_n(
@@ -157,22 +157,22 @@ class ContinualModel(EvaluationMixin, keras.Model):
         )
 
     def task_gradients(self, batch):
-        """Logits `[B, C]` of the batch and the gradient of its `task_loss`: how most steps begin."""
+        """Logits `[B, C]` of the batch and the gradient of its `task_loss`."""
         with tf.GradientTape() as tape:
             logits = self.logits(batch)
             loss = self.task_loss(batch, logits)
         return logits, self.gradients(tape, loss)
 
     def gradients(self, tape, loss, whole=False):
-        """Gradient of `loss` by the variables that steps train; `whole` as the `Batch` that it is of."""
+        """Gradient of `loss` with respect to the trained variables; `whole` as in `Batch`."""
         return replicas.gradients(tape, loss, self.trained, self.optimizer, whole)
 
     def apply(self, gradients):
-        """Lets the optimizer take its step."""
+        """Applies gradients with the optimizer."""
         replicas.apply(self.optimizer, gradients, self.trained)
 
     def results(self, batch, logits):
-        """Updates loss and accuracy of the epoch with this batch and returns them."""
+        """Updates the loss and accuracy of the epoch with this batch and returns them."""
         entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, logits)
         correct = tf.argmax(logits, axis=1, output_type=tf.int32) == batch.y
         self._loss.update_state(entropy, batch.weight)
@@ -182,24 +182,24 @@ class ContinualModel(EvaluationMixin, keras.Model):
     # ---- data and evaluation -----------------------------------------------------------------------------
 
     def training_rows(self, task):
-        """`(x, y, task index)` of all rows that an epoch of `task` goes over."""
+        """`(x, y, task index)` of all rows in an epoch of `task`."""
         opened = [(*part.train.open(), part.index) for part in self.training_tasks(task)]
         require(opened, f"{self.name} does not train on task {task.number}.")
         x, y = (_joined([part[i] for part in opened]) for i in (0, 1))
         return x, y, np.repeat([part[2] for part in opened], [len(part[1]) for part in opened])
 
     def batches(self, task, batch_size=128, iterations=0, replay_batch_size=0):
-        """The `tf.data.Dataset` that `fit` takes: chunks of batches of `task`'s training rows.
+        """The `tf.data.Dataset` for `fit`: chunks of batches of the training rows of `task`.
 
         Args:
-          task: what is trained on.
-          batch_size: rows of a step.
-          iterations: steps that one pass over the dataset takes for each of `training_tasks(task)`; by
-            default a pass is an epoch, every row once.
+          task: the task to train on.
+          batch_size: rows per step.
+          iterations: steps per pass over the dataset for each of `training_tasks(task)`; by default a pass is
+            an epoch, every row once.
           replay_batch_size: rows that each draw from the memory adds to a step, by default `batch_size`.
 
         Raises:
-          InputError: if the task has fewer rows than a batch, or the memory less room.
+          InputError: if the task has fewer rows than a batch, or the memory less room than a draw.
         """
         require(batch_size >= 1, f"batch_size is {batch_size}; it must be at least 1.")
         require(iterations >= 0, f"iterations is {iterations}; it must not be negative.")
@@ -223,18 +223,18 @@ class ContinualModel(EvaluationMixin, keras.Model):
         return data
 
     def _replay(self, y, own, task, size):
-        """The memory's part in the batches of `task`."""
+        """The replay plan for the batches of `task`; None if its steps draw nothing."""
         if self.memory is None or not self.draws:
             return None
         plan = {"size": size, "draws": self.draws, "offers": self.online, "index": task.index}
         return self.memory.plan(y, own, seed=seed_of(self.seed, task.index, REPLAY), **plan)
 
     def restore(self, stream, tasks, read):
-        """Becomes what it was after some tasks of a stream.
+        """Restores the state after some tasks of a stream.
 
         Args:
-          stream: the `Stream` that it learns.
-          tasks: how many it had learned.
+          stream: the `Stream` that the model learns.
+          tasks: number of tasks that it had learned.
           read: function that assigns the variables.
         """
         if tasks:
@@ -242,7 +242,7 @@ class ContinualModel(EvaluationMixin, keras.Model):
         read()
 
     def report(self):
-        """Numbers of the method's own that are worth knowing after a task, `{name: number}`."""
+        """Numbers of the method to report after a task, `{name: number}`."""
         return {}
 
     @property
@@ -252,12 +252,12 @@ class ContinualModel(EvaluationMixin, keras.Model):
 
     @property
     def trained(self):
-        """Variables that steps train."""
+        """Variables that the steps train."""
         return self.network.trainable_variables
 
     @property
     def method_variables(self):
-        """What the method remembers between tasks beyond the network: importances, anchors, memories."""
+        """State that the method keeps between tasks besides the network: importances, anchors, memories."""
         other = [
             self.task,
             *(self.regime.variables if self.regime else ()),
@@ -279,11 +279,11 @@ class ContinualModel(EvaluationMixin, keras.Model):
 
     @property
     def distribute_strategy(self):
-        """The strategy around the caller: Keras is not to divide chunks of steps among devices."""
+        """The caller's strategy: Keras must not distribute chunks of steps among devices."""
         return tf.distribute.get_strategy()
 
     def make_train_function(self, force=False):
-        """The seam by which `fit` runs `K` steps a call (see `keras_cl.learning.loop`)."""
+        """Makes `fit` run `K` steps per call (see `keras_cl.learning.loop`)."""
         if self.train_function is None or force:
             require(
                 self._scenario,
@@ -294,7 +294,7 @@ class ContinualModel(EvaluationMixin, keras.Model):
         return self.train_function
 
     def _step(self, batch):
-        """One turn of the compiled loop: what the memory adds and learns stands around the method's step."""
+        """One iteration of the compiled loop: adds rows of the memory, takes the step, trains the memory."""
         if self.regime.changes:
             self.optimizer.learning_rate = self.regime.rate(self._learning_rate)
         if self.memory is None:
@@ -305,7 +305,7 @@ class ContinualModel(EvaluationMixin, keras.Model):
         return results
 
     def _bind(self, stream):
-        """Fixes the class mask at the first task; it is a constant of the traced step."""
+        """Fixes the class mask at the first task: it is a constant of the traced step."""
         outputs = self.network.output_shape[-1]
         require(
             outputs == stream.num_classes,
@@ -320,13 +320,13 @@ class ContinualModel(EvaluationMixin, keras.Model):
     def _masked(self, logits, task):
         if self._scenario == "domain":
             return logits
-        # A row of the past keeps its own task's mask where the task is known; else all classes seen answer.
+        # If the task is known, each row uses its own task's mask; otherwise all classes seen are active.
         mask = tf.gather(self._class_mask, task if self._scenario == "task" else self.task)
         return tf.where(mask, logits, MASKED)
 
 
 def _name_of(method):
-    """The name that a method is chosen by, that of its file; a class of somebody else's goes by its own."""
+    """The file name of a method of this library, the lower-case class name of any other."""
     package, _, file = method.__module__.rpartition(".")
     return file if package == "keras_cl.methods" else method.__name__.lower()
 
@@ -336,5 +336,5 @@ def _joined(arrays):
 
 
 def _constant(variable):
-    """The one value that all entries of a fresh optimizer variable have."""
+    """The value that all entries of a fresh optimizer variable share."""
     return variable.numpy().flat[0]

@@ -1,13 +1,13 @@
-"""Cumulative: keep training on everything seen so far. The upper bound that keeps its weights."""
+"""Cumulative: trains on all data seen so far, starting from the previous weights; an upper bound."""
 
 from keras_cl.methods.finetune import Finetune
 
 
 class Cumulative(Finetune):
-    """At task t, minimises the cross entropy of all rows of tasks 1 to t, from the weights of task t-1.
+    """At task t, minimises the cross entropy of all rows of tasks 1 to t, from the weights after task t-1.
 
-    The loss is the mean over rows, each under the class mask that its scenario gives it. Needs all earlier
-    data: a bound, not a method.
+    The loss is the mean over rows, each with the class mask of its scenario. It needs all earlier data, so it
+    is a bound, not a method.
     """
 
     memories = ()

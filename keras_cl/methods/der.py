@@ -1,4 +1,4 @@
-"""Dark experience replay: what the network answered to a row is kept beside it, and asked for again.
+"""Dark experience replay: stores the logits of each row in the memory and penalises changes of them.
 
 Buzzega et al. 2020 (arXiv:2004.07211).
 """
@@ -24,11 +24,11 @@ class DER(ContinualModel):
 
     Args:
       network: raw images to logits.
-      alpha: weight of the old logits.
-      reduction: of a row's squared differences over its classes: mean, as in the released code, whose
-        published settings belong to it; sum, as in the paper.
-      head: classes that the cross entropy is over in the class-incremental scenario: all, those to come
-        included, so that the old logits hold them down later; seen, as other methods here.
+      alpha: weight of the loss on stored logits.
+      reduction: how the squared differences of a row are reduced over classes: mean, as in the released code,
+        for which the published hyperparameters hold; sum, as in the paper.
+      head: classes of the cross entropy in the class-incremental scenario: all, including future classes, so
+        that replayed logits keep suppressing them; seen, as in the other methods here.
     """
 
     usual = {"memory": "reservoir"}
@@ -49,7 +49,7 @@ class DER(ContinualModel):
         )
         self.alpha, self.reduction = alpha, pick("reduction", reduction, get_args(Reduction))
         self.head = pick("head", head, get_args(Head))
-        # One row more than the memory has: rows that are not kept go there.
+        # One extra row, for rows that the memory does not store.
         shape = [self.memory.capacity + 1, network.output_shape[-1]]
         self.z = tf.Variable(tf.zeros(shape), trainable=False, name="z")
 
@@ -66,7 +66,7 @@ class DER(ContinualModel):
         return self.results(current, logits[:B])
 
     def objective(self, batch, h, logits):
-        """L; `h` are the network's logits of all rows and `logits` the same where classes may answer."""
+        """L; `h` are the unmasked logits of all rows, `logits` those of the cross entropy."""
         current, replayed = batch.current, batch.replayed(0, self.draws)
         B, R = current.x.shape[0], replayed.x.shape[0]
         z = tf.gather(self.z, tf.maximum(batch.drawn[:R], 0))
@@ -76,7 +76,7 @@ class DER(ContinualModel):
         return self.task_loss(current, logits[:B]) + self.alpha * replay  # eq. 5
 
     def _remember(self, stored, h):
-        """Keeps the logits of rows that the memory keeps."""
+        """Stores the logits of the rows that the memory stores."""
         stored, h = gathered(stored), gathered(h)
         kept = stored >= 0
         slots = tf.where(kept, stored, self.memory.capacity)

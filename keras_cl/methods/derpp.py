@@ -1,4 +1,4 @@
-"""Dark experience replay with labels: a second draw from the memory is trained on as if it were new.
+"""Dark experience replay with labels: adds to DER the cross entropy on a second draw from the memory.
 
 DER++ of Buzzega et al. 2020 (arXiv:2004.07211).
 """
@@ -15,10 +15,10 @@ class DERpp(DER):
 
     Args:
       network: raw images to logits.
-      alpha: weight of the old logits.
-      beta: weight of the old labels.
-      reduction: of a row's squared differences over its classes: mean or sum (see `der`).
-      head: classes that the cross entropies are over in the class-incremental scenario: all or seen.
+      alpha: weight of the loss on stored logits.
+      beta: weight of the cross entropy on stored labels.
+      reduction: how the squared differences of a row are reduced over classes: mean or sum (see `der`).
+      head: classes of the cross entropies in the class-incremental scenario: all or seen.
     """
 
     usual = {"memory": "reservoir"}

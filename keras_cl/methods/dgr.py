@@ -1,6 +1,6 @@
-"""Deep generative replay: a generator and a network learn each task beside what both knew before.
+"""Deep generative replay: trains a network and a generator on each task and on images of earlier tasks.
 
-Shin et al. 2017 (arXiv:1705.08690), with a VAE as van de Ven and Tolias 2018 (arXiv:1809.10635).
+Shin et al. 2017 (arXiv:1705.08690), with a VAE as in van de Ven and Tolias 2018 (arXiv:1809.10635).
 """
 
 from keras_cl.errors import require
@@ -10,8 +10,8 @@ from keras_cl.methods.finetune import Finetune
 class DGR(Finetune):
     """L = 1/t CE(S(x), y) + (1 - 1/t) CE(S(x'), y'),  x' ~ G_{t-1},  y' = argmax S_{t-1}(x')   (eq. 1)
 
-    The memory draws x', labels them and weighs the rows; in the same step the generator learns from x and x'
-    with the same weights. Both teachers are copies from the end of the task before.
+    The memory generates x', labels them and weights the rows. In the same step the generator learns from x
+    and x' with the same weights. G_{t-1} and S_{t-1} are frozen copies from the end of the previous task.
 
     Args:
       network: raw images to logits, S; a functional or sequential model, which is copied.

@@ -1,4 +1,4 @@
-"""Experience replay: every step also sees some rows of earlier tasks, from a small memory.
+"""Experience replay: adds rows of earlier tasks from a small memory to every training step.
 
 Chaudhry et al. 2019 (arXiv:1902.10486); weighting by the number of tasks: van de Ven and Tolias 2018
 (arXiv:1809.10635).
@@ -17,14 +17,16 @@ Offers = Literal["step", "task"]
 
 
 class ER(ContinualModel):
-    """L = mean CE of the B rows of the current task and the rows drawn from the memory, each under its own
-    task's classes where the task is known. The B rows are offered to the memory after the step.
+    """L = mean CE of the B rows of the current task and the rows drawn from the memory
+
+    If the task is known, each row uses the classes of its own task. The B rows are offered to the memory
+    after the step.
 
     Args:
       network: raw images to logits.
       weighting: mean, over all rows; share, CE_current / t + (1 - 1/t) CE_replayed at task t.
-      offers: when rows are offered to the memory: step, as they come, in every epoch anew, so that a task
-        also replays itself; task, at its end, each row once.
+      offers: when rows are offered to the memory: step, after each step of every epoch, so that rows of the
+        current task are replayed too; task, at the end of the task, each row once.
     """
 
     usual = {"memory": "reservoir"}
@@ -49,7 +51,7 @@ class ER(ContinualModel):
         return self.results(batch, logits)
 
     def _shared(self, batch):
-        """The batch with weights of which the current rows have 1/t and the replayed ones the rest."""
+        """The batch with the weights of current rows summing to 1/t, of replayed rows to 1 - 1/t."""
         current, replayed = batch.current.weight, batch.replayed().weight
         t = tf.cast(self.task + 1, tf.float32)
         weight = [

@@ -1,7 +1,8 @@
-"""Elastic weight consolidation: weights that mattered to earlier tasks are held near their old values.
+"""Elastic weight consolidation: penalises changes of weights in proportion to their Fisher information.
 
-Kirkpatrick et al. 2017 (arXiv:1612.00796); online form: Schwarz et al. 2018 (arXiv:1805.06370); the kinds of
-Fisher information: van de Ven 2025 (arXiv:2502.11756). Left out: Kronecker-factored approximations.
+Kirkpatrick et al. 2017 (arXiv:1612.00796); online form: Schwarz et al. 2018 (arXiv:1805.06370); variants of
+the Fisher information: van de Ven 2025 (arXiv:2502.11756). Not implemented: Kronecker-factored
+approximations.
 """
 
 from typing import Literal, get_args
@@ -20,25 +21,26 @@ Normalise = Literal["none", "max", "minmax", "mean1"]
 class EWC(ContinualModel):
     """L = CE_t + strength/2 * sum_{k<t} sum_i F_{k,i} (theta_i - theta*_{k,i})^2   (eq. 3 of the paper)
 
-    F_k is the diagonal of the Fisher information of task k at its end, theta*_k the weights there. The sum
-    over earlier tasks is kept as one quadratic, so time and memory do not grow with the number of tasks.
+    F_k is the diagonal of the Fisher information of task k at its end, theta*_k the weights at that point.
+    The sum over earlier tasks is stored as one quadratic, so time and memory do not grow with the number of
+    tasks.
 
-    In the class-incremental scenario EWC alone is expected to forget nearly everything: no row shows an old
-    class beside a new one.
+    In the class-incremental scenario EWC alone is expected to forget nearly everything, because training
+    never compares old classes with new ones.
 
     Args:
       network: raw images to logits.
       strength: lambda, weight of the penalty.
-      online: one running Fisher and the last anchor only (Schwarz et al.) in place of all anchors.
-      gamma: decay of the running Fisher of the online form, in (0, 1].
-      fisher: exact, expectation over all labels; sample, one label drawn from the network's answer;
-        empirical, the true label; argmax, the likeliest label; batched, squared mean gradient of a batch (for
-        comparison only: its scale depends on the batch size).
-      n_samples: rows that the Fisher is estimated on; 0 for all, or for 500 where the network has weights
-        outside of dense layers without activation, whose gradients cost more.
-      fisher_batch: rows of a batch of the batched kind.
-      normalise: none; max, divided by the largest entry; minmax, to [0, 1] over all weights; mean1, to
-        mean 1.
+      online: keep one running Fisher and only the last anchor (Schwarz et al.) instead of all anchors.
+      gamma: decay of the running Fisher in the online form, in (0, 1].
+      fisher: how the Fisher is estimated: exact, expectation over all labels; sample, one label drawn from
+        the predicted probabilities; empirical, the true label; argmax, the most likely label; batched,
+        squared mean gradient of a batch (for comparison only: its scale depends on the batch size).
+      n_samples: rows used for the Fisher; 0 for all, or for 500 if the network has weights outside of dense
+        layers without activation, whose gradients are more expensive.
+      fisher_batch: rows per batch of the batched Fisher.
+      normalise: how the Fisher is scaled over all weights: none; max, divided by the largest entry; minmax,
+        to [0, 1]; mean1, to mean 1.
       half_penalty: whether the penalty has the factor 1/2.
     """
 
@@ -98,7 +100,7 @@ class EWC(ContinualModel):
         answering = task.stream.class_mask[task.index]
         F = self._fisher(x, y, answering, seed=seed_of(self.seed, task.index, IMPORTANCE))
         F = normalised(F, self.normalise)
-        if self.online:  # Fbar_t = gamma Fbar_{t-1} + F_t; the penalty is on gamma Fbar_t, around theta
+        if self.online:  # Fbar_t = gamma Fbar_{t-1} + F_t; the penalty uses gamma Fbar_t, around theta
             running = [old.numpy() for old in self.penalty.importance]
             self.penalty.replace([self.gamma * (old + new) for old, new in zip(running, F, strict=True)])
         else:

@@ -1,12 +1,12 @@
-"""Finetune: train on each task in turn and do nothing else. The lower bound."""
+"""Finetune: trains on each task in turn and does nothing against forgetting; the lower bound."""
 
 from keras_cl.methods.base import ContinualModel
 
 
 class Finetune(ContinualModel):
-    """Minimises the cross entropy of the current task, starting from the weights of the task before.
+    """Minimises the cross entropy of the current task, starting from the weights of the previous task.
 
-    It forgets: this is the lower bound that every method is compared with.
+    It forgets earlier tasks: the lower bound that every method is compared with.
     """
 
     def train_step(self, batch):

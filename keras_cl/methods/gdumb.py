@@ -1,6 +1,6 @@
-"""GDumb: keep a balanced memory, and when asked, train a new network on nothing else.
+"""GDumb: stores rows in a balanced memory and trains a new network on the memory alone.
 
-Prabhu et al. 2020 (ECCV). Left out: cropping and mirroring of colour images.
+Prabhu et al. 2020 (ECCV). Not implemented: cropping and mirroring of colour images.
 """
 
 import tensorflow as tf
@@ -14,22 +14,22 @@ from keras_cl.numerics.schedules import warm_restarts
 
 
 class GDumb(ContinualModel):
-    """A task's rows are offered to the memory, in one pass; then the network learns the rows that the memory
-    holds, from its initial weights. Epochs are passes over the memory.
+    """Trains the network from its initial weights on the rows in the memory.
 
-    The learning rate falls as a cosine from --learning_rate to `low`, anew from epochs 1, 2, 4, 8 and so on;
-    that of epoch 0 is a tenth.
+    First, all rows of the task are offered to the memory in one pass. An epoch is a pass over the memory. The
+    learning rate falls as a cosine from --learning_rate to `low`, with warm restarts at epochs 1, 2, 4, 8 and
+    so on; epoch 0 uses a tenth of it.
 
     Args:
       network: raw images to logits.
       low: lowest learning rate.
-      weight_decay: factor of the weights in the gradient.
-      clip_norm: greatest length of the gradient.
-      cutmix: probability that the images of a step are mixed with each other.
+      weight_decay: factor of the weights that is added to the gradient.
+      clip_norm: largest norm of the gradient.
+      cutmix: probability that CutMix mixes the images of a step.
     """
 
     usual = {"memory": "balanced"}
-    memories = ("balanced", "reservoir", "ring")  # herding would choose by a network that is thrown away
+    memories = ("balanced", "reservoir", "ring")  # herding would select rows by a network that is discarded
     draws = 0
 
     def __init__(
@@ -58,9 +58,9 @@ class GDumb(ContinualModel):
         require(self.memory is not None, "gdumb learns from a memory; give it one.")
         self.low, self.weight_decay, self.clip_norm, self.cutmix = low, weight_decay, clip_norm, cutmix
         self._initial_weights = network.get_weights()
-        self.mixing = tf.Variable(0, trainable=False)  # seed of the task's cutmix
-        self.step = tf.Variable(0, trainable=False)  # of the task
-        self.epoch = tf.Variable(1, trainable=False)  # steps of an epoch
+        self.mixing = tf.Variable(0, trainable=False)  # seed of CutMix in this task
+        self.step = tf.Variable(0, trainable=False)  # steps taken in this task
+        self.epoch = tf.Variable(1, trainable=False)  # steps per epoch
 
     def compile(self, optimizer="sgd", **kwargs):
         super().compile(optimizer, **kwargs)
@@ -76,7 +76,7 @@ class GDumb(ContinualModel):
         self.step.assign(0)
 
     def end_task(self, task):
-        """Nothing is left to do: the memory has had the task's rows since its beginning."""
+        """Does nothing: the memory received the rows of the task in `begin_task`."""
 
     def training_rows(self, task):
         return self.memory.rows()
@@ -97,7 +97,7 @@ class GDumb(ContinualModel):
         return self.results(batch, logits)
 
     def _answers(self, batch):
-        """Logits and CE, or lam * CE(y) + (1 - lam) * CE(y of the box) of images that are perhaps mixed."""
+        """Logits and CE, or lam * CE(y) + (1 - lam) * CE(y of the box) if CutMix mixes the images."""
         if not self.cutmix:
             logits = self.logits(batch)
             return logits, self.task_loss(batch, logits)

@@ -1,4 +1,4 @@
-"""Gradient episodic memory: no step may, to first order, raise the loss on what is kept of an earlier task.
+"""Gradient episodic memory: projects gradients that would raise the loss on stored rows of an earlier task.
 
 Lopez-Paz and Ranzato 2017 (arXiv:1706.08840), with the lower bound of the dual as in their released code.
 """
@@ -15,7 +15,7 @@ from keras_cl.numerics.nnls import nnls_gram
 
 
 class Episodic(ContinualModel):
-    """What GEM and A-GEM share: gradients on a memory, and how many steps would have raised its loss.
+    """Base class of GEM and A-GEM: gradients on a memory, and a count of violated constraints.
 
     Args:
       network: raw images to logits.
@@ -34,38 +34,38 @@ class Episodic(ContinualModel):
         self.violations.assign(0)
 
     def memory_gradient(self, rows):
-        """Gradient of the mean loss on rows of the memory, 0 where there are none. The network is as in
-        evaluation: the pass leaves dropout masks and batch statistics as they would be without it."""
+        """Gradient of the mean loss on rows of the memory, 0 if there are none. The forward pass is in
+        inference mode: it leaves dropout masks and batch statistics unchanged."""
         with tf.GradientTape() as tape:
             logits = self._masked(logits_of(self.network, rows.x, rows.task), rows.task)
             loss = self.task_loss(rows, logits)
-        # The mean over no rows is no number.
+        # The mean over no rows is NaN.
         some = tf.cast(total(rows.weight, rows.whole) > 0, tf.float32)
         return [tf.math.multiply_no_nan(part, some) for part in self.gradients(tape, loss, rows.whole)]
 
     def count(self, violated):
-        """Takes note of a step."""
+        """Counts a step and whether it violated a constraint."""
         self.steps.assign_add(1)
         self.violations.assign_add(tf.cast(violated, tf.int32))
 
     def report(self):
         return {
             "violations": int(self.violations.numpy()) / max(1, int(self.steps.numpy()))
-        }  # share of the task's steps
+        }  # fraction of the task's steps
 
 
 class GEM(Episodic):
     """v = argmin 1/2 ||v - g||^2 subject to <v, g_k> >= 0 for all tasks k < t
 
-    g is the gradient of CE_t and g_k that of the mean CE of all rows held of task k. With rows g_k in G the
-    dual is u = argmin 1/2 u'GG'u + (Gg)'u subject to u >= gamma, v = g + G'u (eq. 11 of the paper), and it is
-    solved where some <g, g_k> < 0. Momentum and adaptive optimizers void the guarantee: use plain sgd.
+    g is the gradient of CE_t and g_k that of the mean CE of all stored rows of task k. With rows g_k in G the
+    dual is u = argmin 1/2 u'GG'u + (Gg)'u subject to u >= gamma, v = g + G'u (eq. 11 of the paper). It is
+    solved only if some <g, g_k> < 0. Use plain SGD: momentum and adaptive optimizers break the guarantee.
 
     Args:
       network: raw images to logits.
-      margin: gamma, memory strength: lower bound of u, so how far v turns towards the gradients of all
-        earlier tasks where it has to turn at all; 0 gives the nearest v that is allowed.
-      ridge: is added to the diagonal of GG'; above 0 the solution is unique.
+      margin: gamma, memory strength: lower bound of u, so that a projected gradient also turns towards the
+        gradients of all earlier tasks; 0 gives the nearest v that is allowed.
+      ridge: added to the diagonal of GG'; above 0 the solution is unique.
     """
 
     usual = {"memory": "ring"}
@@ -88,19 +88,19 @@ class GEM(Episodic):
         return self.results(batch, logits)
 
     def _memory_gradients(self):
-        """G `[T, P]`: g_k of all tasks before this one, at the weights of this step; 0 for the others."""
+        """G `[T, P]`: g_k of all earlier tasks at the current weights; 0 for the other tasks."""
         size = sum(theta.shape.num_elements() for theta in self.network.trainable_variables)
         k, G = tf.constant(0), tf.zeros([len(self._class_mask), size])
-        while k < self.task:  # not over a range, whose length XLA would have to know within a loop
+        while k < self.task:  # not `tf.range`: XLA would need a constant length inside a loop
             g_k = _flat(self.memory_gradient(self.memory.of_task(k)))
             k, G = k + 1, tf.tensor_scatter_nd_update(G, [[k]], [g_k])
         return agreed(G)
 
     def _projected(self, g, G):
-        """v `[P]`; in float64, in which GG' is what it should be."""
+        """v `[P]`, computed in float64, because GG' loses too many digits in float32."""
         g, G = tf.cast(g, tf.float64), tf.cast(G, tf.float64)
         Gg = tf.linalg.matvec(G, g)
-        # Also where it is no number, so that the step shows it.
+        # Also true for NaN, which then reaches the weights.
         violated = ~tf.reduce_all((Gg >= 0) & tf.math.is_finite(Gg))
         self.count(violated)
         if violated:

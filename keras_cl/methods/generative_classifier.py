@@ -1,7 +1,7 @@
-"""Generative classifier: every class has a small generator of its own, and the likeliest class is the answer.
+"""Generative classifier: trains a small VAE for each class and predicts the class of highest likelihood.
 
-Van de Ven, Li and Tolias 2021 (arXiv:2104.10093). Left out: VAEs on features of a network learned before, and
-a prior that counts classes.
+Van de Ven, Li and Tolias 2021 (arXiv:2104.10093). Not implemented: VAEs on features of a pretrained network,
+and a prior from class frequencies.
 """
 
 import numpy as np
@@ -16,13 +16,13 @@ from keras_cl.networks.class_vaes import ClassVAEs
 
 
 class GenerativeClassifier(ContinualModel):
-    """y* = argmax_c log p(x|c) (eq. 1, all classes alike before), where p(x|c) is the VAE of class c
+    """y* = argmax_c log p(x|c) (eq. 1, uniform prior over classes), where p(x|c) is the VAE of class c
 
-    A VAE learns from the rows of its class alone, L_c = -ELBO_c(x), so that no class changes another: weights
-    of classes that the task does not have stay as they are, whatever the optimizer remembers.
+    Each VAE learns only from the rows of its class, L_c = -ELBO_c(x), so no class changes another. Weights of
+    classes outside of the task stay unchanged, whatever the optimizer's state.
 
     Args:
-      network: raw images to log p(x|c), as `keras_cl.networks.class_vaes` makes it.
+      network: raw images to log p(x|c), as returned by `keras_cl.networks.class_vaes`.
     """
 
     scenarios = ("task", "class")
@@ -44,7 +44,7 @@ class GenerativeClassifier(ContinualModel):
         units = np.full((len(own), own.sum(axis=1).max()), -1, np.int32)
         for t, mine in enumerate(own):
             units[t, : mine.sum()] = np.flatnonzero(mine)
-        self._units = tf.constant(units)  # [T, W]: those of each task
+        self._units = tf.constant(units)  # [T, W]: the units of each task
 
     def train_step(self, batch):
         units = tf.gather(self._units, self.task)
@@ -57,7 +57,7 @@ class GenerativeClassifier(ContinualModel):
         return self._shown(batch, -L, mine, units)
 
     def _apply_to(self, units, gradients):
-        """The optimizer's step on the weights `[C, ...]` of some classes."""
+        """Applies the optimizer's step to the weights `[C, ...]` of the classes `units` only."""
         before = [tf.identity(theta) for theta in self.trained]
         self.apply(gradients)
         ours = tf.reduce_any(tf.one_hot(units, len(self._class_mask[0])) > 0, axis=0)
@@ -70,7 +70,7 @@ class GenerativeClassifier(ContinualModel):
         return x
 
     def _shown(self, batch, scores, mine, units):
-        """Mean -ELBO of the rows under their own class, and accuracy among the classes of the task."""
+        """Updates the metrics: mean -ELBO under the own class, accuracy among the task's classes."""
         rows = tf.reduce_sum(mine, axis=0)
         self._loss.update_state(-tf.reduce_sum(scores * mine, axis=0), rows)
         best = tf.argmax(tf.where(units[:, tf.newaxis] >= 0, scores, MASKED), axis=0)

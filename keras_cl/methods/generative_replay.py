@@ -1,7 +1,7 @@
-"""Generative replay: before each task a set of old images is generated, and trained on with the new ones.
+"""Generative replay: generates a set of old images before each task and trains on it and the new rows.
 
-The law S = S_0 + M(t-1) for the number of images is that of a course report on split MNIST; it gives no
-optimizer and no number of epochs.
+The rule S = S_0 + M(t-1) for the number of images is from a course report on split MNIST, which states
+neither the optimizer nor the number of epochs.
 """
 
 from typing import Literal, get_args
@@ -17,16 +17,17 @@ Schedule = Literal["constant", "linear", "sublinear", "log", "list"]
 
 
 class GenerativeReplay(Finetune):
-    """D = D_t and M(t-1) rows (x', y') with x' ~ G_{t-1}, y' = argmax S_{t-1}(x');  S and then G learn D.
+    """D = D_t and M(t-1) rows (x', y') with x' ~ G_{t-1}, y' = argmax S_{t-1}(x');  S, then G, learns from D.
 
-    The set is drawn once a task and stored until it ends, as bytes where the images are bytes. Its size M
-    follows a schedule in the number of finished tasks, M(0) = 0.
+    The set is generated once per task and stored until the task ends, as bytes if the images are bytes. Its
+    size M follows a schedule in the number of finished tasks, M(0) = 0.
 
     Args:
       network: raw images to logits, S; a functional or sequential model, which is copied.
-      tasks: number of tasks of the stream; how long a list has to be.
-      schedule: constant, `images`; linear, `images` a finished task; sublinear, `images` times their number
-        to the `power`; log, `images` times 1 and the logarithm of their number; list, as `listed` says.
+      tasks: number of tasks of the stream; determines the length of `listed`.
+      schedule: number of generated images: constant, `images`; linear, `images` per finished task; sublinear,
+        `images` times the number of finished tasks to the `power`; log, `images` times (1 + log of the number
+        of finished tasks); list, as in `listed`.
       images: m of the schedule.
       power: p of the sublinear schedule, between 0 and 1.
       listed: images to generate before task 2, 3 and so on, for the schedule list.
@@ -40,7 +41,7 @@ class GenerativeReplay(Finetune):
         "network.hidden": (50, 50, 50),
     }
     memories = ("vae",)
-    draws = 0  # what is generated are rows of an epoch like those of the task
+    draws = 0  # generated rows are part of the epoch, like the rows of the task
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
-"""Hard attention to the task: every task learns which units it uses, and what it uses is not changed again.
+"""Hard attention to the task: learns gates on the units for every task and protects the units in use.
 
-Serra et al. 2018 (arXiv:1801.01423). Left out: gates of convolutions, and the paper's plateau schedule.
+Serra et al. 2018 (arXiv:1801.01423). Not implemented: gates of convolutions, and the paper's plateau
+schedule.
 """
 
 import tensorflow as tf
@@ -9,22 +10,22 @@ from keras_cl.errors import require
 from keras_cl.learning.layers import gated
 from keras_cl.methods.base import ContinualModel
 
-WIDEST = 6.0  # |e|: where a gate at s_max is exactly 0 or 1 in float32
+WIDEST = 6.0  # bound of |e|, at which a gate at s_max is exactly 0 or 1 in float32
 
 
 class HAT(ContinualModel):
     """L = CE_t + sparsity * R with R = sum_l sum_i a_i (1 - m_i) / sum_l sum_i (1 - m_i)   (eqs. 5, 6)
 
     a = sigmoid(s e^t) gates the units of every hidden layer (eq. 1); m is the maximum of the gates of earlier
-    tasks. A weight between units i and j changes by a factor 1 - min(m_i, m_j) of the optimizer's step
-    (eq. 2), and s rises from 1/s_max to s_max in every epoch (eq. 3). It is the change that is blocked, not
-    the gradient, so that momentum and adaptive optimizers block too.
+    tasks. A weight between units i and j changes by 1 - min(m_i, m_j) times the optimizer's step (eq. 2), and
+    s rises from 1/s_max to s_max in every epoch (eq. 3). The factor applies to the step, not to the gradient,
+    so that it also holds for momentum and adaptive optimizers.
 
     Args:
       network: a chain of dense layers, from raw images to logits.
-      tasks: number of tasks, which is the number of gates of a unit.
-      sparsity: c, how dear it is to use units that no earlier task uses.
-      s_max: sharpness of the gates, outside of training and at the end of an epoch.
+      tasks: number of tasks, which is the number of gates per unit.
+      sparsity: c, cost of using units that no earlier task uses.
+      s_max: sharpness of the gates in evaluation and at the end of an epoch.
     """
 
     scenarios = ("task",)
@@ -38,8 +39,8 @@ class HAT(ContinualModel):
         super().__init__(network, **base)
         self.tasks, self.c, self.s_max, self.dense, self.gates = tasks, sparsity, s_max, dense, gates
         self.m = [tf.Variable(tf.zeros(gate.embedding.shape[1]), trainable=False) for gate in gates]
-        self.step = tf.Variable(0, trainable=False)  # of the task
-        self.epoch = tf.Variable(1, trainable=False)  # steps an epoch, B
+        self.step = tf.Variable(0, trainable=False)  # steps taken in this task
+        self.epoch = tf.Variable(1, trainable=False)  # B, steps per epoch
 
     def begin_task(self, task):
         require(task.index < self.tasks, f"hat has gates for {self.tasks} tasks; this is task {task.number}.")
@@ -58,7 +59,7 @@ class HAT(ContinualModel):
         with tf.GradientTape() as tape:
             logits = self.logits(batch)
             loss = self.task_loss(batch, logits) + self.c * self._used(s)  # eq. 5
-        self.apply(self.gradients(tape, loss))  # eq. 4 is the gradient of a gate
+        self.apply(self.gradients(tape, loss))  # eq. 4 is part of the gradient of the gates
         self._block(before)
         self.step.assign_add(1)
         return self.results(batch, logits)
@@ -73,7 +74,7 @@ class HAT(ContinualModel):
         return {"capacity_used": float(tf.reduce_mean(used))}
 
     def _sharpness(self):
-        """s of this step, for all gates."""
+        """Sets s of this step in all gates and returns it."""
         b, B = tf.cast(self.step % self.epoch, tf.float32), tf.cast(self.epoch, tf.float32)  # b from 0
         s = 1 / self.s_max + (self.s_max - 1 / self.s_max) * tf.where(B > 1, b / (B - 1), 1.0)  # eq. 3
         for gate in self.gates:
@@ -81,20 +82,20 @@ class HAT(ContinualModel):
         return s
 
     def _used(self, s):
-        """R: the share that this task's gates take of what earlier tasks left."""
+        """R: the share of the capacity left by earlier tasks that this task's gates use."""
         free = [1 - m for m in self.m]
         taken = [a * left for a, left in zip((g.gates(s)[self.task] for g in self.gates), free, strict=True)]
         return tf.math.divide_no_nan(_total(taken), _total(free))  # eq. 6
 
     def _block(self, before):
-        """Takes back what earlier tasks need unchanged of the optimizer's step (eq. 2)."""
+        """Reverts the optimizer's step on weights that earlier tasks use (eq. 2)."""
 
         def keep(theta, share):
-            old = before.get(id(theta), theta)  # a frozen weight has not changed
+            old = before.get(id(theta), theta)  # frozen weights have not changed
             theta.assign(tf.where(share == 1, theta, old + share * (theta - old)))
 
         others = 1 - tf.cast(self._class_mask[self.task], tf.float32)  # outputs of other tasks
-        inputs = [tf.ones(1), *self.m[:-1], tf.ones(1)]  # images, and what other tasks' outputs see, are used
+        inputs = [tf.ones(1), *self.m[:-1], tf.ones(1)]  # images and inputs of the output layer count as used
         for layer, m_in, m_out in zip(self.dense, inputs, [*self.m, others], strict=True):
             keep(layer.kernel, 1 - tf.minimum(m_in[:, tf.newaxis], m_out))
             if layer.use_bias:

@@ -1,6 +1,6 @@
-"""iCaRL: a few exemplars of every class are trained on with the new classes, and their means answer.
+"""iCaRL: replays exemplars of every class with distillation and classifies by the nearest mean of exemplars.
 
-Rebuffi et al. 2017 (arXiv:1611.07725). Left out: means over mirrored images, weight decay.
+Rebuffi et al. 2017 (arXiv:1611.07725). Not implemented: means over mirrored images, weight decay.
 """
 
 from typing import Literal, get_args
@@ -20,29 +20,30 @@ Reduction = Literal["sum", "mean"]
 class ICaRL(ContinualModel):
     """L = mean over the rows of D_t and of the memory of  sum_c BCE(sigmoid(z_c), target_c)  (algorithm 3)
 
-    The target of an old class is sigmoid(z_c) of the network as it was after the task before, that of a new
-    one 1 for the row's own class and 0 for others. An image is of the class whose exemplars have the mean
-    feature nearest to its own, y* = argmin_y ||phi(x) - mu_y|| (algorithm 1); features have length 1. Inside
-    a task, new classes have no mean yet and are not answered.
+    The target of an old class is sigmoid(z_c) of the network after the previous task. The target of a new
+    class is 1 for the row's own class and 0 otherwise. The predicted class is the one whose exemplars have
+    the nearest mean feature, y* = argmin_y ||phi(x) - mu_y|| (algorithm 1); features have length 1. During a
+    task, its new classes have no mean yet and are not predicted.
 
     Args:
-      network: raw images to logits; phi is what its last dense layer sees.
-      reduction: of the classes' BCE: sum, as van de Ven's code; mean, as the released one.
+      network: raw images to logits; phi is the input of its last dense layer.
+      reduction: how the BCE is reduced over classes: sum, as in van de Ven's code; mean, as in the released
+        code.
     """
 
     scenarios = ("class",)
     usual = {"memory": "herding"}
-    memories = ("balanced", "herding", "ring")  # those that keep a row of every class
+    memories = ("balanced", "herding", "ring")  # those that store rows of every class
     answers_at_end = True
     no_curvature = "answers by distances to means"
-    draws = 0  # exemplars are rows of an epoch like those of the task
+    draws = 0  # exemplars are part of the epoch, like the rows of the task
 
     def __init__(self, network, *, reduction: Reduction = "sum", **base):
         self.reduction = pick("reduction", reduction, get_args(Reduction))
         super().__init__(classified_by_means(network), **base)
         require(self.memory is not None, "icarl keeps its exemplars in a memory; give it one.")
         self.teacher, self._teach = frozen_copy(network)
-        self.taught = tf.Variable(0, trainable=False)  # tasks that the teacher knows: t - 1
+        self.taught = tf.Variable(0, trainable=False)  # tasks that the teacher has learned: t - 1
 
     def training_rows(self, task):
         new, old = super().training_rows(task), self.memory.rows()

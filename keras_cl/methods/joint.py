@@ -1,19 +1,20 @@
-"""Joint: forget the order of tasks and train on everything at once. The upper bound."""
+"""Joint: trains from scratch on all data seen so far; the upper bound."""
 
 from keras_cl.errors import require
 from keras_cl.methods.cumulative import Cumulative
 
 
 class Joint(Cumulative):
-    """At task t, starts again from the initial weights and trains on all rows of tasks 1 to t.
+    """At task t, trains from the initial weights on all rows of tasks 1 to t.
 
-    The last row of its matrix is offline training on the whole stream, the diagonal the reference a*_k of
-    intransigence (Chaudhry et al. 2018, arXiv:1801.10112). Needs all earlier data: a bound, not a method.
+    The last row of its accuracy matrix is offline training on the whole stream; the diagonal is the reference
+    a*_k of intransigence (Chaudhry et al. 2018, arXiv:1801.10112). It needs all earlier data, so it is a
+    bound, not a method.
 
     Args:
       network: raw images to logits.
-      offline: train after the last task only, for the last row of the matrix at the price of one training;
-        the rows before it are those of the untrained network.
+      offline: train only once, at the last task, to get the last row of the matrix; the rows before it are
+        those of the untrained network.
     """
 
     memories = ()

@@ -1,7 +1,8 @@
-"""Learning without forgetting: the old network's answers to the new images are kept.
+"""Learning without forgetting: distils the outputs of the previous network on the new images.
 
 Li and Hoiem 2016 (arXiv:1606.09282); distillation: Hinton et al. 2015 (arXiv:1503.02531); weightings: van de
-Ven and Tolias 2018 (arXiv:1809.10635) and 2019 (arXiv:1904.07734). Left out: warming up the new head alone.
+Ven and Tolias 2018 (arXiv:1809.10635) and 2019 (arXiv:1904.07734). Not implemented: warm-up of the new head
+alone.
 """
 
 from typing import Literal, get_args
@@ -20,19 +21,19 @@ Student = Literal["old", "all"]
 class LwF(ContinualModel):
     """L = CE_t + strength * KD with KD = -1/B sum_n sum_c q_c log s_c   (eqs. 2 and 3 of the paper)
 
-    q = softmax(z_old / T) are the answers of the teacher, the network as it was after the task before, and
-    s = softmax(z / T) those of the student on the same images. In the task-incremental scenario KD is the
-    mean over the heads of old tasks, in the domain-incremental one there is one head, and in the
-    class-incremental one it is the classes seen before.
+    q = softmax(z_old / T) are the outputs of the teacher, the network after the previous task; s = softmax(z
+    / T) are those of the student on the same images. KD is the mean over the heads of old tasks in the
+    task-incremental scenario, over the one shared head in the domain-incremental scenario, and over the
+    classes seen before in the class-incremental scenario.
 
     Args:
       network: raw images to logits; a functional or sequential model, which is copied for the teacher.
       strength: lambda_o, weight of the distillation.
-      temperature: T.
-      weighting: of task t. count, CE + (t-1) * strength * KD, the paper's sum over old heads; constant,
+      temperature: T of the distillation.
+      weighting: loss at task t: count, CE + (t-1) * strength * KD, the paper's sum over old heads; constant,
         CE + strength * KD; share, CE/t + (1 - 1/t) * strength * KD.
-      student: classes that the student's softmax is over in the class-incremental scenario: old, as the
-        teacher's; all, new ones included, which the teacher gives probability 0.
+      student: classes of the student's softmax in the class-incremental scenario: old, those of the teacher;
+        all, including new classes, to which the teacher gives probability 0.
       scale_by_t2: whether KD is multiplied by T^2, so that its gradient does not shrink with T.
     """
 
@@ -57,7 +58,7 @@ class LwF(ContinualModel):
         self.T, self.weighting = temperature, pick("weighting", weighting, get_args(Weighting))
         self.student = pick("student", student, get_args(Student))
         self.teacher, self._teach = frozen_copy(network)
-        self.taught = tf.Variable(0, trainable=False)  # tasks that the teacher knows: t - 1
+        self.taught = tf.Variable(0, trainable=False)  # tasks that the teacher has learned: t - 1
 
     def train_step(self, batch):
         z_old = self.teacher(batch.x, training=False)
@@ -78,8 +79,8 @@ class LwF(ContinualModel):
         self.taught.assign(task.number)
 
     def _distillation(self, z_old, z, weight):
-        """KD, the mean over old heads of the cross entropy between the tempered answers (eqs. 2 and 3)."""
-        known = tf.maximum(self.taught, 1)  # before there is a teacher KD has weight 0
+        """KD, the mean over old heads of the cross entropy between the softened outputs (eqs. 2 and 3)."""
+        known = tf.maximum(self.taught, 1)  # KD has weight 0 before there is a teacher
         if self._scenario == "task":
             heads = self._class_mask[:, tf.newaxis]  # [T, 1, C]
         elif self._scenario == "class":

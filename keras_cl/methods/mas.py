@@ -1,6 +1,6 @@
-"""Memory aware synapses: weights that the outputs are sensitive to are held near their old values.
+"""Memory aware synapses: penalises changes of weights in proportion to the sensitivity of the outputs.
 
-Aljundi et al. 2018 (arXiv:1711.09601). Left out: the local, Hebbian variant (sec. 4.2).
+Aljundi et al. 2018 (arXiv:1711.09601). Not implemented: the local, Hebbian variant (sec. 4.2).
 """
 
 import numpy as np
@@ -16,17 +16,17 @@ from keras_cl.numerics.random import IMPORTANCE, seed_of
 class MAS(ContinualModel):
     """L = CE_t + strength * sum_i Omega_i (theta_i - theta*_i)^2   (eq. 4 of the paper)
 
-    Omega_i = 1/N sum_n |d ||z(x_n)||^2 / d theta_i| is how much a weight moves the squared length of the
-    logits z, one image at a time (eqs. 2 and 3). No labels are needed. Only classes that may answer count.
+    Omega_i = 1/N sum_n |d ||z(x_n)||^2 / d theta_i| is the sensitivity of the squared norm of the logits z to
+    a weight, averaged over single images (eqs. 2 and 3). Only active classes count. No labels are needed.
 
     Args:
       network: raw images to logits.
       strength: lambda, weight of the penalty.
-      merge: how importances of several tasks become one. anchors, every task keeps its own anchor; sum, old +
-        new; ema, alpha * old + (1 - alpha) * new; replace, only the last task's.
+      merge: how importances of several tasks are combined: anchors, every task keeps its own anchor; sum, old
+        + new; ema, alpha * old + (1 - alpha) * new; replace, only the last task's.
       alpha: weight of the old importance in ema.
-      n_samples: rows that sensitivity is measured on; 0 for all, or for 500 where the network has weights
-        outside of dense layers without activation, whose gradients cost more.
+      n_samples: rows used for the sensitivity; 0 for all, or for 500 if the network has weights outside of
+        dense layers without activation, whose gradients are more expensive.
     """
 
     forgets_in = ("class",)
@@ -63,6 +63,6 @@ class MAS(ContinualModel):
 
 
 def _squared_length(z, mask):
-    """d ||z||^2 / d z = 2 z, of the logits that may answer."""
-    gradient = tf.where(mask, 2 * z, 0.0)  # selected: a masked logit of -1e9 would blow up the length
+    """d ||z||^2 / d z = 2 z, for the logits of active classes."""
+    gradient = tf.where(mask, 2 * z, 0.0)  # not `MASKED`: -1e9 would dominate the norm
     return Signals(lambda m: (gradient, tf.ones_like(z[:, 0])), tf.constant(1))

@@ -1,4 +1,4 @@
-"""Replay through feedback: classifier and generator are one network, whose decoder is the way back.
+"""Replay through feedback: one network is both classifier and generator; its decoder generates the replay.
 
 Van de Ven and Tolias 2018 (arXiv:1809.10635).
 """
@@ -21,21 +21,22 @@ class Feedback(GenerativeMemory):
     """The decoder of the method's own network, which learns in the method's step."""
 
     def learn(self, batch):
-        """There is nothing left to learn."""
+        """Does nothing: the method's step trains the decoder."""
 
 
 class RtF(ContinualModel):
     """L = 1/t [L_gen(x) + CE(x, y)] + (1 - 1/t) [L_gen(x') + T^2 KD(x', q)],  x' and q from task t-1
 
-    The last hidden layer h of the network feeds its logits and q(z|h) of a VAE, whose decoder is the hidden
-    layers in reverse. L_gen is the VAE's loss by pixel, so that it does not drown the classification.
+    The last hidden layer h of the network feeds its logits and q(z|h) of a VAE, whose decoder has the hidden
+    layers in reverse order. L_gen is the VAE's loss per pixel, so that it does not dominate the
+    classification loss.
 
     Args:
       network: raw images to logits; a functional or sequential model, which is copied.
-      latent: length of the codes z.
-      labels: of drawn images. soft, probabilities of the classes; hard, the most likely class.
+      latent: dimension of the latent codes z.
+      labels: labels of generated images: soft, class probabilities; hard, the most likely class.
       temperature: T of soft labels.
-      scale_by_t2: whether their loss is multiplied by T^2.
+      scale_by_t2: whether the loss of soft labels is multiplied by T^2.
     """
 
     memories = ()

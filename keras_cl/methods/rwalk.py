@@ -1,4 +1,4 @@
-"""Riemannian walk: a running Fisher information, and scores of how weights lowered the loss for their way.
+"""Riemannian walk: penalises changes of weights by a running Fisher information and a path-integral score.
 
 Chaudhry et al. 2018 (arXiv:1801.10112).
 """
@@ -16,26 +16,26 @@ Norm = Literal["none", "max", "minmax"]
 
 
 class RWalk(ContinualModel):
-    """Every so many steps, with g the gradient of CE_t and D how far a weight came since the last time:
+    """Every `interval` steps, with g the gradient of CE_t and D the change of a weight since the last update:
 
         F <- alpha * mean of g^2 + (1 - alpha) * F                      (1)
         s <- s + max(0, w / (1/2 F D^2 + eps)),  w = -sum of g dtheta   (2)
 
-    S_t = (S_{t-1} + s) / 2 at the end of a task (3), and with F and S normalised over all weights
+    At the end of a task S_t = (S_{t-1} + s) / 2 (3), and with F and S normalised over all weights
 
         L = CE_t + strength * sum_i (F_i + S_i) (theta_i - theta*_i)^2  (4)
 
-    F is a moving Fisher information; s scores the decrease of the loss by the distance, in the metric of F,
-    that it took. The numbers are this docstring's.
+    F is a moving average of the Fisher information; s scores the decrease of the loss relative to the
+    distance moved, in the metric of F. Equation numbers are those of this docstring.
 
     Args:
       network: raw images to logits.
       strength: lambda, weight of the penalty.
       alpha: weight of the new value in the moving average of F, in (0, 1].
-      interval: steps between updates of F and S; what is left over at the end of a task counts too.
-      eps: keeps the score of a weight that hardly moved finite.
-      kl_half: whether the distance is 1/2 F D^2, the second order of the KL divergence, or F D^2.
-      norm: of F and of S: none; max, divided by the largest entry; minmax, to [0, 1].
+      interval: steps between updates of F and S; remaining steps at the end of a task count too.
+      eps: keeps the score finite for weights that hardly moved.
+      kl_half: whether the distance is 1/2 F D^2, the second-order KL divergence, or F D^2.
+      norm: how F and S are normalised: none; max, divided by the largest entry; minmax, to [0, 1].
     """
 
     forgets_in = ("class",)
@@ -60,13 +60,13 @@ class RWalk(ContinualModel):
         self.alpha, self.interval, self.eps = alpha, interval, eps
         self.half, self.norm = 0.5 if kl_half else 1.0, pick("norm", norm, get_args(Norm))
         self.penalty = QuadraticPenalty(network.trainable_variables, strength)
-        # f and w gather over an interval; S holds the scores of earlier tasks and, on top, of this one.
+        # f and w accumulate over an interval; S holds the scores of earlier tasks plus those of this task.
         self.f, self.w, self.F, self.S, self.start = (
             [tf.Variable(tf.zeros_like(v), trainable=False) for v in network.trainable_variables]
             for _ in range(5)
         )
-        self.steps = tf.Variable(0, trainable=False)  # of the current interval
-        self.averaged = tf.Variable(0, trainable=False)  # intervals that F knows
+        self.steps = tf.Variable(0, trainable=False)  # in the current interval
+        self.averaged = tf.Variable(0, trainable=False)  # intervals averaged in F
 
     def begin_task(self, task):
         super().begin_task(task)
@@ -81,7 +81,7 @@ class RWalk(ContinualModel):
             f.assign_add(tf.square(tf.where(tf.math.is_finite(g_i), g_i, 0.0)))  # loss scaling may overflow
             w.assign_sub(tf.math.multiply_no_nan(g_i, theta - old))
         self.steps.assign_add(1)
-        while self.steps == self.interval:  # at most once; XLA would copy all that an `if` may change
+        while self.steps == self.interval:  # at most once; with `if`, XLA would copy all changed variables
             self._end_interval()
         return self.results(batch, logits)
 

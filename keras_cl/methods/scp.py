@@ -1,6 +1,6 @@
-"""Sliced Cramer preservation: the distribution of the outputs is preserved, not the output of each image.
+"""Sliced Cramer preservation: preserves the distribution of the outputs instead of the output of each image.
 
-Kolouri et al. 2020 (ICLR, openreview BJge3TNKwH). `keras_cl.importance.cramer` has the distance itself.
+Kolouri et al. 2020 (ICLR, openreview BJge3TNKwH). `keras_cl.importance.cramer` implements the distance.
 """
 
 import numpy as np
@@ -14,23 +14,23 @@ from keras_cl.numerics.random import IMPORTANCE, seed_of
 
 
 class SCP(ContinualModel):
-    """With zbar the mean of the logits over a task's images and xi_l random directions on the unit sphere
+    """With zbar the mean logits over a task's images and xi_l random directions on the unit sphere
 
         Gamma_i = 1/L sum_l (d (xi_l . zbar) / d theta_i)^2             (1)
         L = CE_t + strength * sum_i Gamma_i (theta_i - theta*_i)^2      (2)
 
     Gamma is the curvature of the sliced Cramer distance between the old and the new outputs. Its expectation
-    is 1/K sum_c (d zbar_c / d theta_i)^2 over the K classes that may answer. No labels are needed. The
-    numbers are this docstring's.
+    is 1/K sum_c (d zbar_c / d theta_i)^2 over the K active classes. No labels are needed. Equation numbers
+    are those of this docstring.
 
     Args:
       network: raw images to logits.
       strength: lambda, weight of the penalty.
-      slices: L, number of random directions; 0 for the expectation, exactly.
-      merge: how importances of several tasks become one. anchors, every task keeps its own anchor; sum, old +
-        new; ema, alpha * old + (1 - alpha) * new; replace, only the last task's.
+      slices: L, number of random directions; 0 for the exact expectation.
+      merge: how importances of several tasks are combined: anchors, every task keeps its own anchor; sum, old
+        + new; ema, alpha * old + (1 - alpha) * new; replace, only the last task's.
       alpha: weight of the old importance in ema.
-      n_samples: rows that the mean is taken over; 0 for all.
+      n_samples: rows used for the mean; 0 for all.
     """
 
     forgets_in = ("class",)

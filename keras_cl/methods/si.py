@@ -1,4 +1,4 @@
-"""Synaptic intelligence: weights that lowered the loss on their way are held near where they came to rest.
+"""Synaptic intelligence: penalises changes of weights in proportion to how much they lowered the loss.
 
 Zenke, Poole and Ganguli 2017 (arXiv:1703.04200).
 """
@@ -17,14 +17,15 @@ Clip = Literal["increment", "total", "none"]
 class SI(ContinualModel):
     """L = CE_t + strength * sum_i Omega_i (theta_i - theta*_i)^2   (eq. 4 of the paper)
 
-    w_i, the path integral of the gradient, is the share of weight i in the decrease of the loss during a
-    task; Omega_i = sum over tasks of w_i / (Delta_i^2 + xi), with Delta_i how far the weight came (eq. 5).
+    w_i, the path integral of the gradient, is the contribution of weight i to the decrease of the loss during
+    a task; Omega_i = sum over tasks of w_i / (Delta_i^2 + xi), with Delta_i the change of the weight (eq. 5).
 
     Args:
       network: raw images to logits.
       strength: c, weight of the penalty.
-      xi: keeps the importance of a weight that hardly moved finite.
-      clip: where importances are kept from being negative: increment, each task's; total, their sum; none.
+      xi: keeps the importance finite for weights that hardly moved.
+      clip: where negative importances are set to 0: increment, in each task's importance; total, in their
+        sum; none.
     """
 
     forgets_in = ("class",)
@@ -41,7 +42,7 @@ class SI(ContinualModel):
     def begin_task(self, task):
         super().begin_task(task)
         if not self.penalty.tasks.numpy():
-            self.penalty.move()  # weights may have been loaded since the model was made
+            self.penalty.move()  # weights may have been loaded since the model was created
         for w in self.w:
             w.assign(tf.zeros_like(w))
 

@@ -1,6 +1,6 @@
 """Networks, one file each: functions of a stream that return a `tf_keras.Model` from raw images to logits.
 
-The function named like its file is a name of this package, so that adding one is adding a file.
+This package exports the function named like its file, so adding a network means adding a file.
 """
 
 import importlib

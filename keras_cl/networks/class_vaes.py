@@ -1,4 +1,4 @@
-"""Class VAEs: a small variational auto-encoder for each class; its score is how likely it finds an image.
+"""Class VAEs: a small variational autoencoder for each class, which outputs the log-likelihood of an image.
 
 Van de Ven, Li and Tolias 2021 (arXiv:2104.10093).
 """
@@ -27,11 +27,11 @@ def class_vaes(
 
     Args:
       stream: gives the shape and scale of the images and the number of outputs.
-      hidden: width of every hidden layer of a class's encoder; its decoder has them in reverse.
-      latent: length of the codes.
-      samples: codes that the likelihood is estimated with (importance sampling); 0 for the mean code alone.
-      precision: float32; likelihoods are sums that a shorter type cannot hold.
-      seed: of the initial weights, and of the codes of the estimate.
+      hidden: widths of the hidden layers of each encoder; its decoder has them in reverse order.
+      latent: dimension of the latent codes.
+      samples: importance samples for the likelihood estimate; 0 to use the mean code alone.
+      precision: float32; likelihoods are sums that need this precision.
+      seed: seed of the initial weights and of the importance samples.
     """
     require(latent >= 1, f"latent is {latent}; a generator needs at least one latent unit.")
     require(all(width >= 1 for width in hidden), f"hidden is {hidden}; a layer needs at least one unit.")
@@ -44,11 +44,11 @@ def class_vaes(
 
 
 class ClassVAEs(keras.layers.Layer):
-    """One VAE a class, whose weights are stacked `[C, ...]`: pixels `[B, D]` to log p(x|c) `[B, C]`.
+    """One VAE per class with weights stacked as `[C, ...]`: pixels `[B, D]` to log p(x|c) `[B, C]`.
 
     Args:
-      classes: C.
-      hidden, latent, samples, seed: as of `class_vaes`.
+      classes: C, number of classes.
+      hidden, latent, samples, seed: as in `class_vaes`.
     """
 
     def __init__(self, classes, hidden, latent, samples=0, seed=0, **kwargs):
@@ -65,7 +65,7 @@ class ClassVAEs(keras.layers.Layer):
         super().build(input_shape)
 
     def reseed(self, seed):
-        """Starts the noise of training that belongs to `seed`."""
+        """Restarts the noise of training from `seed`."""
         self.state.assign([seed, 0])
 
     def call(self, x):
@@ -81,7 +81,7 @@ class ClassVAEs(keras.layers.Layer):
         return tf.transpose(total) - math.log(self.samples)
 
     def objective(self, x, units):
-        """-ELBO `[W, B]` of each row under the VAEs of some classes `units` `[W]`; draws the next noise."""
+        """-ELBO `[W, B]` of each row under the VAEs of the classes `units` `[W]`; advances the noise."""
         seed, step = tf.unstack(self.state)
         self.state.assign([seed, step + 1])
         mu, logvar = self._encode(x, units)
@@ -106,10 +106,10 @@ class ClassVAEs(keras.layers.Layer):
         return tf.split(_through(self.encoder, x[tf.newaxis], units), 2, axis=2)
 
     def _stack(self, widths, place):
-        """Kernels and biases of a chain of dense layers, one chain a class."""
+        """Kernels and biases of a chain of dense layers, one chain per class."""
         layers = []
         for number, (size, width) in enumerate(zip(widths, widths[1:], strict=False), start=place):
-            limit = math.sqrt(6 / (size + width))  # Glorot's
+            limit = math.sqrt(6 / (size + width))  # Glorot uniform
             initial = keras.initializers.RandomUniform(-limit, limit, seed_of(self.seed, number))
             kernel = self.add_weight(f"kernel_{number}", (self.classes, size, width), tf.float32, initial)
             bias = self.add_weight(f"bias_{number}", (self.classes, width), tf.float32, "zeros")
@@ -122,9 +122,9 @@ class ClassVAEs(keras.layers.Layer):
 
 
 def _through(layers, x, units):
-    """x `[W or 1, B, in]` through the chains of some classes `units` `[W]`, ReLU between layers."""
+    """x `[W or 1, B, in]` through the chains of the classes `units` `[W]`, with ReLU between layers."""
     for place, (kernel, bias) in enumerate(layers):
-        # Not a gather, whose gradient is slow in a compiled loop; a unit below 0 has weights of zero.
+        # Not a gather, whose gradient is slow in a compiled loop; units below 0 get zero weights.
         chosen = tf.one_hot(units, kernel.shape[0])
         x = tf.nn.relu(x) if place else x
         x = tf.matmul(x, tf.tensordot(chosen, kernel, 1)) + tf.matmul(chosen, bias)[:, tf.newaxis]

@@ -1,4 +1,4 @@
-"""Small convolutional network: convolutions with pooling, then dense layers."""
+"""Small convolutional network: 3x3 convolutions with max pooling, then dense layers."""
 
 import tf_keras as keras
 
@@ -20,11 +20,11 @@ def cnn(
 
     Args:
       stream: gives the shape and scale of the images and the number of outputs.
-      filters: of every convolution; the image is halved after each, by its largest values.
-      hidden: width of every dense layer after them.
-      dropout: rate after every pooling and hidden layer, in [0, 1).
+      filters: number of filters of each convolution; max pooling halves the image after each.
+      hidden: widths of the dense layers after the convolutions.
+      dropout: dropout rate after every pooling and hidden layer, in [0, 1).
       precision: float32, mixed_bfloat16 or mixed_float16; variables and logits are float32 in all of them.
-      seed: of the initial weights.
+      seed: seed of the initial weights.
     """
     require(all(width >= 1 for width in filters), f"filters is {filters}; each must be at least 1.")
     require(all(width >= 1 for width in hidden), f"hidden is {hidden}; a layer needs at least one unit.")

@@ -1,4 +1,4 @@
-"""Multi-layer perceptron: the network of the MNIST literature."""
+"""Multi-layer perceptron: dense layers with ReLU, the usual network for MNIST."""
 
 from typing import Literal, get_args
 
@@ -26,20 +26,20 @@ def mlp(
 ):
     """Returns a perceptron with ReLU units, from raw images of `stream` to `stream.num_classes` logits.
 
-    Its first layer scales bytes to [0, 1], and then by `mean` and `std`.
+    Its first layer scales bytes to [0, 1] and then standardises them with `mean` and `std`.
 
     Args:
       stream: gives the shape and scale of the images and the number of outputs.
-      hidden: width of every hidden layer.
-      batch_norm: whether the input of each ReLU is normalised over the batch (Ioffe and Szegedy 2015).
-      dropout: rate after each hidden layer, in [0, 1).
-      weight_decay: factor of the kernels in the gradient.
-      initial: weights before training. glorot, uniform by Glorot's rule, biases zero, as is usual in Keras;
-        fan_in, all uniform within 1/sqrt(inputs of the layer), biases too, as is usual in PyTorch.
-      mean: of a pixel on the scale of [0, 1], taken off; .1307 for MNIST.
-      std: deviation of a pixel on that scale, divided by; .3081 for MNIST.
+      hidden: widths of the hidden layers.
+      batch_norm: whether batch normalisation precedes each ReLU (Ioffe and Szegedy 2015).
+      dropout: dropout rate after each hidden layer, in [0, 1).
+      weight_decay: factor of the kernels that is added to their gradient.
+      initial: initialisation of the weights: glorot, Glorot uniform kernels and zero biases, the default of
+        Keras; fan_in, kernels and biases uniform within 1/sqrt(inputs of the layer), the default of PyTorch.
+      mean: mean of a pixel scaled to [0, 1], which is subtracted; .1307 for MNIST.
+      std: standard deviation of a pixel scaled to [0, 1], which is divided by; .3081 for MNIST.
       precision: float32, mixed_bfloat16 or mixed_float16; variables and logits are float32 in all of them.
-      seed: of the initial weights.
+      seed: seed of the initial weights.
     """
     require(all(width >= 1 for width in hidden), f"hidden is {hidden}; a layer needs at least one unit.")
     require(0 <= dropout < 1, f"dropout is {dropout}; it must be at least 0 and below 1.")
@@ -69,7 +69,7 @@ def mlp(
 
 
 def _initials(initial, inputs, seed, place):
-    """What a dense layer begins with."""
+    """Initialisers of a dense layer."""
     if initial == "glorot":
         return {"kernel_initializer": keras.initializers.GlorotUniform(seed_of(seed, place))}
     limit = inputs**-0.5

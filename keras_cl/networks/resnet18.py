@@ -1,6 +1,6 @@
 """ResNet-18: a residual network, by default the narrow one of the continual-learning literature.
 
-He et al. 2016 (arXiv:1512.03385); with 20 filters as of Lopez-Paz and Ranzato 2017 (arXiv:1706.08840).
+He et al. 2016 (arXiv:1512.03385); with 20 filters as in Lopez-Paz and Ranzato 2017 (arXiv:1706.08840).
 """
 
 import tf_keras as keras
@@ -9,8 +9,8 @@ from keras_cl.errors import require
 from keras_cl.learning.layers import Dropout
 from keras_cl.numerics.random import seed_of
 
-BLOCKS = 2  # of each of the four stages
-MOMENTUM = 0.9  # of the moving statistics, short for tasks of a few hundred steps
+BLOCKS = 2  # in each of the four stages
+MOMENTUM = 0.9  # of the moving statistics; low, because a task may have only a few hundred steps
 
 
 def resnet18(
@@ -23,15 +23,15 @@ def resnet18(
 ):
     """Returns a residual network from raw images of `stream` to `stream.num_classes` logits.
 
-    Images go through four stages of two blocks, each with twice the filters and half the resolution of the
-    one before, and are averaged over what is left of their sides: 1,109,240 parameters for CIFAR-100.
+    Four stages of two blocks, each stage with twice the filters and half the resolution of the previous one,
+    then global average pooling: 1,109,240 parameters for CIFAR-100.
 
     Args:
       stream: gives the shape and scale of the images and the number of outputs.
-      filters: of the first stage.
-      dropout: rate between the two convolutions of a block (Zagoruyko and Komodakis 2016), in [0, 1).
+      filters: number of filters of the first stage.
+      dropout: dropout rate between the two convolutions of a block (Zagoruyko and Komodakis 2016), in [0, 1).
       precision: float32, mixed_bfloat16 or mixed_float16; variables and logits are float32 in all of them.
-      seed: of the initial weights.
+      seed: seed of the initial weights.
     """
     require(filters >= 1, f"filters is {filters}; a stage needs at least one.")
     require(0 <= dropout < 1, f"dropout is {dropout}; it must be at least 0 and below 1.")
@@ -55,7 +55,7 @@ def resnet18(
 
 
 def _block(part, x, filters, strides, dropout):
-    """relu(x + F(x)), with F two convolutions; where the shape changes, x is projected."""
+    """relu(x + F(x)), with F two convolutions; x is projected if the shape changes."""
     h = part.relu(part.convolution(x, filters, strides=strides))
     if dropout:
         h = Dropout(dropout, dtype=part.precision, name=f"dropout_{part.place}")(h)
@@ -66,13 +66,13 @@ def _block(part, x, filters, strides, dropout):
 
 
 class _Parts:
-    """Layers of one precision, whose weights and names go by their place."""
+    """Creates layers of one precision, with seeds and names by position in the network."""
 
     def __init__(self, precision, seed):
         self.precision, self.seed, self.place = precision, seed, 0
 
     def convolution(self, x, filters, size=3, strides=1):
-        """A convolution, normalised over the batch."""
+        """A convolution followed by batch normalisation."""
         initial = keras.initializers.HeNormal(seed_of(self.seed, self.place))
         options = {"strides": strides, "padding": "same", "use_bias": False, "dtype": self.precision}
         options |= {"kernel_initializer": initial, "name": f"convolution_{self.place}"}

@@ -1,1 +1,1 @@
-"""Numbers and arrays alone: counter-based random numbers, schedules, least squares, CutMix."""
+"""Numerical functions: counter-based random numbers, schedules, least squares, CutMix."""

@@ -1,18 +1,18 @@
-"""CutMix: a box of each image is replaced by that of another one (Yun et al. 2019, arXiv:1905.04899)."""
+"""CutMix: replaces a box of each image by that of another image (Yun et al. 2019, arXiv:1905.04899)."""
 
 import tensorflow as tf
 
 
 def cutmix(x, uniform, order):
-    """Mixes images with a box whose relative area is 1 - lam, lam uniform as Beta(1, 1) is.
+    """Mixes images with a box of relative area 1 - lam, with lam from Beta(1, 1), which is uniform.
 
     Args:
       x: images `[B, H, W, channels]`.
-      uniform: three uniform numbers in [0, 1): lam, and the middle of the box down and across.
-      order: which image each one's box comes from, `[B]`.
+      uniform: three uniform numbers in [0, 1): lam, and the vertical and horizontal centre of the box.
+      order: index of the image that each box comes from, `[B]`.
 
     Returns:
-      `(mixed, lam)`; lam is the share of pixels that are the image's own, after the box was cut at the edges.
+      `(mixed, lam)`; lam is the fraction of an image's own pixels, after the box was clipped at the edges.
     """
     H, W = x.shape[1:3]
     side = tf.sqrt(1 - uniform[0])

@@ -1,7 +1,7 @@
 """Non-negative least squares from a Gram matrix, inside a compiled step: few unknowns, float64, exact.
 
 The active-set algorithm of Lawson and Hanson 1974 (Solving Least Squares Problems, algorithm 23.10), with
-masks in place of lists of indices, so that every array keeps its shape.
+masks instead of index lists, so that all shapes are static.
 """
 
 import tensorflow as tf
@@ -12,18 +12,18 @@ EPSILON = 2.0**-52  # of float64
 def nnls_gram(Q, c, active):
     """The `u` `[t]` that minimises 1/2 u'Qu + c'u subject to u >= 0.
 
-    With Q = A'A and c = -A'b this is min ||Au - b||^2. Where several u are minima, it is one of them.
+    With Q = A'A and c = -A'b this is min ||Au - b||^2. If several u are minima, one of them is returned.
 
     Args:
       Q: symmetric positive semidefinite float64 tensor `[t, t]`.
-      c: float64 tensor `[t]`, 0 where the diagonal of Q is.
-      active: bool tensor `[t]`: the unknowns that there are; the others stay 0.
+      c: float64 tensor `[t]`, 0 where the diagonal of Q is 0.
+      active: bool tensor `[t]`: the unknowns to solve for; the others stay 0.
 
     Returns:
       float64 tensor `[t]`.
     """
     t = Q.shape[0]
-    # Columns of length 1 and a right side of size 1: so one tolerance is right for all scales.
+    # Scaled to unit columns and a right-hand side of size 1, so that one tolerance fits all scales.
     length = tf.sqrt(tf.linalg.diag_part(Q))
     active = active & (length > 0)
     length = tf.where(active, length, 1.0)
@@ -33,12 +33,12 @@ def nnls_gram(Q, c, active):
     Q, c = Q / (length * length[:, tf.newaxis]), c / size
 
     def turn(k, passive, u, barred, _):
-        """Solves for the unknowns in the passive set, which are those that may be above 0; leaves out those
-        that would pass 0 first, or takes in the one along which the objective falls most steeply."""
+        """One iteration: solves for the unknowns in the passive set, those that may be above 0; then removes
+        the first ones that would cross 0, or adds the one of steepest descent."""
         s = _solved(Q, c, passive)
-        fresh, wrong = passive & (u == 0), passive & ~(s > 0)  # wrong also where s is no number
+        fresh, wrong = passive & (u == 0), passive & ~(s > 0)  # `wrong` is also true for NaN
         sound = tf.reduce_all(tf.math.is_finite(s))
-        # What is taken in gets above 0, but for rounding: where it depends on what is there already.
+        # An added unknown becomes positive, up to rounding, unless it depends linearly on the passive ones.
         refused = tf.reduce_any(fresh & wrong)
         reach = tf.where(wrong, u / (u - s), 1.0)
         alpha = tf.reduce_min(reach)
@@ -48,7 +48,7 @@ def nnls_gram(Q, c, active):
         passive = passive & (u > 0)
         barred = tf.where(refused, barred | fresh, barred & ~tf.reduce_any(fresh))
         w = -(tf.linalg.matvec(Q, u) + c)
-        slack = 10 * t * EPSILON * (1 + tf.reduce_sum(u))  # of rounding in w
+        slack = 10 * t * EPSILON * (1 + tf.reduce_sum(u))  # rounding error of w
         wanted = active & ~passive & ~barred & (w > slack)
         settled = refused | ~tf.reduce_any(wrong)
         steepest = tf.one_hot(tf.argmax(tf.where(wanted, w, -1.0)), t, True, False)
@@ -62,8 +62,7 @@ def nnls_gram(Q, c, active):
 
 
 def _solved(Q, c, passive):
-    """Minimum of 1/2 s'Qs + c's over the unknowns in `passive`; the others are 0. No number where Q is
-    singular there."""
+    """Minimum of 1/2 s'Qs + c's over the unknowns in `passive`, others 0; NaN if their block is singular."""
     own = passive & passive[:, tf.newaxis]
     root = tf.linalg.cholesky(tf.where(own, Q, tf.eye(len(c), dtype=Q.dtype)))
     s = tf.linalg.cholesky_solve(root, tf.where(passive, -c, 0.0)[:, tf.newaxis])[:, 0]

@@ -1,24 +1,23 @@
 """Random bits inside a compiled step: a counter-based hash of (seed, step, element).
 
-On a CPU XLA's own generator makes dropout dearer than the network it serves; this hash fuses into what uses
-it and costs next to nothing (`benchmarks/choices.py` measures both). Wellons' lowbias32 does the mixing
-(https://github.com/skeeto/hash-prospector). The same bits come out with and without XLA.
+On a CPU, XLA's own generator makes dropout more expensive than the network around it. This hash fuses with
+the code that uses it and costs almost nothing (`benchmarks/choices.py` measures both). The mixing function is
+Wellons' lowbias32 (https://github.com/skeeto/hash-prospector). The bits are the same with and without XLA.
 """
 
 import numpy as np
 import tensorflow as tf
 
-# Purposes of a task's randomness: order of rows, dropout masks, what is drawn to measure importances, what a
-# memory keeps, what is drawn from it, how images are mixed, what a generator draws to replay and to learn,
-# what curvature is measured on.
+# Purposes of a task's random numbers: order of rows, dropout masks, draws for importances, selection of
+# stored rows, draws from the memory, image mixing, generated replay, generator training, draws for curvature.
 ORDER, DROPOUT, IMPORTANCE, KEEP, REPLAY, MIX, GENERATE, LATENT, CURVATURE = range(9)
 
 
 def seed_of(*parts):
-    """A non-negative int32 made of non-negative integers: one seed a purpose, unrelated to all others.
+    """A non-negative int32 seed from non-negative integers: one seed per purpose, independent of all others.
 
-    `seed_of(model_seed, task_index, purpose)` is how all randomness of a task begins. The number of parts
-    counts too, because NumPy takes missing entropy for zeros: (1, 0) and (1,) would otherwise be the same.
+    All randomness of a task starts from `seed_of(model_seed, task_index, purpose)`. The number of parts is
+    included because NumPy takes missing entropy for zeros: (1, 0) and (1,) would otherwise be the same.
     """
     return int(np.random.SeedSequence((len(parts), *parts)).generate_state(1)[0] >> 1)
 

@@ -1,6 +1,6 @@
-"""Regimes, one file each; a file's last class is the regime that its name stands for.
+"""Regimes, one file each; the last class of a file is the regime named like the file.
 
-Every class that a file here defines is a name of this package, so that adding a regime is adding a file.
+This package exports every class that these files define, so adding a regime means adding a file.
 """
 
 from keras_cl._lazy import classes_on_demand

@@ -1,7 +1,7 @@
-"""A regime: how the learning rate goes, within a task and from task to task.
+"""Base class of regimes: the learning rate within a task and from task to task.
 
-It is a factor of the optimizer's learning rate, computed inside the compiled step from counters, so that a
-schedule costs nothing and nothing is traced anew.
+The rate is a factor of the optimizer's learning rate, computed from counters inside the compiled step, so
+that a schedule costs almost nothing and never retraces.
 """
 
 from typing import Literal, get_args
@@ -14,33 +14,34 @@ from keras_cl.numerics import schedules
 
 Schedule = Literal["constant", "step", "exponential", "inverse", "cosine", "restarts", "plateau"]
 Clock = Literal["task", "epoch", "step"]
-BETTER = 1e-4  # relative improvement of an epoch's loss that counts
+BETTER = 1e-4  # smallest relative improvement of an epoch's loss that counts
 
 
 class Regime(tf.Module):
     """lr = max(lr_0 decay^k, floor) * schedule(e) * warm-up(e) in task k, after e ticks of the clock.
 
     Args:
-      schedule: constant; step, times `factor` every `every` ticks; exponential, factor^e; inverse,
-        1 / (1 + factor e); cosine, down to `low` in `length` ticks; restarts, cosines of `length` ticks, then
-        `times` as long and so on; plateau, times `factor` when the loss of `patience` epochs was no better.
-      clock: what a tick is: task, epoch or step.
-      restart: whether every task begins the schedule anew.
-      factor: of step, exponential, inverse and plateau.
-      every: ticks, of step.
-      length: ticks, of cosine and restarts.
-      times: of restarts, how much longer each cycle is than the one before.
-      low: of cosine and restarts, the lowest factor.
-      patience: epochs, of plateau.
-      cooldown: epochs after a plateau's step in which none is counted.
-      warmup: ticks in which the rate grows to its value.
-      decay: factor of the learning rate from task to task, in (0, 1].
-      decay_from: how often `decay` counts in the first task, 0 or 1.
+      schedule: constant; step, times `factor` every `every` ticks; exponential, factor^e; inverse, 1 / (1 +
+        factor e); cosine, decay to `low` in `length` ticks; restarts, a cosine with warm restarts, the first
+        cycle `length` ticks and each further one `times` as long as the previous; plateau, times `factor`
+        when the loss has not improved for `patience` epochs.
+      clock: unit of a tick: task, epoch or step.
+      restart: whether the schedule restarts in every task.
+      factor: factor of step, exponential, inverse and plateau.
+      every: ticks between the reductions of step.
+      length: ticks of cosine, and of the first cycle of restarts.
+      times: ratio of the lengths of successive cycles of restarts.
+      low: lowest factor of cosine and restarts.
+      patience: epochs without improvement before plateau reduces the rate.
+      cooldown: epochs after a reduction by plateau that do not count.
+      warmup: ticks of linear warm-up.
+      decay: factor of the learning rate per task, in (0, 1].
+      decay_from: power of `decay` in the first task, 0 or 1.
       floor: lowest learning rate that `decay` leads to.
     """
 
     usual = {}
-    # What is worth searching: (low, high) is a range on a logarithmic scale, [a, b, c] a list of values.
+    # Hyperparameters worth searching: (low, high) is a range on a log scale, [a, b, c] a list of values.
     search = {"learning_rate": (1e-4, 0.1), "batch_size": [16, 32, 64, 128]}
 
     def __init__(
@@ -90,7 +91,7 @@ class Regime(tf.Module):
             "restarts": lambda e: schedules.restarts(e, length, times, low),
             "plateau": lambda e: self.reduced,
         }
-        # Index of the task; steps and epochs of earlier tasks; steps of this one and of one of its epochs.
+        # Index of the task; steps and epochs of earlier tasks; steps taken in this task; steps per epoch.
         self.task, self.steps_before, self.epochs_before, self.step, self.epoch = (
             tf.Variable(value, trainable=False) for value in (0, 0, 0, 0, 1)
         )
@@ -99,17 +100,17 @@ class Regime(tf.Module):
 
     @property
     def changes(self):
-        """Whether the learning rate is ever another one than that of the optimizer."""
+        """Whether the learning rate ever differs from the optimizer's."""
         return self.schedule != "constant" or self.decay < 1 or self.warmup > 0
 
     @property
     def by_epoch(self):
-        """Whether the learning rate waits for the end of an epoch."""
+        """Whether the learning rate changes only at the end of an epoch."""
         by_epoch = self.clock == "epoch" and (self.schedule != "constant" or self.warmup > 0)
         return by_epoch or self.schedule == "plateau"
 
     def begin(self, task):
-        """Starts on `task`."""
+        """Starts `task`."""
         self.steps_before.assign_add(self.step)
         self.epochs_before.assign_add(-(-self.step // self.epoch))
         self.task.assign(task.index)
@@ -118,11 +119,11 @@ class Regime(tf.Module):
             self._forget()
 
     def watch(self, steps):
-        """Takes notice of the number of steps of an epoch."""
+        """Sets the number of steps per epoch."""
         self.epoch.assign(steps)
 
     def rate(self, high):
-        """Learning rate of the next step, of an optimizer that began with `high`; counts the step."""
+        """Learning rate of the next step, for an optimizer with the initial rate `high`; counts the step."""
         e = self._ticks()
         self.step.assign_add(1)
         k = tf.cast(self.task + self.decay_from, tf.float32)
@@ -140,11 +141,11 @@ class Regime(tf.Module):
 
     @property
     def follower(self):
-        """A Keras callback that tells it the loss of every epoch."""
+        """A Keras callback that passes on the loss of every epoch."""
         return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self.after_epoch(logs["loss"]))
 
     def after_epoch(self, loss):
-        """The plateau's count: an epoch had this loss."""
+        """Updates the plateau schedule with the loss of an epoch."""
         if self.schedule != "plateau":
             return
         if loss < self.best.numpy() * (1 - BETTER):

@@ -1,7 +1,7 @@
-"""Plain: the optimizer's learning rate, constant if nothing else is said."""
+"""Plain: the optimizer's learning rate, constant by default."""
 
 from keras_cl.regimes.base import Regime
 
 
 class Plain(Regime):
-    """The learning rate follows the schedule that is given."""
+    """The learning rate follows the given schedule."""

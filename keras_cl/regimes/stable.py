@@ -1,4 +1,4 @@
-"""Stable SGD: wide minima early, by dropout and a large learning rate, and small steps later.
+"""Stable SGD: dropout and a large learning rate for wide minima in early tasks, small steps in later tasks.
 
 Mirzadeh et al. 2020 (arXiv:2006.06958).
 """
@@ -9,7 +9,8 @@ from keras_cl.regimes.base import Regime
 class Stable(Regime):
     """lr_t = max(lr_0 decay^t, 5e-5), counting from t = 1 as the released code does; SGD with momentum .8.
 
-    Batch and dropout are those that its author named later, in place of the 10 and .5 of the released script.
+    Batch size and dropout are the values that the author gave later, instead of 10 and .5 in the released
+    script.
     """
 
     usual = {

@@ -1,4 +1,4 @@
-"""Where images and labels come from: embedded digits, tensorflow-datasets, or your own arrays."""
+"""Sources of images and labels: embedded digits, tensorflow-datasets, or your own arrays."""
 
 from keras_cl.errors import pick
 from keras_cl.sources import digits, npz, tfds
@@ -8,27 +8,27 @@ __all__ = ["Source", "from_arrays", "source"]
 
 
 def from_arrays(x_train, y_train, x_test, y_test, name="arrays"):
-    """A source over arrays in memory.
+    """A `Source` of arrays in memory.
 
     Args:
       x_train, x_test: images `[n, height, width]`, `[n, height, width, channels]` or rows `[n, features]`,
-        bytes (scaled by 1/255) or floats (taken as they are).
+        bytes (scaled by 1/255) or floats (not scaled).
       y_train, y_test: integer labels `[n]`; every test label must occur in training.
-      name: what it is called in messages and results.
+      name: name in messages and results.
 
     Raises:
-      InputError: naming the array and what is wrong with it.
+      InputError: names the array and what is wrong with it.
     """
     return npz.checked(name, x_train, y_train, x_test, y_test)
 
 
 def source(name, *, data_dir="", cache_dir=""):
-    """The source that `name` stands for.
+    """The `Source` called `name`.
 
     Args:
-      name: "digits", a tensorflow-datasets name of `tfds.SHAPES`, or the path of an .npz file; a `Source` is
-        returned as it is.
-      data_dir: folder of prepared tensorflow-datasets; empty for that library's own default.
+      name: "digits", a tensorflow-datasets name in `tfds.SHAPES`, or the path of an .npz file; a `Source` is
+        returned unchanged.
+      data_dir: folder of prepared tensorflow-datasets; empty for the default of that library.
       cache_dir: folder for decoded arrays; empty for `~/.cache/keras_cl`.
 
     Raises:

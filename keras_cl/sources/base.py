@@ -1,4 +1,4 @@
-"""A labelled image data set, wherever it comes from."""
+"""A labelled image data set from any source."""
 
 import dataclasses
 import functools
@@ -9,14 +9,15 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:
-    """A labelled image data set, read when its arrays are first asked for.
+    """A labelled image data set, loaded when its arrays are first used.
 
     Attributes:
       name: short name for results.
       input_shape: shape of one raw image, `(height, width, channels)` or `(features,)`.
       classes: original labels, ascending.
-      scale: factor that takes raw values to [0, 1] (1/255 for bytes).
-      load: reads `((x_train, y_train), (x_test, y_test))`; x `[n, *input_shape]`, y `[n]` of original labels.
+      scale: factor from raw values to [0, 1] (1/255 for bytes).
+      load: returns `((x_train, y_train), (x_test, y_test))`; x `[n, *input_shape]`, y `[n]` of original
+        labels.
     """
 
     name: str
@@ -41,10 +42,10 @@ class Source:
 
     @property
     def dtype(self):
-        """Data type of the raw images, known before they are read: bytes are scaled, floats are not."""
+        """Data type of the raw images, known before they are loaded: bytes are scaled, floats are not."""
         return np.dtype(np.float32 if self.scale == 1 else np.uint8)
 
 
 def scale_of(dtype):
-    """The factor to [0, 1] for raw images of `dtype`: bytes are divided by 255, floats taken as they are."""
+    """The factor from raw images of `dtype` to [0, 1]: 1/255 for bytes, 1 for floats."""
     return 1 / 255 if np.issubdtype(dtype, np.integer) else 1.0

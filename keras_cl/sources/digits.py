@@ -1,6 +1,6 @@
-"""The 1,797 real 8x8 digits that scikit-learn embeds (Alpaydin & Kaynak 1998): no download.
+"""The 1,797 real 8x8 digits embedded in scikit-learn (Alpaydin & Kaynak 1998): no download.
 
-The fixed split keeps every fifth image of each class for testing (355 images; 1,442 to train on).
+The fixed split uses every fifth image of each class for testing (355 images; 1,442 for training).
 """
 
 import numpy as np

@@ -13,7 +13,7 @@ KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def npz(path):
-    """Source over the arrays of the .npz file at `path` (see `sources.from_arrays` for what they must be)."""
+    """Source of the arrays in the .npz file at `path` (requirements: see `sources.from_arrays`)."""
     try:
         with np.load(path, allow_pickle=False) as file:
             missing = [key for key in KEYS if key not in file]
@@ -33,7 +33,7 @@ def npz(path):
 
 
 def checked(name, x_train, y_train, x_test, y_test):
-    """Source over four arrays, or one sentence about the first thing that is wrong with them."""
+    """Source of four arrays; raises `InputError` with one sentence about the first problem in them."""
     x_train, x_test = (_images(name, key, x) for key, x in (("x_train", x_train), ("x_test", x_test)))
     y_train, y_test = (_labels(name, key, y) for key, y in (("y_train", y_train), ("y_test", y_test)))
     for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):

@@ -1,7 +1,8 @@
-"""Image data sets through tensorflow-datasets, decoded once and then opened from plain .npy files.
+"""Image data sets from tensorflow-datasets, decoded once and then loaded from plain .npy files.
 
-Decoding MNIST takes about five seconds, opening the decoded arrays a few milliseconds. The decoded copy is
-keyed by the name, the version and the description of the prepared data, and is written aside and renamed.
+Decoding MNIST takes about five seconds, loading the decoded arrays a few milliseconds. The cache key is the
+name, the version and the description of the prepared data. The cache is written to a temporary folder and
+then renamed.
 """
 
 import contextlib
@@ -29,9 +30,9 @@ SHAPES = {
 
 
 def tfds(name, *, data_dir="", cache_dir=""):
-    """Source over the tensorflow-datasets data set `name` (one of `SHAPES`).
+    """Source of the tensorflow-datasets data set `name` (one of `SHAPES`).
 
-    It is prepared by a download where that is possible and the folder has no prepared copy.
+    Downloads and prepares it if possible, when the folder has no prepared copy.
     """
     shape, count = SHAPES[name]
     load = functools.partial(_load, name, data_dir, cache_dir)
@@ -48,10 +49,10 @@ def _load(name, data_dir, cache_dir):
     cached = cache_root / f"{name}-{info.parent.name}-{hashlib.sha256(info.read_bytes()).hexdigest()[:12]}"
     try:
         return _cached(cached)
-    except (OSError, ValueError, EOFError):  # not there yet, or damaged
+    except (OSError, ValueError, EOFError):  # not cached yet, or damaged
         arrays = _decode(name, folder)
         shutil.rmtree(cached, ignore_errors=True)
-        with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not the run
+        with contextlib.suppress(OSError):  # a failed write costs time, but must not stop the run
             _store(cached, arrays)
         return arrays
 
@@ -72,14 +73,14 @@ def _prepared(folder, name):
 
 
 def _download(name, folder):
-    """Lets tensorflow-datasets download and prepare `name`, or says in one sentence how to provide it."""
+    """Downloads and prepares `name` with tensorflow-datasets, or says in one sentence how to provide it."""
     import tensorflow_datasets
 
-    with contextlib.suppress(ImportError):  # its ten retries keep someone who is offline waiting for minutes
+    with contextlib.suppress(ImportError):  # its ten retries take minutes when offline
         importlib.import_module("tensorflow_datasets.core.download.downloader").MAX_RETRIES = 3
     try:
         tensorflow_datasets.builder(name, data_dir=folder).download_and_prepare()
-    except Exception as error:  # the library lets every kind of network and file error through
+    except Exception as error:  # the library passes on every kind of network and file error
         raise InputError(
             f"The data set {name} is not in {folder} and could not be downloaded "
             f"({type(error).__name__}): give --data_dir (or set TFDS_DATA_DIR to) a folder where "
@@ -100,7 +101,7 @@ def _decode(name, folder):
 
     try:
         return part("train"), part("test")
-    except Exception as error:  # damaged records surface as many kinds of error
+    except Exception as error:  # damaged records raise many kinds of errors
         raise InputError(
             f"The data set {name} in {folder} cannot be read ({type(error).__name__}: "
             f"{str(error).splitlines()[0] if str(error) else 'no reason given'})."
@@ -117,5 +118,5 @@ def _store(folder, arrays):
         aside.rename(folder)
     except OSError:
         shutil.rmtree(aside, ignore_errors=True)
-        if not folder.is_dir():  # another process may have stored the same thing first
+        if not folder.is_dir():  # another process may have stored the same data first
             raise

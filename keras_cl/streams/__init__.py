@@ -1,6 +1,6 @@
-"""Task streams, one file each: functions of a data set that return a `Stream`; `base` is what they return.
+"""Task streams, one file each: functions of a data set that return a `Stream`, which `base` defines.
 
-The function named like its file is a name of this package, so that adding one is adding a file.
+This package exports the function named like its file, so adding a stream means adding a file.
 """
 
 import importlib

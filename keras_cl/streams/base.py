@@ -1,9 +1,10 @@
 """A task stream: an immutable sequence of tasks over one source of images.
 
-Scenarios follow van de Ven & Tolias 2019 (arXiv:1904.07734). In the *task*-incremental scenario the task of a
-row is known and only its own classes may answer; in the *domain*-incremental one all tasks share the same
-outputs; in the *class*-incremental one every class seen so far may answer. All three are one boolean matrix,
-`Stream.class_mask`: heads are not modules here, and shapes never change along a stream.
+Scenarios follow van de Ven & Tolias 2019 (arXiv:1904.07734). They differ in the active classes, the output
+units that may be predicted. In the *task*-incremental scenario the task of a row is known and only its own
+classes are active; in the *domain*-incremental scenario all tasks share the same outputs; in the
+*class*-incremental scenario all classes seen so far are active. One boolean matrix, `Stream.class_mask`,
+represents all three: there is no module per head, and shapes never change along a stream.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ Scenario = Literal["task", "domain", "class"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """Some rows of a source as one task sees them; opened on demand, never stored.
+    """Some rows of a source as one task sees them; loaded on demand, never stored.
 
     Attributes:
       rows: indices into the source's arrays, ascending.
@@ -39,9 +40,9 @@ class Task:
     """One task of a stream.
 
     Attributes:
-      stream: the stream that it belongs to.
+      stream: the stream that the task belongs to.
       index: position in the stream, from 0.
-      classes: its original labels; `stream.labels` tells their output units.
+      classes: original labels of the task; `stream.labels` maps output units to them.
     """
 
     stream: "Stream"
@@ -50,7 +51,7 @@ class Task:
 
     @property
     def number(self):
-        """Position from 1, as people and exported versions count."""
+        """Position from 1, as in messages and exported versions."""
         return self.index + 1
 
     @property
@@ -73,22 +74,22 @@ class Task:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stream(Sequence):
-    """An immutable sequence of tasks; indexing gives a `Task`, slicing the sequence of some tasks.
+    """An immutable sequence of tasks; indexing returns a `Task`, slicing a sequence of tasks.
 
     Args:
-      name: what it is called in results, for example "permuted mnist".
+      name: name in results, for example "permuted mnist".
       scenario: "task", "domain" or "class".
-      source: where images and labels come from (`keras_cl.sources.Source`).
+      source: source of images and labels (`keras_cl.sources.Source`).
       task_classes: the original labels of every task.
-      views: one function a task, raw images `[n, *source.input_shape]` to `[n, *input_shape]`, same dtype.
+      views: one function per task, raw images `[n, *source.input_shape]` to `[n, *input_shape]`, same dtype.
       input_shape: shape of an image after the view.
-      valid_fraction: share of every class of the training data that is kept for validation, in [0, 1).
-      seed: decides which rows are kept for validation.
+      valid_fraction: fraction of each class of the training data that is held out for validation, in [0, 1).
+      seed: seed of the choice of validation rows.
 
     Attributes:
-      labels: int array `[T, C]`: the original label that output unit c stands for in task t; -1 where the
-        task does not use the unit.
-      class_mask: bool array `[T, C]`: the units that may answer when the task is t.
+      labels: int array `[T, C]`: the original label of output unit c in task t; -1 if the task does not use
+        the unit.
+      class_mask: bool array `[T, C]`: the active units in task t.
     """
 
     name: str
@@ -131,7 +132,7 @@ class Stream(Sequence):
                 table[t, : len(classes)] = classes
         elif len(set().union(*tasks)) == sum(map(len, tasks)):  # tasks share no class: a unit is a class
             table = np.where([np.isin(known, classes) for classes in tasks], known, -1)
-        else:  # tasks share classes: every task has units of its own
+        else:  # tasks share classes: every task has its own units
             width = np.cumsum([0, *map(len, tasks)])
             table = np.full((len(tasks), width[-1]), -1)
             for t, classes in enumerate(tasks):
@@ -148,7 +149,7 @@ class Stream(Sequence):
         return np.ones_like(own)
 
     def answering(self, index, after):
-        """Classes `[C]` that may answer on task `index` after `after` tasks; None if there are none yet."""
+        """Active classes `[C]` for task `index` after `after` tasks; None if there are none yet."""
         if self.scenario != "class":
             return self.class_mask[index]
         return self.class_mask[after - 1] if index < after else None
@@ -165,7 +166,7 @@ class Stream(Sequence):
         return self.views[index](x), self._units(index)[np.searchsorted(self.source.classes, y)]
 
     def _units(self, index):
-        """int32 array: position of a label in `source.classes` to the output unit in task `index`."""
+        """int32 array: output unit in task `index` of each position in `source.classes`."""
         units = np.full(len(self.source.classes), -1, np.int32)
         used = np.flatnonzero(self.labels[index] >= 0)
         units[np.searchsorted(self.source.classes, self.labels[index][used])] = used
@@ -182,7 +183,7 @@ class Stream(Sequence):
         return self._rows(self.source.test[1])
 
     def _rows(self, y, kept=True):
-        """Indices of every task's rows among those with labels `y` that are `kept`."""
+        """Indices of each task's rows among those with labels `y` that are `kept`."""
         return [np.flatnonzero(np.isin(y, classes) & kept) for classes in self.task_classes]
 
     def _validation_rows(self, y):
@@ -197,13 +198,13 @@ class Stream(Sequence):
 
 
 def generator(seed, *purpose):
-    """numpy's random generator for one purpose of a stream's seed."""
+    """NumPy random generator for one purpose of a stream's seed."""
     require(seed >= 0, f"The stream's seed is {seed}; it must not be negative.")
     return np.random.default_rng([seed, *purpose])
 
 
 class _Part(Sequence):
-    """Some tasks of a stream, in order; each still knows its place in the whole."""
+    """Some tasks of a stream, in order; each keeps its index in the stream."""
 
     def __init__(self, stream, indices):
         self._stream, self._indices = stream, indices

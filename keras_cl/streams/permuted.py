@@ -1,4 +1,4 @@
-"""Permuted images: every task shows all classes, with its pixels in an order of its own.
+"""Permuted images: every task shows all classes, with its own fixed permutation of the pixels.
 
 Goodfellow et al. 2013 (arXiv:1312.6211), Kirkpatrick et al. 2017 (arXiv:1612.00796). A task stores one index
 vector; the images are permuted when the task is opened.
@@ -30,11 +30,11 @@ def permuted(
     Args:
       dataset: name, .npz path or `Source`.
       tasks: number of tasks.
-      scenario: task, domain or class incremental; the usual reading is domain.
-      first_identity: whether the first task shows the images as they are.
-      pad: width of the border of zeros added before permuting (2 makes 28x28 into 32x32).
-      valid_fraction: share of the training rows of every class kept for validation.
-      seed: of the permutations and the validation rows; not the model's seed.
+      scenario: task, domain or class incremental; usually domain.
+      first_identity: whether the first task shows the unpermuted images.
+      pad: width of the border of zeros added before permuting (2 turns 28x28 into 32x32).
+      valid_fraction: fraction of the training rows of every class held out for validation.
+      seed: seed of the permutations and the validation rows; not the model's seed.
       data_dir: folder of prepared tensorflow-datasets.
       cache_dir: folder for decoded arrays.
     """
@@ -64,7 +64,7 @@ def permuted(
 
 
 def permute(x, order, pad=0):
-    """Images `[n, ..., channels]` with their pixels in `order` (None: as they are), channels together."""
+    """Images `[n, ..., channels]` with their pixels in `order` (None: unchanged); channels stay together."""
     if pad:
         x = np.pad(x, [(0, 0), (pad, pad), (pad, pad), (0, 0)])
     if order is None:

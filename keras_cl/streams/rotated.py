@@ -1,6 +1,6 @@
-"""Rotated images: every task shows all classes, turned by an angle of its own.
+"""Rotated images: every task shows all classes, rotated by its own angle.
 
-Lopez-Paz & Ranzato 2017 (arXiv:1706.08840) draw the angles; the default here is deterministic, equal steps
+Lopez-Paz & Ranzato 2017 (arXiv:1706.08840) draw random angles; the default here is deterministic, equal steps
 from 0 to 180 degrees.
 """
 
@@ -36,14 +36,14 @@ def rotated(
     Args:
       dataset: name, .npz path or `Source`; images, not plain rows.
       tasks: number of tasks.
-      scenario: task, domain or class incremental; the usual reading is domain.
-      angles: degrees of every task, counter-clockwise; empty to follow `rule`.
-      rule: even, task t turns by t * max_angle / tasks; bins, one draw in each of `tasks` equal bins of
-        [0, max_angle] (GEM); uniform, one draw in [0, max_angle] a task.
+      scenario: task, domain or class incremental; usually domain.
+      angles: angle of every task in degrees, counter-clockwise; empty to use `rule`.
+      rule: how angles are chosen: even, t * max_angle / tasks for task t; bins, one random angle in each of
+        `tasks` equal bins of [0, max_angle] (GEM); uniform, one random angle in [0, max_angle] per task.
       max_angle: upper end of the range of angles, in degrees.
-      interpolation: nearest or bilinear; outside of the image is 0.
-      valid_fraction: share of the training rows of every class kept for validation.
-      seed: of drawn angles and the validation rows; not the model's seed.
+      interpolation: nearest or bilinear; pixels outside of the image are 0.
+      valid_fraction: fraction of the training rows of every class held out for validation.
+      seed: seed of random angles and the validation rows; not the model's seed.
       data_dir: folder of prepared tensorflow-datasets.
       cache_dir: folder for decoded arrays.
     """
@@ -84,7 +84,7 @@ def _angles(rule, tasks, max_angle, seed):
 
 
 def rotation_taps(height, width, angle, interpolation):
-    """The pixels and weights that make up each pixel of a rotated image.
+    """Source pixels and weights of each pixel of a rotated image.
 
     Returns:
       list of `(index, weight)`: flat source positions and factors, both `[height * width]`; one pair for
@@ -93,7 +93,7 @@ def rotation_taps(height, width, angle, interpolation):
     radians = np.deg2rad(angle % 360)
     cos, sin = np.cos(radians), np.sin(radians)
     y, x = np.mgrid[:height, :width] - np.array([(height - 1) / 2, (width - 1) / 2]).reshape(2, 1, 1)
-    # Rows grow downwards: looking up the source of a counter-clockwise turn rotates clockwise.
+    # Row indices grow downwards: looking up the source of a counter-clockwise rotation rotates clockwise.
     source_y = np.round(cos * y + sin * x + (height - 1) / 2, 9)
     source_x = np.round(cos * x - sin * y + (width - 1) / 2, 9)
     if interpolation == "nearest":
@@ -115,7 +115,7 @@ def _tap(y, x, weight, height, width):
 
 
 def rotate(x, taps):
-    """Images `[n, height, width, channels]` rebuilt from `rotation_taps`, of the same type and range."""
+    """Images `[n, height, width, channels]` rotated by `rotation_taps`, of the same dtype and range."""
     flat = x.reshape(len(x), x.shape[1] * x.shape[2], x.shape[3])
     if len(taps) == 1:
         (index, weight), *_ = taps

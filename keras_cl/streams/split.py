@@ -1,4 +1,4 @@
-"""Split data: every task shows some of the classes, and no class comes back.
+"""Split data: every task shows some of the classes, and no class appears in two tasks.
 
 Zenke et al. 2017 (arXiv:1703.04200). In the domain-incremental scenario the output is the position of a class
 within its task: "the first or the second of an unknown pair".
@@ -20,16 +20,16 @@ def split(
     data_dir: str = "",
     cache_dir: str = "",
 ):
-    """Returns the `Stream` of the classes of a data set dealt out to `tasks` tasks of equal size.
+    """Returns the `Stream` of the classes of a data set divided into `tasks` tasks of equal size.
 
     Args:
       dataset: name, .npz path or `Source`.
       tasks: number of tasks; it must divide the number of classes.
       scenario: task, domain or class incremental.
-      class_order: natural, seeded (a permutation drawn from `seed`), or the labels themselves in the order
-        wanted, as 3,1,4,...; classes that are left out are not used.
-      valid_fraction: share of the training rows of every class kept for validation.
-      seed: of the class order and the validation rows; not the model's seed.
+      class_order: natural, seeded (a permutation drawn from `seed`), or the labels in the wanted order, as in
+        3,1,4,...; labels that are not listed are not used.
+      valid_fraction: fraction of the training rows of every class held out for validation.
+      seed: seed of the class order and the validation rows; not the model's seed.
       data_dir: folder of prepared tensorflow-datasets.
       cache_dir: folder for decoded arrays.
     """
