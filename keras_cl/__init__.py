@@ -16,7 +16,7 @@ PUBLIC = {  # name: the module that defines it
     "Regime": "keras_cl.regimes.base",
     "Stream": "keras_cl.streams.base",
     "InputError": "keras_cl.errors",
-    "learn": "keras_cl.train",
+    "learn": "keras_cl.runs.learn",
     "load": "keras_cl.runs.restore",
 }
 

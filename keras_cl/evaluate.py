@@ -134,7 +134,8 @@ def main(values):
     device.prepare("auto", quiet=not values.verbosity)
     from keras_cl import metrics
     from keras_cl.runs.console import Display
-    from keras_cl.runs.directory import matrix_csv, plain_file_errors
+    from keras_cl.runs.directory import matrix_csv
+    from keras_cl.runs.files import plain_file_errors
 
     display = Display()
     folder = pathlib.Path(values.saved_model)

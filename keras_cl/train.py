@@ -1,13 +1,7 @@
-"""Training: fit, end, evaluate, export, checkpoint each task of a stream.
+"""Training as `keras_cl.main` does it: from settings, any number of seeds, several devices or workers."""
 
-`learn` does it for a compiled model of one's own; `run` for the settings of `keras_cl.main`, by `learn`.
-"""
-
-import contextlib
 import dataclasses
 import pathlib
-import time
-from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -16,231 +10,17 @@ from keras_cl import metrics
 from keras_cl.curvature import measurement
 from keras_cl.devices import workers
 from keras_cl.devices.replicas import require_shares
-from keras_cl.errors import Diverged, require
-from keras_cl.methods.base import ContinualModel
-from keras_cl.runs import figures, samples
+from keras_cl.errors import require
+from keras_cl.runs import figures
 from keras_cl.runs.checkpoints import Checkpoints
 from keras_cl.runs.console import Display
-from keras_cl.runs.directory import NoDirectory, RunDirectory, open_run
-from keras_cl.runs.exports import Exports, NoExports, claim
-from keras_cl.runs.history import EpochHistory, title_of
-from keras_cl.runs.provenance import about, described
-from keras_cl.runs.results import Results, mean_costs, plain
+from keras_cl.runs.directory import open_run
+from keras_cl.runs.exports import Exports, claim
+from keras_cl.runs.learn import Plan, check, learn
+from keras_cl.runs.provenance import about
+from keras_cl.runs.results import mean_costs
 from keras_cl.settings.build import make_model, make_stream
-from keras_cl.settings.config import digest
 from keras_cl.settings.notices import expectation
-from keras_cl.streams.base import Stream
-
-
-class Learned(NamedTuple):
-    """What `learn` returns.
-
-    Attributes:
-      matrix: accuracy matrix `[T + 1, T]`: row i after i tasks, column j on the test images of task j.
-      summary: dict of every metric made of the matrix, and of what the run cost.
-    """
-
-    matrix: np.ndarray
-    summary: dict
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """How each task is trained; a `Config` has these attributes too. See `learn`."""
-
-    epochs: int
-    iterations: int
-    batch_size: int
-    replay_batch_size: int
-    eval_every: str
-
-
-def learn(
-    model,
-    stream,
-    *,
-    epochs=10,
-    batch_size=32,
-    iterations=0,
-    replay_batch_size=0,
-    eval_every="task",
-    run_dir=None,
-    export_dir=None,
-    callbacks=(),
-    overwrite=False,
-    display=None,
-):
-    """Trains a model on every task of a stream, and measures it on all tasks after each.
-
-    Args:
-      model: a compiled `ContinualModel` that has learned nothing yet.
-      stream: a `Stream`.
-      epochs: passes over the training rows of each task.
-      batch_size: rows of a step.
-      iterations: steps of each task, in place of epochs.
-      replay_batch_size: rows that each draw from the memory adds to a step; 0 for `batch_size`.
-      eval_every: "task", or "epoch" to measure the accuracies after each epoch too.
-      run_dir: folder for results, checkpoints and figures; the same call resumes a run that was stopped
-        there. None keeps nothing. An open `RunDirectory` is used as it is.
-      export_dir: folder for one SavedModel a task, 1 to T; None exports nothing.
-      callbacks: Keras callbacks of every call of `fit`.
-      overwrite: whether an earlier run in `run_dir` is removed first.
-      display: where progress is shown; by default the screen.
-
-    Returns:
-      `Learned(matrix, summary)`.
-
-    Raises:
-      InputError: for what cannot be used, in one sentence.
-    """
-    plan = Plan(epochs, iterations, batch_size, replay_batch_size, eval_every)
-    _check(model, stream, plan)
-    alone, display = display is None, display or Display()
-    with _opened(run_dir, model, stream, plan, overwrite) as directory, display.logging(directory.path):
-        if alone:
-            display.begin(model.name, stream, [model.seed], directory.path)
-        exports = _exports(export_dir, model, stream, plan)
-        results = Results(directory.finished())
-        if directory.done and results.tasks == len(stream) and all(map(exports.has, stream)):
-            display.say(f"{directory.path} is complete; --overwrite would train it afresh.")
-        else:
-            exports.claim(overwrite)
-            _learn_tasks(model, stream, plan, results, directory, exports, callbacks, display)
-            directory.write_results(results)
-            directory.write_json("summary.json", results.summary())
-            _draw(directory)
-            directory.finish()
-        if alone:
-            display.results(results.matrix, results.summary())
-    return Learned(results.matrix, results.summary())
-
-
-def _opened(run_dir, model, stream, plan, overwrite):
-    if run_dir is None:
-        return contextlib.nullcontext(NoDirectory())
-    if isinstance(run_dir, RunDirectory):
-        return contextlib.nullcontext(run_dir)
-    return open_run(run_dir, described(model, stream, dataclasses.asdict(plan)), about(), overwrite)
-
-
-def _exports(export_dir, model, stream, plan):
-    if export_dir is None or isinstance(export_dir, Exports):
-        return export_dir or NoExports()
-    settings = described(model, stream, dataclasses.asdict(plan))
-    description = {"run": pathlib.Path(export_dir).name, "method": model.name, "seed": model.seed}
-    return Exports(export_dir, description | {"settings_hash": digest(settings), "settings": settings})
-
-
-def _check(model, stream, plan):
-    """Refuses what cannot be trained, before anything is; reads the data, or says why it cannot."""
-    require(isinstance(model, ContinualModel), f"learn takes a ContinualModel, not {type(model).__name__}.")
-    require(isinstance(stream, Stream), f"learn takes a whole Stream, not {type(stream).__name__}.")
-    require(model.regime is not None, "Compile the model first: model.compile(optimizer).")
-    require(plan.epochs >= 1, f"epochs is {plan.epochs}; it must be at least 1.")
-    require(
-        not (plan.iterations and model.regime.by_epoch),
-        "Where --iterations is given there are no epochs, and the learning rate would wait for them; give "
-        "--regime.clock=step or task, and another schedule than plateau.",
-    )
-    for task in stream:
-        rows = len(task.train)
-        require(
-            rows >= plan.batch_size,
-            f"--batch_size is {plan.batch_size} and task {task.number} has only {rows} training rows; give "
-            f"at most that many.",
-        )
-        require(len(task.test), f"Task {task.number} has no test rows: its classes are {task.classes}.")
-    if model.memory is not None:
-        model.memory.require_images(stream)
-
-
-def _learn_tasks(model, stream, plan, results, directory, exports, callbacks, display):
-    """Learns the tasks that `directory` has not finished yet, and adds them to its `Results`."""
-    checkpoints = Checkpoints(model)
-    if not len(results):
-        require(not model.begun, "The model has learned tasks already; make a new one.")
-        untrained = results.add(model, model.accuracies(stream, after=0))
-        directory.commit(0, untrained, checkpoints.write)
-    else:
-        _restore(model, stream, directory, checkpoints, exports, results, display)
-    todo = stream[results.tasks :]
-    trained = sum(bool(model.training_tasks(task)) for task in todo)
-    with display.training(trained * passes(plan)) as progress:
-        for task in todo:
-            started = time.monotonic()
-            epochs = _learned(model, task, plan, directory, progress, *callbacks)
-            seconds = round(time.monotonic() - started, 3)
-
-            row = model.accuracies(stream)
-            if epochs:
-                epochs[-1]["accuracies"] = plain(row)
-            record = results.add(model, row, len(task.train), seconds, epochs)
-            if model.memory is not None and model.memory.generates:
-                record["generated_labels"] = samples.label_counts(task, model.memory, stream.num_classes)
-                if directory.path:
-                    samples.draw(directory.path, task, model.memory)
-            exports.write(model, task, results)
-            directory.commit(task.number, record, checkpoints.write)
-            directory.write_results(results)
-            display.learned(title_of(task), seconds, row[: task.number], record["report"])
-
-
-def passes(plan):
-    """How often `fit` goes over a task's data set, which with --iterations holds all steps of the task."""
-    return 1 if plan.iterations else plan.epochs
-
-
-def _learned(model, task, plan, directory, progress, *callbacks):
-    """Learns a task; returns the record of each epoch, none where the method waits."""
-    progress.begin(title_of(task))
-    try:
-        return learn_task(model, task, plan, progress, *callbacks)
-    except Diverged as error:
-        kept = f"What was finished, up to task {task.index}, is kept in {directory.path}. "
-        kept = kept if task.index and directory.path else ""
-        raise Diverged(f"{error}. {kept}A smaller --learning_rate may help.") from None
-
-
-def learn_task(model, task, plan, *callbacks):
-    """Learns one task as a `Plan` or a `Config` says; returns the record of each epoch, none where the method
-    waits.
-
-    Raises:
-      Diverged: if the loss or the weights are no longer numbers.
-    """
-    model.begin_task(task)
-    epochs = _fit(model, task, plan, callbacks) if model.training_tasks(task) else []
-    model.end_task(task)
-    return epochs
-
-
-def _fit(model, task, plan, callbacks):
-    history = EpochHistory(model, task, measured=plan.eval_every == "epoch")
-    batches = model.batches(task, plan.batch_size, plan.iterations, plan.replay_batch_size)
-    model.fit(batches, epochs=passes(plan), verbose=0, callbacks=[history, *callbacks])
-    # The loss of a step is that before it: only the weights tell whether the last step went well.
-    if not all(np.isfinite(variable).all() for variable in (*model.network.weights, *model.trained)):
-        raise Diverged(f"The weights are no longer finite after {title_of(task)}")
-    return history.epochs
-
-
-def _restore(model, stream, directory, checkpoints, exports, results, display):
-    """Brings back the model of the last finished task, and any exported model that went missing."""
-    for task in stream[: results.tasks]:
-        if not exports.has(task):
-            checkpoints.read(directory.task_folder(task.number))
-            exports.write(model, task, results.up_to(task.number))
-    checkpoints.read(directory.task_folder(results.tasks))
-    if results.tasks:
-        display.say(f"going on after task {results.tasks}")
-
-
-def _draw(directory):
-    if directory.path:
-        figures.draw(directory.path)
-
-
-# ---- the settings of keras_cl.main -----------------------------------------------------------------------
 
 
 def run(config, device="cpu", display=None, strategy=None):
@@ -263,7 +43,7 @@ def run(config, device="cpu", display=None, strategy=None):
     model = _model(config, stream, config.seeds[0], strategy)  # refuses bad options before any data is read
     display.begin(config.name_of("method"), stream, config.seeds, config.directory, device)
     measurement.check(config, model.network)
-    _check(model, stream, config)
+    check(model, stream, config)
     del model
     facts = {**about(), "origins": config.origins}
     with (

@@ -25,7 +25,7 @@ LAYERS = [
     ["settings"],
     ["runs", "curvature"],
     ["train", "evaluate"],
-    ["main"],
+    ["main", "check"],
 ]
 EARLY = ["keras_cl", "keras_cl.settings.flags", "keras_cl.main", "keras_cl.evaluate", "keras_cl.metrics"]
 
@@ -109,6 +109,7 @@ def test_only_flags_and_the_programs_know_absl(file):
         "evaluate": {"absl", "absl.app", "absl.flags"},
         "command": {"absl", "absl.flags"},
         "device": {"absl", "absl.logging"},
+        "__main__": {"absl", "absl.app"},
     }
     assert known <= allowed.get(file.stem, set())
 

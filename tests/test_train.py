@@ -45,7 +45,7 @@ def no_training(monkeypatch):
     def fails(*_):
         raise AssertionError("something was trained")
 
-    monkeypatch.setattr(train, "_fit", fails)
+    monkeypatch.setattr("keras_cl.runs.learn._fit", fails)
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import numpy as np
 
 from keras_cl import metrics
 from keras_cl.errors import require
+from keras_cl.runs.learn import learn_task
 from keras_cl.settings.build import make_model
-from keras_cl.train import learn_task
 
 
 def validation_matrix(config, stream, seed, tasks):

@@ -247,7 +247,7 @@ def two_devices(subject):
 
 
 def on_devices(subject, first, second):
-    """Weights after each task, and its metrics; each of two tasks is learned on the devices of a strategy, None
+    """Weights after each task, and its metrics; each of two tasks is learned on a strategy's devices, None
     stands for one device."""
     settings = {"dataset": subject.larger, "batch_size": 8, "optimizer": "sgd", "learning_rate": 0.1}
     config = subject.config(subject.scenarios[-1], **settings)

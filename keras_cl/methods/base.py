@@ -14,13 +14,14 @@ from keras_cl.errors import InputError, require
 from keras_cl.learning import batches, loop
 from keras_cl.learning.evaluation import EvaluationMixin
 from keras_cl.learning.layers import MASKED, image_shape, logits_of
-from keras_cl.numerics.random import DROPOUT, ORDER, REPLAY, seed_of
+from keras_cl.learning.training_data import TrainingDataMixin
+from keras_cl.numerics.random import DROPOUT, seed_of
 from keras_cl.regimes.base import Regime
 
 PLAIN = (bool, int, float, str, tuple)
 
 
-class ContinualModel(EvaluationMixin, keras.Model):
+class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
     """Base class of all methods.
 
     Args:
@@ -179,55 +180,7 @@ class ContinualModel(EvaluationMixin, keras.Model):
         self._accuracy.update_state(tf.cast(correct, tf.float32), batch.weight)
         return replicas.results(self.metrics)
 
-    # ---- data and evaluation -----------------------------------------------------------------------------
-
-    def training_rows(self, task):
-        """`(x, y, task index)` of all rows in an epoch of `task`."""
-        opened = [(*part.train.open(), part.index) for part in self.training_tasks(task)]
-        require(opened, f"{self.name} does not train on task {task.number}.")
-        x, y = (_joined([part[i] for part in opened]) for i in (0, 1))
-        return x, y, np.repeat([part[2] for part in opened], [len(part[1]) for part in opened])
-
-    def batches(self, task, batch_size=128, iterations=0, replay_batch_size=0):
-        """The `tf.data.Dataset` for `fit`: chunks of batches of the training rows of `task`.
-
-        Args:
-          task: the task to train on.
-          batch_size: rows per step.
-          iterations: steps per pass over the dataset for each of `training_tasks(task)`; by default a pass is
-            an epoch, every row once.
-          replay_batch_size: rows that each draw from the memory adds to a step, by default `batch_size`.
-
-        Raises:
-          InputError: if the task has fewer rows than a batch, or the memory less room than a draw.
-        """
-        require(batch_size >= 1, f"batch_size is {batch_size}; it must be at least 1.")
-        require(iterations >= 0, f"iterations is {iterations}; it must not be negative.")
-        x, y, own = self.training_rows(task)
-        said = f"batch_size is {batch_size} and task {task.number} has only {len(x)} training rows"
-        require(len(x) >= batch_size, f"{said}; give at most that many.")
-        replay = self._replay(y, own, task, replay_batch_size or batch_size)
-        data = batches.chunks(
-            x,
-            y,
-            own,
-            batch_size=batch_size,
-            seed=seed_of(self.seed, task.index, ORDER),
-            iterations=iterations * len(self.training_tasks(task)),
-            replay=replay,
-        )
-        if self.memory is not None:
-            self.memory.watch(data)
-        if self.regime is not None:
-            self.regime.watch(iterations * len(self.training_tasks(task)) or -(-len(x) // batch_size))
-        return data
-
-    def _replay(self, y, own, task, size):
-        """The replay plan for the batches of `task`; None if its steps draw nothing."""
-        if self.memory is None or not self.draws:
-            return None
-        plan = {"size": size, "draws": self.draws, "offers": self.online, "index": task.index}
-        return self.memory.plan(y, own, seed=seed_of(self.seed, task.index, REPLAY), **plan)
+    # ---- runs ----------------------------------------------------------------------------------------------
 
     def restore(self, stream, tasks, read):
         """Restores the state after some tasks of a stream.
@@ -329,10 +282,6 @@ def _name_of(method):
     """The file name of a method of this library, the lower-case class name of any other."""
     package, _, file = method.__module__.rpartition(".")
     return file if package == "keras_cl.methods" else method.__name__.lower()
-
-
-def _joined(arrays):
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _constant(variable):

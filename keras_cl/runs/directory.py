@@ -17,13 +17,13 @@ import dataclasses
 import fcntl
 import hashlib
 import json
-import os
 import pathlib
 import shutil
 
 import numpy as np
 
 from keras_cl.errors import InputError, require
+from keras_cl.runs.files import plain_file_errors, written_aside
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,38 +220,6 @@ def open_run(path, settings, about, overwrite=False, kind=RUN):
 
 
 @contextlib.contextmanager
-def written_aside(folder):
-    """Gives a folder to write into that takes the place of `folder` when all went well."""
-    folder = pathlib.Path(folder)
-    aside, old = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("aside", "old"))
-    for leftover in (aside, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
-        yield aside
-        _sync(aside)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    if folder.exists():
-        folder.rename(old)
-    aside.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def plain_file_errors(path):
-    """Turns the errors of a full or unwritable disk into one sentence; what was finished stays."""
-    try:
-        yield
-    except OSError as error:
-        reason, place = error.strerror or error, f" ({error.filename})" if error.filename else ""
-        kept = " Tasks that were finished are kept; the same command goes on from there."
-        begun = os.path.isdir(os.path.join(path, "checkpoints"))
-        raise InputError(f"Writing to {path} failed: {reason}{place}.{kept if begun else ''}") from error
-
-
-@contextlib.contextmanager
 def _locked(path, kind):
     with open(path / ".lock", "a") as file:
         try:
@@ -326,11 +294,3 @@ def _csv(rows):
 
 def _checksum(file):
     return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def _sync(folder):
-    """Forces the files to disk before the rename that makes them count."""
-    for file in folder.rglob("*"):
-        if file.is_file():
-            with open(file, "rb") as handle:
-                os.fsync(handle.fileno())

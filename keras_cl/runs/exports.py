@@ -8,7 +8,7 @@ import tempfile
 from keras_cl.errors import InputError, require
 from keras_cl.runs import saved_model
 from keras_cl.runs.checkpoints import tensorflow_file_errors
-from keras_cl.runs.directory import written_aside
+from keras_cl.runs.files import written_aside
 
 GENERATOR = "generator"  # the folder of the generators' versions, beside those of the networks
 

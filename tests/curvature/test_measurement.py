@@ -435,7 +435,7 @@ def test_a_run_measures_its_checkpoints_whenever_it_is_asked_to(tmp_path, quick,
     # A finished run is measured and nothing else: no training, no other number.
     asked = small(tmp_path / "one", curvature=2, curvature_rows=300, **settings)
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_fit", fails)
+        patch.setattr("keras_cl.runs.learn._fit", fails)
         train.run(asked, display=silent())
     assert {name: (plain.directory / name).read_bytes() for name in before} == before
     records = records_of(asked)

@@ -19,13 +19,10 @@ METHODS = catalog.names("method")
 TWO = types.SimpleNamespace(num_replicas_in_sync=2)  # all that is asked of a strategy before there is a model
 
 
-@pytest.fixture(scope="module")
-def compared(tmp_path_factory):
-    """What `strategies.py` found on two devices, `{method: {"weights", "metrics", "moved"}}`."""
-    path = tmp_path_factory.mktemp("data") / "blobs.npz"
-    np.savez(path, **blobs((7, 8, 15, 16)))  # the last batch of both tasks has an odd number of rows
-    done = start(ROOT / "tests/strategies.py", path)
-    output, errors = done.communicate(timeout=400)
+def verdicts(how):
+    """What `strategies.py` found on two devices, `{method: why they differ or ""}`."""
+    done = start(ROOT / "tests/strategies.py", how)
+    output, errors = done.communicate(timeout=900)
     assert done.returncode == 0, errors
     found = {}
     for line in output.splitlines():
@@ -36,15 +33,13 @@ def compared(tmp_path_factory):
 # ---- two devices -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_two_devices_come_to_the_weights_and_metrics_of_one(method, compared):
-    found = compared[method]
-    assert found["moved"] > 1e-2
-    assert len(found["weights"]) == (
-        3 if method == "er" else 1
-    )  # also handed over by a checkpoint, both ways
-    assert max(found["weights"]) <= 1e-5
-    assert max(found["metrics"]) <= 1e-5
+def test_two_devices_come_to_the_weights_and_metrics_of_one():
+    assert verdicts("quick") == dict.fromkeys(METHODS, "")
+
+
+@pytest.mark.slow
+def test_two_devices_come_to_the_weights_and_metrics_of_one_in_a_traced_graph():
+    assert verdicts("traced") == dict.fromkeys(METHODS, "")
 
 
 def test_one_device_needs_no_strategy():

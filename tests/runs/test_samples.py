@@ -414,7 +414,7 @@ def test_the_generator_of_a_task_knows_the_classes_so_far_and_says_whose_it_is(f
 
 @pytest.mark.parametrize("task", [1, 2])
 def test_models_that_went_missing_are_exported_again(copy, dataset, task, no_figures, monkeypatch):
-    monkeypatch.setattr(train, "_fit", lambda *_: pytest.fail("something was trained"))
+    monkeypatch.setattr("keras_cl.runs.learn._fit", lambda *_: pytest.fail("something was trained"))
     before = generator_of(copy, task)
     for gone in (f"models/run/generator/{task}", f"models/run/{task}"):
         shutil.rmtree(copy / gone)

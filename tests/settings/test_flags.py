@@ -307,15 +307,15 @@ def test_a_mistake_in_a_flagfile_is_named_like_any_other(tmp_path):
         ("--stream.padd=4", "The stream permuted has no option --stream.padd. Did you mean --stream.pad?"),
         (
             "--method=ewx",
-            f"method 'ewx' is not known; possible: {METHODS}. Did you mean ewc?",
+            f"method 'ewx' is not known; possible: {METHODS}, or path/to/file.py. Did you mean ewc?",
         ),
         (
             "--stream=splt",
-            "stream 'splt' is not known; possible: permuted, rotated, split. Did you mean split",
+            "stream 'splt' is not known; possible: permuted, rotated, split, or path/to/file.py. Did you",
         ),
         (
             "--network=mpl",
-            "network 'mpl' is not known; possible: class_vaes, cnn, mlp, resnet18. Did you mean mlp?",
+            "network 'mpl' is not known; possible: class_vaes, cnn, mlp, resnet18, or path/to/file.py. D",
         ),
         (
             "--optimizer=adm",
@@ -330,7 +330,7 @@ def test_a_mistake_in_a_flagfile_is_named_like_any_other(tmp_path):
             "--precision=float16",
             "--precision: 'float16' is not known; possible: float32, mixed_bfloat16, mix",
         ),
-        ("--method=", f"method '' is not known; possible: {METHODS}."),
+        ("--method=", f"method '' is not known; possible: {METHODS}, or path/to/file.py."),
     ],
 )
 def test_a_misspelt_flag_or_value_is_refused_with_the_nearest_right_one(argument, sentence):
@@ -403,7 +403,10 @@ def test_the_command_shows_the_refusal_as_one_line():
         ({"eval_every": "step"}, "--eval_every 'step' is not known; possible: task, epoch."),
         ({"jit": "yes"}, "--jit 'yes' is not known; possible: auto, on, off."),
         ({"optimizer": "adm"}, "--optimizer 'adm' is not known; possible: adam, adamw, sgd, rmsprop, adagr"),
-        ({"method": "ewcc"}, f"method 'ewcc' is not known; possible: {METHODS}. Did you mean ewc?"),
+        (
+            {"method": "ewcc"},
+            f"method 'ewcc' is not known; possible: {METHODS}, or path/to/file.py. Did you mean ewc?",
+        ),
         (
             {"options": {"method.strenth": 1.0}},
             "There is no option --method.strenth here. Did you mean --meth",
