@@ -25,8 +25,8 @@ MORE = {
     "generative_replay": ({}, {"memory.epochs": 2}),
 }
 HANDED_OVER = "er"  # to other devices between the tasks
-# Methods whose steps two devices take in a traced graph in the quick form: the plain step, draws from a memory,
-# a projection. Tracing takes the time, so the others take the same steps together eagerly.
+# Methods whose steps two devices take in a traced graph in the quick form: the plain step, draws from a
+# memory, a projection. Tracing takes the time, so the others take the same steps together eagerly.
 TRACED = ("er", "finetune", "gem")
 
 

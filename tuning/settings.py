@@ -32,16 +32,17 @@ KIND = Kind(
     ),
 )
 # What does not decide how well a configuration does: more trials go on with a search.
-FREE = ("config", "given", "trials", "search_dir", "patience")
+FREE = ("config", "given", "ranges", "trials", "search_dir", "patience")
 
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """Everything that decides a search; every field but the first two is a flag of `tuning.search`.
+    """Everything that decides a search; every field but the first three is a flag of `tuning.search`.
 
     Args:
       config: the run whose settings are searched.
       given: what the command line says about the run, `{flag: value}`; it is not searched.
+      ranges: `{flag: (low, high) or [values]}` of one's own, which count more than those of the files.
       tuner: how configurations are chosen.
       trials: how many configurations are tried, at most: a grid may have fewer.
       tuning_tasks: tasks that a trial learns, the first of the stream; by default 3, or all of fewer.
@@ -55,6 +56,7 @@ class Search:
 
     config: Config
     given: dict
+    ranges: dict = dataclasses.field(default_factory=dict)
     tuner: Literal["bayesian", "random", "hyperband", "grid"] = "bayesian"
     trials: int = 20
     tuning_tasks: int | None = None
@@ -100,13 +102,13 @@ class Search:
             f"--objective is {self.objective}, which one task alone does not have; give --tuning_tasks=2 or "
             f"more, and --budget=epochs.",
         )
-        searched = ", ".join(f"--{flag}" for flag in space.search_space(self.config, given=()))
+        searched = ", ".join(f"--{flag}" for flag in space.search_space(self.config, given=(), ranges={}))
         require(self.space, f"Nothing is left to search: {searched} are given.")
 
     @functools.cached_property
     def space(self):
         """`{flag: (low, high) or [values]}` of what is searched."""
-        found = space.search_space(self.config, self.given)
+        found = space.search_space(self.config, self.given, self.ranges)
         return space.gridded(found, self.grid_points) if self.tuner == "grid" else found
 
     @property
@@ -161,7 +163,7 @@ class Search:
 
 def own_flags():
     """`Option`s of the flags that a search has beside those of a run."""
-    return flags.field_options(Search, skipped=("config", "given"))
+    return flags.field_options(Search, skipped=("config", "given", "ranges"))
 
 
 def parse(argv):
@@ -170,6 +172,12 @@ def parse(argv):
     Raises:
       InputError: one sentence about what cannot be used.
     """
-    about = "searches settings of a method on validation data of the first tasks"
-    config, given, own = flags.read(argv, "tuning.search", about, own_flags())
-    return Search(config, given, **own)
+    about = (
+        "searches settings of a method on validation data of the first tasks; --search.FLAG=low:high or "
+        "--search.FLAG=a,b,c searches any flag of the run in values of your own"
+    )
+    config, given, own = flags.read(
+        argv, "tuning.search", about, own_flags(), prefix="search", prefixed=space.SETTINGS
+    )
+    texts = {name.partition(".")[2]: own.pop(name) for name in list(own) if name.startswith("search.")}
+    return Search(config, given, ranges=space.own_ranges(config, given, texts), **own)

@@ -9,17 +9,29 @@ import dataclasses
 
 import numpy as np
 
+from keras_cl.errors import InputError, require
 from keras_cl.settings import catalog, flags, options
 
+# Settings that can be searched beside the options of what is chosen.
+SETTINGS = (
+    "epochs",
+    "iterations",
+    "batch_size",
+    "replay_batch_size",
+    "optimizer",
+    "learning_rate",
+    "momentum",
+)
 DIGITS = ".4g"  # of values from a range: the values tried, shown and written are the same number
 
 
-def search_space(config, given):
+def search_space(config, given, ranges):
     """`{flag: (low, high) or [values]}` of what a search of `config` leaves open.
 
     Args:
       config: a `Config`.
       given: flags of the command line.
+      ranges: the user's own, as `own_ranges` gives them.
     """
     known = [option.name for option in flags.main_options()] + list(config.known_options)
     found = {}
@@ -28,7 +40,50 @@ def search_space(config, given):
         for name, values in about.constants.get("search", {}).items():
             own = f"{axis}.{name}"
             found[own if own in known else name] = values
-    return {flag: values for flag, values in found.items() if flag in known and flag not in given}
+    return {flag: values for flag, values in found.items() if flag in known and flag not in given} | ranges
+
+
+def own_ranges(config, given, texts):
+    """The ranges of `--search.FLAG=low:high` and `--search.FLAG=a,b,c`.
+
+    Args:
+      config: a `Config`.
+      given: flags of the command line, which cannot be searched too.
+      texts: `{flag: text}`; values of an option that is a tuple are separated by semicolons.
+
+    Raises:
+      InputError: for a text that is neither.
+    """
+    known = {option.name: option for option in flags.main_options()} | config.known_options
+    for flag in texts:
+        require(flag not in given, f"--{flag} is given and --search.{flag} searches it; give one of them.")
+    return {flag: _own_range(f"--search.{flag}", known[flag], text) for flag, text in texts.items()}
+
+
+def _own_range(name, option, text):
+    """(low, high) of a range, [a, b, c] of a list."""
+    if ":" in text and not option.choices:
+        require(
+            option.kind is float and not option.many,
+            f"{name}={text} is a range, and this flag takes no fractions; give the values, as in a,b,c.",
+        )
+        low, high = (_value(name, option, end) for end in text.split(":", 1))
+        require(0 < low < high, f"{name}={text} is no range on a log scale; it needs 0 < low < high.")
+        return low, high
+    values = [_value(name, option, part) for part in text.split(";" if option.many else ",")]
+    require(len(set(values)) == len(values) > 1, f"{name}={text} must have two different values or more.")
+    return values
+
+
+def _value(name, option, text):
+    """The value of an option that a text stands for."""
+    try:
+        value = flags.parsed(option, text)
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from None
+    finite = option.kind is not float or np.all(np.isfinite(value))
+    require(finite, f"{name}: {text!r} is not a finite number.")
+    return value
 
 
 def gridded(space, points):

@@ -24,6 +24,7 @@ import numpy as np
 
 from keras_cl.errors import InputError, require
 from keras_cl.runs.files import plain_file_errors, written_aside
+from keras_cl.settings.config import DIGEST
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,7 +261,9 @@ def _known_settings(path, kind):
 def _check_settings(path, known, settings, kind):
     wanted = json.loads(_json(settings))
     differing = [
-        f"--{name} was {_shown(known.get(name))}, now {_shown(wanted.get(name))}"
+        f"{wanted.get(name.removesuffix(DIGEST))} has changed since"
+        if name.endswith(DIGEST) and name in known and name in wanted
+        else f"--{name} was {_shown(known.get(name))}, now {_shown(wanted.get(name))}"
         for name in sorted(known.keys() | wanted.keys())
         if known.get(name) != wanted.get(name)
     ]

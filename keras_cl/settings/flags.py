@@ -29,16 +29,19 @@ def parse(argv, program="keras_cl.main"):
     return read(argv, program, "trains a method over a task stream")[0]
 
 
-def read(argv, program, about, more=()):
+def read(argv, program, about, more=(), prefix="", prefixed=()):
     """What a command line says to a program that has flags of its own beside those of a run.
 
     Args:
       argv, program: as of `parse`.
       about: what the program does, for the help.
       more: `Option`s of its own flags.
+      prefix: "search" adds a flag --search.method.strength, of text, for every --method.strength.
+      prefixed: settings that have such a flag too, beside all options of what is chosen.
 
     Returns:
-      the `Config`, `{flag: value}` of what was given for it, and `{flag: value}` of the program's own flags.
+      the `Config`, `{flag: value}` of what was given for it, and `{flag: value}` of the program's own flags,
+      with the prefixed ones that were given.
     """
     values = flags.FlagValues()
     arguments = _with_flagfiles(values, argv)
@@ -53,19 +56,22 @@ def read(argv, program, about, more=()):
     if catalog.is_external("dataset", dataset):
         chosen["dataset"] = dataset
     own = {axis: config.own_options(axis, name, *says) for axis, name in chosen.items()}
-    for axis, options in own.items():
-        for option in options:
-            _define(values, f"{axis}.{option.name}", option)
+    options = {f"{axis}.{option.name}": option for axis, found in own.items() for option in found}
+    for name, option in options.items():
+        _define(values, name, option)
+    with_prefix = [f"{prefix}.{name}" for name in (*prefixed, *options)] if prefix else []
+    for name in with_prefix:
+        flags.DEFINE_string(name, None, "", flag_values=values)
     if any(argument in HELP for argument in arguments):
         print(help_text(f"{program}: {about}", shared, chosen, own, more))
         sys.exit(0)
     _read(values, [argv[0], *arguments], chosen)
-    names = [option.name for option in shared]
-    names += [f"{axis}.{option.name}" for axis, options in own.items() for option in options]
+    names = [*(option.name for option in shared), *options]
     given = {name: values[name].value for name in names if values[name].present}
     settings = {option.name: values[option.name].value for option in shared}
     options = {name: value for name, value in given.items() if "." in name}
     others = {option.name: values[option.name].value for option in more}
+    others |= {name: values[name].value for name in with_prefix if values[name].present}
     return config.Config(**settings, options=options), given, others
 
 
@@ -111,10 +117,33 @@ def _help_lines(flag, option, possible):
     return [f"  {flag}", *textwrap.wrap(told, 92, initial_indent="      ", subsequent_indent="      ")]
 
 
+WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+
+
+def parsed(option, text):
+    """The value of an `Option` that a text stands for.
+
+    Raises:
+      ValueError: saying what the text is not.
+    """
+    if option.choices and text not in option.choices:
+        possible = [value for value in option.choices if value]
+        raise ValueError(
+            f"{text!r} is not known; possible: {', '.join(possible)}." + did_you_mean(text, possible)
+        )
+    try:
+        if option.kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if option.many:
+            return tuple(option.kind(part) for part in text.split(",") if part.strip())
+        return option.kind(text)
+    except (ValueError, KeyError):
+        several = " or several, separated by commas" if option.many else ""
+        raise ValueError(f"{text!r} is not {WORDS[option.kind]}{several}.") from None
+
+
 class _Parser(flags.ArgumentParser):
     """Turns the text of a flag into the value of an `Option`."""
-
-    WORDS = {int: "a whole number", float: "a number", str: "text"}
 
     def __init__(self, option):
         super().__init__()
@@ -122,22 +151,7 @@ class _Parser(flags.ArgumentParser):
         self.syntactic_help = ""
 
     def parse(self, text):
-        if not isinstance(text, str):
-            return text
-        option = self.option
-        if option.choices and text not in option.choices:
-            possible = [value for value in option.choices if value]
-            raise ValueError(
-                f"{text!r} is not known; possible: {', '.join(possible)}." + did_you_mean(text, possible)
-            )
-        words = self.WORDS[option.kind]
-        try:
-            if option.many:
-                return tuple(option.kind(part) for part in text.split(",") if part.strip())
-            return option.kind(text)
-        except ValueError:
-            several = " or several, separated by commas" if option.many else ""
-            raise ValueError(f"{text!r} is not {words}{several}.") from None
+        return parsed(self.option, text) if isinstance(text, str) else text
 
     def flag_type(self):
         return self.option.kind.__name__
