@@ -15,15 +15,6 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
-BESIDE = (
-    ".*",
-    "build",
-    "*.egg-info",
-    "__pycache__",
-    "runs",
-    "saved_models",
-    "searches",
-)  # what a build may leave
 OUTSIDE = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
 
@@ -46,12 +37,18 @@ def interpreter(version):
     return None
 
 
+def left_by_work(folder, names):
+    """Which of these builds, tests and runs leave in the checkout."""
+    patterns = (".*", "build", "*.egg-info", "runs", "saved_models", "searches")
+    return shutil.ignore_patterns(*patterns)(folder, names) if folder == str(ROOT) else ()
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """Built from a copy of the checkout, so that nothing of an earlier build is in it."""
     folder = tmp_path_factory.mktemp("wheel")
-    shutil.copytree(ROOT, folder / "source", ignore=shutil.ignore_patterns(*BESIDE))
-    ran(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, folder / "source")
+    source = shutil.copytree(ROOT, folder / "source", ignore=left_by_work)
+    ran(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, source)
     (file,) = folder.glob("*.whl")
     return file
 
