@@ -25,7 +25,12 @@ VERSIONS = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', PROJECT)
 
 
 def test_every_program_has_a_script():
-    assert [module for _, module, _ in SCRIPTS] == ["keras_cl.main", "keras_cl.evaluate", "tuning.search"]
+    assert [module for _, module, _ in SCRIPTS] == [
+        "keras_cl.main",
+        "keras_cl.check.__main__",
+        "keras_cl.evaluate",
+        "tuning.search",
+    ]
 
 
 @pytest.mark.parametrize(("script", "module", "function"), SCRIPTS)
