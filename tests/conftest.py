@@ -13,9 +13,9 @@ LONG = (
     "test_contract.py",
     "test_strategy.py",
     "test_forgetting.py",
-    "test_faults.py",
-    "test_generative.py",
-    "test_export.py",
+    "test_failures.py",
+    "test_memory.py",
+    "test_saved_model.py",
 )
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong outside of the program: killed processes, full disks, damaged files, unusable input.
+"""Failures outside of the program: killed processes, full disks, damaged files, unusable input.
 
 Killing is real, by processes of their own. The sentences are those of the command itself, mostly run inside
 the test's process.
