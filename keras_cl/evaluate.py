@@ -150,5 +150,10 @@ def main(values):
             pathlib.Path(values.output).write_text(matrix_csv(np.mean(matrices, axis=0)))
 
 
-if __name__ == "__main__":
+def cli():
+    """What `keras-cl-evaluate` and `python -m keras_cl.evaluate` run."""
     app.run(command.plain(main), flags_parser=command.parser(parse))
+
+
+if __name__ == "__main__":
+    cli()

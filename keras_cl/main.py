@@ -25,5 +25,10 @@ def main(config):
     train.run(config, device=where, strategy=strategy)
 
 
-if __name__ == "__main__":
+def cli():
+    """What `keras-cl` and `python -m keras_cl.main` run."""
     app.run(command.plain(main, INTERRUPTED), flags_parser=command.parser(command_flags.parse))
+
+
+if __name__ == "__main__":
+    cli()

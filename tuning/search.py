@@ -112,5 +112,10 @@ def rows(tuner):
     return found
 
 
-if __name__ == "__main__":
+def cli():
+    """What `keras-cl-search` and `python -m tuning.search` run."""
     app.run(command.plain(main, INTERRUPTED), flags_parser=command.parser(settings.parse))
+
+
+if __name__ == "__main__":
+    cli()

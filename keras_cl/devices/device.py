@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import sys
 
 from absl import logging
 
@@ -53,7 +54,8 @@ def import_tensorflow(quiet=True):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         logging.set_verbosity(logging.ERROR)
     os.environ.setdefault("XLA_FLAGS", FUSE)
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # prevents loading Keras 3 next to tf_keras
+    if "tensorflow" not in sys.modules:  # later it would have TensorFlow Probability look for another Keras
+        os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # keeps Keras 3 from being loaded beside tf_keras
     with _stderr_silenced() if quiet else contextlib.nullcontext():
         import tensorflow  # noqa: F401
 

@@ -5,10 +5,11 @@ import functools
 import hashlib
 import json
 import pathlib
-from typing import Literal, get_args, get_origin
+from typing import Literal
 
 from keras_cl.errors import InputError, did_you_mean, pick, require
 from keras_cl.settings import catalog, external
+from keras_cl.settings.options import choices_of
 
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"]
 SCENARIOS = ("task", "domain", "class")
@@ -115,8 +116,8 @@ class Config:
         for axis, name in self.choices.items():
             catalog.choice(axis, name)
         for field in dataclasses.fields(self):
-            value, possible = getattr(self, field.name), get_args(field.type)
-            if get_origin(field.type) is Literal and value not in possible:
+            value, possible = getattr(self, field.name), choices_of(field.type)
+            if possible and value not in possible:
                 pick(f"--{field.name}", value, [choice for choice in possible if choice])
         for name in ("epochs", "batch_size", "curvature_rows"):
             require(getattr(self, name) >= 1, f"--{name} is {getattr(self, name)}; it must be at least 1.")

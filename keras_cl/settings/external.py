@@ -134,7 +134,8 @@ def _imported(place, importing):
         raise
     except Exception as error:
         where = f" in line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise InputError(f"{place} cannot be imported: {type(error).__name__}{where}: {error}.") from error
+        reason = str(getattr(error, "msg", error)).rstrip(".")
+        raise InputError(f"{place} cannot be imported: {type(error).__name__}{where}: {reason}.") from error
 
 
 def _symbol(axis, module, place, symbol):

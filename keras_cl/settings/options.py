@@ -76,8 +76,8 @@ def option_of(name, annotation, default, help_text):
     """
     if get_origin(annotation) in (Union, types.UnionType):
         annotation = get_args(annotation)[0]
-    if get_origin(annotation) is Literal:
-        return Option(name, str, False, get_args(annotation), default, help_text)
+    if choices := choices_of(annotation):
+        return Option(name, str, False, choices, default, help_text)
     many = get_origin(annotation) is tuple
     kind = get_args(annotation)[0] if many else annotation
     require(
@@ -86,6 +86,13 @@ def option_of(name, annotation, default, help_text):
         f"the like, Literal of strings.",
     )
     return Option(name, kind, many, (), default, help_text)
+
+
+def choices_of(annotation):
+    """The possible values of a Literal, also where None is possible too; () of any other annotation."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        annotation = get_args(annotation)[0]
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
 def argument_help(document):

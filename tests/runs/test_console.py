@@ -39,21 +39,22 @@ def cells(table):
 @pytest.mark.parametrize("scenario", MEANING)
 def test_the_headline_names_stream_scenario_seed_device_and_directory(display, scenario):
     config = Config(stream="split", scenario=scenario, seeds=(4,), run_dir="some/where")
-    line = display.headline(config, make_stream(config), "cpu")
-    assert display.shown() == line + "\n"
+    display.begin(config.method, make_stream(config), config.seeds, config.directory, "cpu")
+    (line,) = display.shown().splitlines()
     for part in ("ewc", "split digits", "5 tasks", f"{scenario}-incremental", "seed 4", "cpu", "some/where"):
         assert part in line
 
 
 def test_the_headline_names_every_seed(display):
     config = Config(seeds=(4, 5))
-    assert "seed 4,5," in display.headline(config, make_stream(config), "gpu")
+    display.begin(config.method, make_stream(config), config.seeds, config.directory, "gpu")
+    assert "seed 4,5," in display.shown()
 
 
 def test_a_path_is_shown_as_it_is(display, tmp_path):
     folder = tmp_path / "[bold]a[/b] :smile:"
     config = small(folder)
-    assert str(folder) in display.headline(config, make_stream(config), "cpu")
+    display.begin(config.method, make_stream(config), config.seeds, config.directory)
     assert str(folder) in display.shown()
 
 
@@ -117,13 +118,14 @@ def test_the_end_shows_the_remark_and_both_paths(display):
 def test_the_log_holds_what_is_shown_with_the_time(display, tmp_path):
     log = tmp_path / "log.txt"
     log.write_text("earlier\n")
-    with display.logging(log):
+    display.say("before")
+    with display.logging(tmp_path):
         display.learned("task 2/3", 1.25, [0.5, 0.75], {})
         display.matrix(MATRIX, "Accuracy")
         display.note("only noted")
     display.say("afterwards")
-    earlier, learned, *rest = log.read_text().splitlines()
-    assert earlier == "earlier"
+    earlier, before, learned, *rest = log.read_text().splitlines()
+    assert earlier == "earlier" and before.endswith(" before")
     assert re.fullmatch(
         r"\d\d:\d\d:\d\d task 2/3 learned in 1\.2 s; accuracy on the tasks so far: 50\.0  75\.0", learned
     )
@@ -161,7 +163,7 @@ def follow(display, losses, epochs=2):
 
 
 def test_every_epoch_is_logged(display, tmp_path):
-    with display.logging(tmp_path / "log.txt"):
+    with display.logging(tmp_path):
         follow(display, [2.0, 1.0])
     lines = (tmp_path / "log.txt").read_text().splitlines()
     assert len(lines) == 2 and "task 1/1  epoch 2/2  loss 1.0000  accuracy 0.500" in lines[1]

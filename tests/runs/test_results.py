@@ -78,9 +78,13 @@ def test_what_a_method_reports_is_in_the_summary_as_one_number_a_task():
 def test_over_seeds_times_and_reports_are_means_and_sizes_are_those_of_any():
     runs = [Results(records(seconds=1.0, used=0.25)), Results(records(seconds=4.0, used=0.1))]
     one = runs[0].costs()
-    assert mean_costs(runs) == {**one, "seconds": [2.5, 5.0], "used": [0.175, 0.35]}
+    assert mean_costs([run.summary() for run in runs]) == {
+        **one,
+        "seconds": [2.5, 5.0],
+        "used": [0.175, 0.35],
+    }
     assert (one["parameters"], one["memory_rows"]) == (12, [20, 40])
-    assert mean_costs([Results(records()), Results(records())]) == Results(records()).costs()
+    assert mean_costs([Results(records()).summary()] * 2) == Results(records()).costs()
 
 
 def test_up_to_gives_the_results_as_they_stood():

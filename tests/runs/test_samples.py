@@ -16,7 +16,7 @@ from keras_cl.generators import VAE
 from keras_cl.memories import VAEMemory
 from keras_cl.networks import mlp
 from keras_cl.numerics.random import random_normal
-from keras_cl.runs.checkpoints import Exports
+from keras_cl.runs.exports import claim
 from keras_cl.runs.results import Results
 from keras_cl.runs.samples import draw, label_counts, tiled
 from keras_cl.runs.saved_model import export_generator
@@ -446,10 +446,10 @@ def test_a_run_that_lost_a_task_draws_and_exports_it_the_same(copy, dataset, no_
 def test_generators_of_another_run_are_not_written_beside(copy, dataset):
     other = settings(dataset, copy, learning_rate=0.5, run_dir=str(copy / "other" / "run"))
     with pytest.raises(InputError, match="holds the models of another run"):
-        Exports(copy / "models" / "run", other, 0).claim()
+        claim(copy / "models" / "run", other.hash, other.overwrite)
     assert names_in(copy / "models" / "run" / "generator") == {"1", "2"}
     again = settings(dataset, copy, learning_rate=0.5, overwrite=True)
-    Exports(copy / "models" / "run", again, 0).claim()
+    claim(copy / "models" / "run", again.hash, again.overwrite)
     assert not names_in(copy / "models" / "run")
 
 
