@@ -11,19 +11,19 @@ from absl import app, flags
 from keras_cl.errors import InputError, did_you_mean, require
 from keras_cl.settings import command
 
-BLOCK = 2000  # images of one call, as in training's own evaluation
+BLOCK = 2000  # images per call, as in the evaluation during training
 
 
 def accuracy_matrix(folder, data_dir="", cache_dir="", stream=None):
     """Accuracies of the exported models in `folder` on the test images of their stream.
 
     Args:
-      folder: holds one SavedModel a task, 1 to T, each with its task.json.
-      data_dir, cache_dir: where data are, as in training.
-      stream: the `Stream`, where models were trained by `keras_cl.learn`; others say what theirs is.
+      folder: folder with one SavedModel per task, 1 to T, each with its task.json.
+      data_dir, cache_dir: folders of the data, as in training.
+      stream: the `Stream`, if the models were trained by `keras_cl.learn`; other models describe theirs.
 
     Returns:
-      float array `[T + 1, T]` like the matrix of training; row 0 is NaN, as no untrained model is exported.
+      float array `[T + 1, T]` like the matrix of training; row 0 is NaN: the untrained model is not exported.
 
     Raises:
       InputError: if there are no such models, or some are missing or damaged.
@@ -44,7 +44,7 @@ def accuracy_matrix(folder, data_dir="", cache_dir="", stream=None):
     for after in range(1, len(stream) + 1):
         try:
             signatures = tf.saved_model.load(str(folder / str(after))).signatures
-        except Exception as error:  # damage surfaces as many kinds of error
+        except Exception as error:  # damaged files raise many kinds of errors
             reason = str(error).partition("\n")[0]
             raise InputError(f"The model {folder / str(after)} cannot be loaded: {reason}") from error
         require("serving_default" in signatures, f"{folder / str(after)} is no model of this program.")
@@ -55,7 +55,7 @@ def accuracy_matrix(folder, data_dir="", cache_dir="", stream=None):
 
 
 def _stream(version, data_dir, cache_dir):
-    """The stream of the run that an exported model belongs to, as its task.json tells."""
+    """The stream of an exported model, from its task.json."""
     from keras_cl.runs import saved_model
     from keras_cl.settings.build import stream_of
 
@@ -75,7 +75,7 @@ def _stream(version, data_dir, cache_dir):
 
 
 def _accuracy(signatures, task):
-    """Share of the test images of a task whose class comes out right."""
+    """Fraction of the test images of a task whose class is predicted correctly."""
     from keras_cl.runs import saved_model
 
     x, unit = task.test.open()
@@ -101,7 +101,7 @@ def _classes(signature, images, index=None):
 
 
 def parse(argv):
-    """The flag values of a command line; prints help and exits where that is asked for."""
+    """The flag values of a command line; prints help and exits if the command line has a help flag."""
     values = flags.FlagValues()
     for name, default, text in (
         ("saved_model", "", "folder with one exported model a task, as training leaves it"),
@@ -128,7 +128,7 @@ def parse(argv):
 
 
 def main(values):
-    """Rebuilds, shows and perhaps writes the matrix of each seed."""
+    """Rebuilds and shows the matrix of each seed; writes their mean if there is an output file."""
     from keras_cl.devices import device
 
     device.prepare("auto", quiet=not values.verbosity)

@@ -1,4 +1,4 @@
-"""Command line: trains one method on one stream, any number of seeds.
+"""Command line: trains one method on one stream, with any number of seeds.
 
 python -m keras_cl.main --method=ewc --stream=split --dataset=mnist --scenario=task
 """
@@ -12,7 +12,7 @@ INTERRUPTED = "Interrupted; the same command, without --overwrite, goes on after
 
 
 def main(config):
-    """Runs the settings that the flags gave."""
+    """Trains by the settings of the command line."""
     from keras_cl.devices import device
 
     quiet = not config.verbosity

@@ -1,4 +1,4 @@
-"""Training as `keras_cl.main` does it: from settings, any number of seeds, several devices or workers."""
+"""The training of `keras_cl.main`: from settings, any number of seeds, several devices or workers."""
 
 import dataclasses
 import pathlib
@@ -24,23 +24,23 @@ from keras_cl.settings.notices import expectation
 
 
 def run(config, device="cpu", display=None, strategy=None):
-    """Trains the method of `config` over its stream, once for each seed; resumes what was begun.
+    """Trains the method of `config` on its stream, once per seed; resumes a run that was stopped.
 
     Args:
       config: a `Config`.
       device: name of the device, for the headline.
-      display: where to show progress; the screen by default, nowhere for workers that do not write.
-      strategy: the `tf.distribute` strategy whose devices take each step together; None for one device.
+      display: `Display` for the progress; by default the screen, or nothing for workers that do not write.
+      strategy: the `tf.distribute` strategy whose devices share each step; None for one device.
 
     Returns:
-      the summary of the run: one seed's numbers, or mean and spread over several seeds.
+      the summary of the run: the numbers of one seed, or mean and spread over several seeds.
 
     Raises:
-      InputError: for everything that a user can mend, in one sentence.
+      InputError: one sentence about an error that a user can correct.
     """
     display = display or Display(None if workers.writes(strategy) else Console(quiet=True))
     stream = make_stream(config)
-    model = _model(config, stream, config.seeds[0], strategy)  # refuses bad options before any data is read
+    model = _model(config, stream, config.seeds[0], strategy)  # rejects bad options before any data is read
     display.begin(config.name_of("method"), stream, config.seeds, config.directory, device)
     measurement.check(config, model.network)
     check(model, stream, config)
@@ -63,7 +63,7 @@ def run(config, device="cpu", display=None, strategy=None):
 
 
 def _model(config, stream, seed, strategy):
-    """The model, untrained, whose steps are taken by all devices of the strategy."""
+    """The untrained model, whose steps all devices of the strategy share."""
     if strategy is None:
         return make_model(config, stream, seed)
     require(config.jit != "on", "--jit=on compiles steps of one device, and there are several: give auto.")
@@ -100,7 +100,7 @@ def _several_seeds(config, stream, directory, folder, display, strategy):
 
 
 def _complete(config, stream, seed, directory, folder, display, strategy):
-    """One seed, learned now where it is not there yet, and its curvature where that is asked for."""
+    """Learns one seed if that is not done yet, and measures its curvature if the settings ask for it."""
     description = {"run": config.name, "method": config.name_of("method"), "seed": seed}
     description |= {"settings_hash": config.hash, "settings": config.settings}
     learned = learn(
@@ -121,7 +121,7 @@ def _complete(config, stream, seed, directory, folder, display, strategy):
 
 
 def _measure_curvature(config, stream, seed, directory, display):
-    """Writes curvature.csv, from the checkpoints of a stream that has been learned."""
+    """Measures curvature from the checkpoints of a finished run, and writes curvature.csv."""
     model, states, records = make_model(config, stream, seed), [], []
     checkpoints = Checkpoints(model)
     for task in stream:

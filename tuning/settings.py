@@ -1,4 +1,4 @@
-"""The settings of a search: what is searched, how, and on how much of the stream."""
+"""The settings of a search: search space, tuner, and the part of the stream that trials use."""
 
 import dataclasses
 import functools
@@ -16,7 +16,7 @@ from keras_cl.settings import flags
 from keras_cl.settings.config import Config, data_name
 from tuning import space
 
-LOWER_IS_BETTER = ("forgetting", "peak_forgetting")  # of the numbers that can be an objective
+LOWER_IS_BETTER = ("forgetting", "peak_forgetting")  # among the metrics that can be an objective
 KIND = Kind(
     "search",
     "search_dir",
@@ -31,27 +31,28 @@ KIND = Kind(
         "config.json",
     ),
 )
-# What does not decide how well a configuration does: more trials go on with a search.
+# Fields that do not change the result of a configuration: a search can be resumed with other values.
 FREE = ("config", "given", "ranges", "trials", "search_dir", "patience")
 
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """Everything that decides a search; every field but the first three is a flag of `tuning.search`.
+    """All settings of a search; every field except the first three is a flag of `tuning.search`.
 
     Args:
       config: the run whose settings are searched.
-      given: what the command line says about the run, `{flag: value}`; it is not searched.
-      ranges: `{flag: (low, high) or [values]}` of one's own, which count more than those of the files.
-      tuner: how configurations are chosen.
-      trials: how many configurations are tried, at most: a grid may have fewer.
-      tuning_tasks: tasks that a trial learns, the first of the stream; by default 3, or all of fewer.
-      valid_fraction: share of the training rows that trials are measured on and do not learn, in (0, 1).
-      objective: what is made best, a number of a run's summary.
-      budget: what the early rounds of hyperband have less of, epochs or tasks.
-      grid_points: values that a range is cut into by grid, at least 2.
-      search_dir: where results go; by default a folder in searches/ named after the settings.
-      patience: seconds that a chief waits for workers, and that they wait for it at the start.
+      given: flags of the run on the command line, `{flag: value}`; they are not searched.
+      ranges: `{flag: (low, high) or [values]}` of the user, which take precedence over those of the files.
+      tuner: algorithm that chooses the configurations.
+      trials: largest number of configurations; a grid may have fewer.
+      tuning_tasks: number of tasks that a trial learns, the first ones of the stream; by default 3, or all if
+        there are fewer.
+      valid_fraction: fraction of the training rows held out to evaluate trials, in (0, 1).
+      objective: number of the summary of a run to optimise.
+      budget: what is smaller in the early rounds of hyperband, epochs or tasks.
+      grid_points: number of values per range for grid, at least 2.
+      search_dir: folder for results; by default a folder in searches/ named after the settings.
+      patience: seconds that a chief waits for workers, and that workers wait for the chief at the start.
     """
 
     config: Config
@@ -107,29 +108,29 @@ class Search:
 
     @functools.cached_property
     def space(self):
-        """`{flag: (low, high) or [values]}` of what is searched."""
+        """The search space, `{flag: (low, high) or [values]}`."""
         found = space.search_space(self.config, self.given, self.ranges)
         return space.gridded(found, self.grid_points) if self.tuner == "grid" else found
 
     @property
     def tasks(self):
-        """How many tasks a trial learns."""
+        """Number of tasks that a trial learns."""
         return min(3, self.config.tasks) if self.tuning_tasks is None else self.tuning_tasks
 
     @property
     def direction(self):
-        """Whether the objective is best at its "max" or "min"."""
+        """Direction of the optimisation of the objective, "max" or "min"."""
         return "min" if self.objective in LOWER_IS_BETTER else "max"
 
     @property
     def most(self):
-        """The whole budget of a trial: epochs or tasks where these are few at first, else None."""
+        """The full budget of a trial in hyperband, in epochs or tasks; None for other tuners."""
         if self.tuner != "hyperband":
             return None
         return self.config.epochs if self.budget == "epochs" else self.tasks
 
     def configured(self, values, budget=None):
-        """The `Config` and the number of tasks of a trial with these `values` and this budget."""
+        """The `Config` and the number of tasks of a trial with these `values` and this `budget`."""
         kept = {"stream.valid_fraction": self.valid_fraction}
         config = space.configured(self.config, kept | values)
         if budget is None:
@@ -140,7 +141,7 @@ class Search:
 
     @functools.cached_property
     def settings(self):
-        """All that decides the results, JSON-able: what config.json holds."""
+        """All settings that decide the results, for JSON: the content of config.json."""
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in FREE}
         own["tuning_tasks"] = self.tasks
         searched = {flag: f"searched in {space.said(values)}" for flag, values in self.space.items()}
@@ -148,7 +149,7 @@ class Search:
 
     @property
     def directory(self):
-        """Where results go."""
+        """Folder for results."""
         config = self.config
         digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:6]
         chosen = config.name_of("method"), config.name_of("stream"), data_name(config.dataset)
@@ -157,20 +158,20 @@ class Search:
 
     @property
     def verbosity(self):
-        """That of the run."""
+        """Verbosity of the run."""
         return self.config.verbosity
 
 
 def own_flags():
-    """`Option`s of the flags that a search has beside those of a run."""
+    """`Option`s of the flags of a search that are not flags of a run."""
     return flags.field_options(Search, skipped=("config", "given", "ranges"))
 
 
 def parse(argv):
-    """The `Search` that a command line asks for; prints help and exits where that is asked for.
+    """The `Search` of a command line; prints help and exits if the command line has a help flag.
 
     Raises:
-      InputError: one sentence about what cannot be used.
+      InputError: one sentence about the first unusable argument.
     """
     about = (
         "searches settings of a method on validation data of the first tasks; --search.FLAG=low:high or "

@@ -1,1 +1,1 @@
-"""The laws that every method keeps, whoever wrote it: `python -m keras_cl.check` and the contract test."""
+"""The laws that every method must keep: `python -m keras_cl.check` and the contract test."""

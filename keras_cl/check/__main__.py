@@ -1,4 +1,4 @@
-"""Command line: checks the laws that every method keeps on a method of one's own.
+"""Command line: checks whether a method of your own keeps the laws of all methods.
 
 python -m keras_cl.check --method=path/to/cwr.py
 """
@@ -11,16 +11,16 @@ from absl import app
 from keras_cl.errors import did_you_mean, require
 from keras_cl.settings import command, flags
 
-# Flags that have a meaning here; the laws bring tasks and data of their own.
+# Supported flags; the laws have their own tasks and data.
 OWN = ("method", "memory", "network", "regime", "optimizer", "learning_rate", "momentum", "precision")
 OTHERS = ("scenario", "verbosity")
 
 
 def parse(argv):
-    """The `Config` that names the method, and what was given with it.
+    """The `Config` with the method, and `{flag: value}` of the given flags.
 
     Raises:
-      InputError: one sentence about what cannot be used.
+      InputError: one sentence about the first unusable argument.
     """
     config, given, _ = flags.read(argv, "keras_cl.check", "checks the laws that every method keeps")
     for name in given:
@@ -33,7 +33,7 @@ def parse(argv):
 
 
 def main(parsed):
-    """Checks every law, says what came of it, and ends with code 1 if one does not hold."""
+    """Checks every law, prints the results, and exits with code 1 if a law does not hold."""
     config, given = parsed
     from keras_cl.devices import device
 
@@ -57,8 +57,8 @@ def main(parsed):
 
 
 def verdicts(subject, scenarios, verbosity=0):
-    """Yields `(held, law, scenario, reason)`; `held` is None where a law does not apply, and the scenario ""
-    where it is checked once."""
+    """Yields `(held, law, scenario, reason)`; `held` is None if a law does not apply, and the scenario is ""
+    if the law is checked only once."""
     from keras_cl.check.laws import LAWS, Broken, DoesNotApply
 
     for law in LAWS:
@@ -70,7 +70,7 @@ def verdicts(subject, scenarios, verbosity=0):
                 held, reason = None, str(error)
             except Broken as error:
                 held, reason = False, str(error)
-            except Exception as error:  # code of somebody else's may raise anything
+            except Exception as error:  # code from outside may raise anything
                 if verbosity:
                     raise
                 held, reason = False, f"{type(error).__name__}: {str(error).strip().splitlines()[-1:]}"
@@ -78,7 +78,7 @@ def verdicts(subject, scenarios, verbosity=0):
 
 
 def print_(verdict):
-    """Shows a verdict as a line."""
+    """Prints a verdict as one line."""
     held, law, scenario, reason = verdict
     word = {True: "holds", False: "BROKEN", None: "-"}[held]
     print(f"{word:8}{scenario:8}{law}{f': {reason}' if reason else ''}", flush=True)

@@ -1,4 +1,4 @@
-"""The laws that every method keeps; each looks at what a `Subject` came to and says why it does not hold."""
+"""The laws that every method must keep; each one inspects the results of a `Subject`."""
 
 import collections
 import contextlib
@@ -19,7 +19,7 @@ from keras_cl.settings import catalog
 from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.config import SCENARIOS
 
-CLOSE = 1e-5  # greatest difference of weights and logits that are computed in another order
+CLOSE = 1e-5  # largest difference of weights and logits that are computed in another order
 
 
 class Broken(AssertionError):
@@ -27,16 +27,16 @@ class Broken(AssertionError):
 
 
 class DoesNotApply(Exception):
-    """A law says nothing about this method; the message says why."""
+    """A law does not apply to this method; the message says why."""
 
 
 class Law(NamedTuple):
     """A law.
 
     Attributes:
-      name: what it says.
-      check: function of a `Subject`, and of a scenario where `everywhere`; raises `Broken` or `DoesNotApply`.
-      everywhere: whether it is checked in every scenario that the method claims, or once.
+      name: the law in words.
+      check: function of a `Subject`, and of a scenario if `everywhere`; raises `Broken` or `DoesNotApply`.
+      everywhere: whether it is checked in every scenario that the method supports, or once.
     """
 
     name: str
@@ -48,7 +48,7 @@ LAWS = []
 
 
 def law(name, everywhere=False):
-    """Adds a function to `LAWS`."""
+    """Decorator that adds a function to `LAWS`."""
 
     def added(check):
         LAWS.append(Law(name, check, everywhere))
@@ -73,7 +73,7 @@ def learns(subject, scenario):
 def one_trace(subject, scenario):
     result = subject.trained(scenario)
     model = result.model
-    # And once more where a generator begins to replay, in the second task.
+    # A generator begins to replay in the second task, which needs another trace.
     replays = model.memory is not None and model.memory.generates and model.draws > 0
     kinds = len(set(result.chunks))
     hold(kinds == 1 + replays, f"the tasks give batches of {kinds} kinds, each of which is traced")
@@ -185,7 +185,7 @@ def exports_the_network(subject, scenario):
     bare = catalog.load("network", config.network)(result.stream, **config.options_of("network"))
     expected = collections.Counter(tuple(v.shape) for v in bare.variables)
     added = collections.Counter(value.shape for value in saved.values()) - expected
-    # Only a network that asks for the task, or one that answers by what `end_task` settles, has more.
+    # Only a network with a task input, or one whose predictions `end_task` determines, may have more.
     allowed = "task" in getattr(model.network, "input_names", ()) or model.answers_at_end
     hold(not added or allowed, f"the method added variables of the shapes {list(added)} to the network")
 
@@ -236,7 +236,7 @@ def refuses_scenarios(subject):
 
 @law("two devices come to the weights of one")
 def two_devices(subject):
-    """Needs a process that began with two devices; see `keras_cl.check.__main__`."""
+    """Needs a process with two devices; see `keras_cl.check.__main__`."""
     strategy = device.strategy("mirrored")
     if strategy is None:
         raise DoesNotApply("this process has one device")
@@ -247,15 +247,15 @@ def two_devices(subject):
 
 
 def on_devices(subject, first, second):
-    """Weights after each task, and its metrics; each of two tasks is learned on a strategy's devices, None
-    stands for one device."""
+    """Weights and metrics after each of two tasks, learned on the devices of the strategies `first` and
+    `second`; None is one device."""
     settings = {"dataset": subject.larger, "batch_size": 8, "optimizer": "sgd", "learning_rate": 0.1}
     config = subject.config(subject.scenarios[-1], **settings)
     stream, weights, metrics, model = make_stream(config), [], [], None
     for task, strategy in zip(stream, (first, second), strict=True):
         if model is None or second is not first:
             model = _handed_over(config, stream, strategy, model)
-            # On one device they are the same steps, as another law says, and no time to trace.
+            # On one device eager steps give the same results (another law), without the time for tracing.
             model.run_eagerly = strategy is None or config.scenario in subject.eager
         model.begin_task(task)
         batches = model.batches(task, config.batch_size, 0, config.replay_batch_size)
@@ -267,7 +267,7 @@ def on_devices(subject, first, second):
 
 
 def _handed_over(config, stream, strategy, model):
-    """A new model on the devices of a strategy, in the state of another one if there is one."""
+    """A new model on the devices of a strategy, with the state of `model` if there is one."""
     with strategy.scope() if strategy else contextlib.nullcontext():
         made = make_model(config, stream, seed=0)
     if model is not None:
@@ -292,13 +292,13 @@ def same(ones, others):
 
 
 def difference(ones, others):
-    """Greatest difference of two nested lists of arrays."""
+    """Largest absolute difference of two nested lists of arrays."""
     pairs = zip(tf.nest.flatten(ones), tf.nest.flatten(others), strict=True)
     return float(np.max([np.abs(np.asarray(a, float) - np.asarray(b, float)).max() for a, b in pairs]))
 
 
 def saved_variables(prefix):
-    """`{key: array}` of all variables of a TensorFlow checkpoint."""
+    """`{key: array}` of all variables in a TensorFlow checkpoint."""
     reader = tf.train.load_checkpoint(str(prefix))
     keys = reader.get_variable_to_shape_map()
     return {key: reader.get_tensor(key) for key in keys if key.endswith("VARIABLE_VALUE")}

@@ -1,4 +1,4 @@
-"""A method, trained on two tiny tasks of different length: what the laws of `keras_cl.check.laws` look at."""
+"""A method trained on two tiny tasks of different length, which the laws in `keras_cl.check.laws` inspect."""
 
 import contextlib
 import dataclasses
@@ -20,8 +20,8 @@ from keras_cl.settings.config import SCENARIOS, Config
 
 ROWS = (3, 4, 5, 6)  # training rows of the four classes: with batches of 2, tasks of 4 and of 6 steps
 MORE_ROWS = (7, 8, 15, 16)  # the same for batches that devices share; the last one has an odd number of rows
-CHUNK = 4  # steps of a chunk: the tasks have one and two
-# Options that keep what the library has small, by axis and name.
+CHUNK = 4  # steps per chunk: the tasks have one and two chunks
+# Options for small models and memories of the library, by axis and name.
 SMALL = {
     "network": {"mlp": {"hidden": (8,), "dropout": 0.25}, "class_vaes": {"hidden": (8,), "latent": 2}},
     "memory": {"vae": {"hidden": (8,), "latent": 2}},
@@ -30,7 +30,7 @@ SMALL = {
 
 
 def small(method, memory="", network=""):
-    """Options of a method, its memory and its network that keep it small, as a `Config` takes them."""
+    """Options for small sizes of a method, its memory and its network, as for a `Config`."""
     usual = catalog.usual(method)
     chosen = {"method": method, "memory": memory or usual["memory"], "network": network or usual["network"]}
     return {
@@ -41,14 +41,14 @@ def small(method, memory="", network=""):
 
 
 def blobs(rows, *, labels=None, side=4, dtype=np.uint8, seed=0):
-    """Noisy images of one random prototype a class: `{"x_train", "y_train", "x_test", "y_test"}`.
+    """Noisy images of one random prototype per class: `{"x_train", "y_train", "x_test", "y_test"}`.
 
     Args:
-      rows: number of training rows of each class; there are ten test rows of each.
-      labels: of the classes, 0, 1, ... by default.
+      rows: number of training rows per class; there are ten test rows per class.
+      labels: labels of the classes, by default 0, 1, ...
       side: height and width of an image.
-      dtype: uint8 (0 to 255) or a float (0 to 1).
-      seed: of everything.
+      dtype: uint8 (0 to 255) or a float type (0 to 1).
+      seed: seed of everything.
     """
     rng = np.random.default_rng(seed)
     labels = np.arange(len(rows)) if labels is None else np.array(labels)
@@ -66,11 +66,11 @@ def blobs(rows, *, labels=None, side=4, dtype=np.uint8, seed=0):
 
 @dataclasses.dataclass
 class Trained:
-    """What is known about a model that learned two tasks; lists have one entry a task."""
+    """Results of a model that learned two tasks; lists have one entry per task."""
 
     model: object
     stream: object
-    chunks: list = dataclasses.field(default_factory=list)  # what the step is given: a type is a trace
+    chunks: list = dataclasses.field(default_factory=list)  # types of the batches: one trace per type
     losses: list = dataclasses.field(default_factory=list)
     weights: list = dataclasses.field(default_factory=list)
     before_end: list = dataclasses.field(default_factory=list)  # logits of the task's test images
@@ -78,13 +78,13 @@ class Trained:
 
 
 class Subject:
-    """A method, with the memory and the network that it has.
+    """A method with its memory and its network.
 
     Args:
-      method: as `Config` takes it.
-      folder: for data and runs; the caller removes it.
-      options: given for it, its memory and its network, as `Config` takes them.
-      eager: scenarios whose steps are not traced, which takes less time.
+      method: the method, as in a `Config`.
+      folder: folder for data and runs; the caller removes it.
+      options: options of the method, its memory and its network, as in a `Config`.
+      eager: scenarios whose steps are not traced, to save time.
       **settings: further settings of the runs, such as the memory and the network.
     """
 
@@ -101,7 +101,8 @@ class Subject:
         self.exported = functools.cache(self._exported)
 
     def config(self, scenario, method="", **given):
-        """A run over two tasks of this method, or of another one; options of the method by their names."""
+        """The `Config` of a run of this method, or of another one, on two tasks; `given` are settings, and
+        options of the method by their names."""
         settings = {"stream": "permuted" if scenario == "domain" else "split", "batch_size": 2, "jit": "off"}
         settings |= {"dataset": self.dataset, "tasks": 2, "epochs": 1}
         own = {}
@@ -138,13 +139,13 @@ class Subject:
         return result
 
     def _commanded(self):
-        """The folder of a run by the command, in the last scenario."""
+        """The folder of a run by the command in the last scenario."""
         folder = self.folder / "whole"
         self.command(folder)
         return folder
 
     def command(self, folder):
-        """Runs the command in a folder, or resumes the run that is there."""
+        """Runs the command in a folder, or resumes the run in it."""
         places = {"run_dir": str(folder / "run"), "export_dir": str(folder / "models")}
         with short_chunks():
             train.run(self.config(self.scenarios[-1], **places), display=Display(Console(file=io.StringIO())))
@@ -158,6 +159,6 @@ class Subject:
 
 @contextlib.contextmanager
 def short_chunks():
-    """Chunks of few steps inside the `with`, so that few steps are more than one chunk."""
+    """Makes chunks short inside the `with` block, so that few steps are more than one chunk."""
     with mock.patch.object(batches, "chunk_length", lambda *_: CHUNK):
         yield

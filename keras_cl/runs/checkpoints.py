@@ -1,4 +1,4 @@
-"""Checkpoints: all variables of a model as they were after a task."""
+"""Checkpoints: all variables of a model after a task."""
 
 import contextlib
 
@@ -23,10 +23,10 @@ class Checkpoints:
             self._checkpoint.write(str(folder / "variables"))
 
     def read(self, folder):
-        """Gives the model the variables that `folder` holds.
+        """Assigns the variables in `folder` to the model.
 
         Raises:
-          InputError: if they are those of another model.
+          InputError: if they belong to another model.
         """
         try:
             self._checkpoint.read(str(folder / "variables")).assert_existing_objects_matched()
@@ -37,7 +37,7 @@ class Checkpoints:
 
 @contextlib.contextmanager
 def tensorflow_file_errors(folder):
-    """TensorFlow reports a full disk as an error of its own kind; makes it one of the operating system."""
+    """Converts TensorFlow's own errors, for example for a full disk, to `OSError`."""
     try:
         yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError):

@@ -1,4 +1,4 @@
-"""What a run shows: a headline, progress while it trains, the matrix and what its numbers mean."""
+"""Output of a run on the screen: a headline, progress, the accuracy matrix and its metrics."""
 
 import contextlib
 import time
@@ -17,7 +17,7 @@ MEANING = {
     "domain": "domain-incremental (all tasks share the outputs and the task is never known)",
     "class": "class-incremental (every class seen so far may answer)",
 }
-SHOWN = (  # the other numbers of a summary stand in summary.json
+SHOWN = (  # the other numbers are in summary.json
     "average_accuracy",
     "forgetting",
     "backward_transfer",
@@ -25,8 +25,8 @@ SHOWN = (  # the other numbers of a summary stand in summary.json
     "learning_accuracy",
     "worst_accuracy",
 )
-WIDE = 1000  # columns of a log or pipe
-LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on
+WIDE = 1000  # columns of a log file or pipe
+LINE_EVERY = 10.0  # seconds between lines if there is no terminal for a progress bar
 
 
 class Display:
@@ -38,8 +38,8 @@ class Display:
 
     @contextlib.contextmanager
     def logging(self, folder):
-        """Also writes to log.txt in a folder inside the `with`, beginning with what was said before; not if
-        there is no folder, or a log already."""
+        """Inside the `with` block, also writes to log.txt in a folder, starting with all earlier output. Does
+        nothing if there is no folder, or already a log."""
         if folder is None or self._log:
             yield
             return
@@ -53,7 +53,7 @@ class Display:
                 self._log, self._before = None, []
 
     def say(self, *content):
-        """Shows and logs some text or tables."""
+        """Shows and logs text or tables."""
         self.screen.print(*content)
         self.note(*content)
 
@@ -66,7 +66,7 @@ class Display:
             self._before.append(content)
 
     def matrix(self, R, title):
-        """Shows the accuracy matrix `[T+1, T]` in percent; a row is a moment, a column a task."""
+        """Shows the accuracy matrix `[T+1, T]` in percent; row i is measured after i tasks."""
         tasks = R.shape[1]
         table = Table(title=title, title_justify="left")
         table.add_column("", min_width=len(f"after task {tasks}"))
@@ -78,7 +78,7 @@ class Display:
         self.say(table)
 
     def summary(self, summary):
-        """Shows the numbers of a summary, of one seed or over seeds, beside what they mean."""
+        """Shows the numbers of a summary, of one seed or over seeds, with their meaning."""
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         for name in SHOWN:
             if name in summary:
@@ -87,7 +87,7 @@ class Display:
         self.say(table)
 
     def begin(self, method, stream, seeds, path, device=""):
-        """Says first what is run, in which scenario, and where results go."""
+        """Shows the headline: method, stream, scenario, seeds, device and folder of the results."""
         line = f"{method} on {stream.name}: {len(stream)} tasks, {MEANING[stream.scenario]}; "
         line += f"seed {','.join(map(str, seeds))}"
         line += f", on {device}" if device else ""
@@ -95,20 +95,20 @@ class Display:
         self.say(line)
 
     def results(self, R, summary, seeds=1):
-        """Shows the accuracy matrix, a mean over several seeds, and the numbers of the summary."""
+        """Shows the accuracy matrix (the mean over several seeds) and the numbers of the summary."""
         over = f"Mean accuracy (percent) over {seeds} seeds"
         self.matrix(R, over if seeds > 1 else "Accuracy (percent) on the test images of each task")
         self.summary(summary)
         self.sizes(summary)
 
     def learned(self, title, seconds, accuracies, report):
-        """Says that a task was learned, what the method reports, and how well all tasks so far are known."""
+        """Shows that a task was learned, the report of the method, and the accuracy on all tasks so far."""
         known = "  ".join(f"{100 * accuracy:.1f}" for accuracy in accuracies)
         told = "".join(f", {name.replace('_', ' ')} {value:.3f}" for name, value in report.items())
         self.say(f"{title} learned in {seconds:.1f} s{told}; accuracy on the tasks so far: {known}")
 
     def sizes(self, summary):
-        """Says how large the network is, and what the method and its memory hold after the last task."""
+        """Shows the sizes of the network, the method's state and its memory after the last task."""
         parts = [f"network {_bytes(summary['network_bytes'])} ({summary['parameters']:,} parameters)"]
         parts += [f"method {_bytes(summary['method_bytes'][-1])}"]
         if "sizes" in summary:
@@ -121,20 +121,20 @@ class Display:
             self.say(_sizes(summary["sizes"]))
 
     def end(self, remark, results, models):
-        """Ends with a remark, if there is one, and the paths."""
+        """Shows a remark, if there is one, and the paths."""
         if remark:
             self.say(remark)
         self.say(f"results  {results}\nmodels   {models}")
 
     def training(self, epochs):
-        """A `Training` that follows `epochs` epochs over all tasks."""
+        """A `Training` for `epochs` epochs over all tasks."""
         return Training(self, epochs)
 
 
 class Training(keras.callbacks.Callback):
-    """Keras callback: a bar with task, epoch, loss, accuracy and time left. It draws and decides nothing.
+    """Keras callback: a progress bar with task, epoch, loss, accuracy and remaining time.
 
-    It is a context around all tasks, so that the time left is that of the whole run.
+    It is a context manager around all tasks, so that the remaining time is that of the whole run.
     """
 
     def __init__(self, display, epochs):
@@ -161,7 +161,7 @@ class Training(keras.callbacks.Callback):
         self._bar.stop()
 
     def begin(self, title):
-        """Starts on a task."""
+        """Starts a task."""
         self._title = title
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -183,7 +183,7 @@ class Training(keras.callbacks.Callback):
 
 
 def _console(file=None):
-    """A console that shows text as it is; a file or pipe has no width that tables would have to fit into."""
+    """A console that shows text unchanged; tables in a file or pipe have no width limit."""
     console = Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = WIDE
@@ -191,13 +191,13 @@ def _console(file=None):
 
 
 def _bytes(count):
-    """1.5 MB and the like."""
-    power = sum(count >= 999.5 * 1000**k for k in range(3))  # of what three digits round to
+    """A number of bytes as text, for example 1.5 MB."""
+    power = sum(count >= 999.5 * 1000**k for k in range(3))  # of the value rounded to three digits
     return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB')[power]}"
 
 
 def _sizes(sizes):
-    """Parameters and MiB of network and generator, and how many stored rows would take as much."""
+    """Table of parameters and MiB of network and generator, and of the stored rows of the same size."""
     table = Table(show_header=True, box=None, padding=(0, 2, 0, 0))
     for column in ("", "parameters", "MiB", "stored rows"):
         table.add_column(column, justify="right" if column else "left")

@@ -1,14 +1,14 @@
-"""The run directory: what a run leaves, complete or absent, and how a killed run goes on.
+"""The run directory: the files of a run, each complete or absent, and how a killed run is resumed.
 
-    config.json            every setting, versions, the commit if known
-    checkpoints/task_003/  variables, the row of the matrix, the epochs; DONE holds their checksums
+    config.json            all settings, versions, the commit if known
+    checkpoints/task_003/  variables, the row of the matrix, the epochs; DONE contains their checksums
     matrix.csv metrics.csv summary.json log.txt *.png
-    curvature.csv          what --curvature measured of the checkpoints
-    samples/task_003.png   what a generator drew after three tasks, for TensorBoard in tensorboard/
+    curvature.csv          curvature measured from the checkpoints, with --curvature
+    samples/task_003.png   images generated after three tasks; for TensorBoard in tensorboard/
     DONE                   written last
 
-Everything is written aside and renamed. A lock that the operating system drops with the process keeps a
-second process out.
+Everything is written to a temporary name and renamed. A lock that the operating system releases when the
+process ends keeps a second process out.
 """
 
 import contextlib
@@ -29,13 +29,13 @@ from keras_cl.settings.config import DIGEST
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """What a directory of this program may hold.
+    """Kind of a directory of this program.
 
     Attributes:
-      name: "run".
-      flag: that tells the directory.
-      leaves: patterns of all that is left there, in the order in which it is removed; config.json last, as
-        the rest is known by it.
+      name: name of the kind, for example "run".
+      flag: name of the flag that sets the directory.
+      leaves: patterns of all files written there, in the order of their removal; config.json is last,
+        because it identifies the directory.
     """
 
     name: str
@@ -70,7 +70,7 @@ class RunDirectory:
     Args:
       path: the directory.
 
-    Use `open_run` to make one: it locks the directory and checks its configuration.
+    Use `open_run` to make one: it locks the directory and checks the settings.
     """
 
     def __init__(self, path):
@@ -82,11 +82,11 @@ class RunDirectory:
         return (self.path / "DONE").exists()
 
     def task_folder(self, number):
-        """Checkpoint of the model after `number` tasks; 0 is the untrained one."""
+        """Checkpoint folder of the model after `number` tasks; 0 is the untrained model."""
         return self.path / "checkpoints" / f"task_{number:03d}"
 
     def finished(self):
-        """What each finished task left, in order: a list of the dicts given to `commit`.
+        """The results of each finished task, in order: a list of the dicts given to `commit`.
 
         Raises:
           InputError: if a checkpoint is damaged.
@@ -98,12 +98,12 @@ class RunDirectory:
         return found
 
     def commit(self, number, results, write):
-        """Stores the state after `number` tasks; it exists entirely or not at all.
+        """Stores the state after `number` tasks, completely or not at all.
 
         Args:
-          number: tasks learned.
-          results: JSON-able dict.
-          write: function of a folder that writes the variables into it.
+          number: number of tasks learned.
+          results: dict that can be written as JSON.
+          write: function of a folder that writes the variables to it.
         """
         with written_aside(self.task_folder(number)) as folder:
             write(folder)
@@ -112,7 +112,7 @@ class RunDirectory:
             (folder / "DONE").write_text(_json(sums))
 
     def write(self, name, text):
-        """Replaces the file `name` by `text` in one step."""
+        """Replaces the content of the file `name` by `text`, atomically."""
         aside = self.path / f".{name}.aside"
         aside.write_text(text)
         aside.replace(self.path / name)
@@ -127,7 +127,7 @@ class RunDirectory:
         self.write_table("metrics.csv", list(results.epochs()))
 
     def write_table(self, name, records):
-        """Writes dicts with the same keys as CSV, empty where a value is None."""
+        """Writes dicts with the same keys as CSV; None is written as an empty cell."""
         rows = [list(records[0])] if records else []
         rows += [["" if value is None else value for value in record.values()] for record in records]
         self.write(name, _csv(rows))
@@ -156,12 +156,12 @@ class RunDirectory:
 
 
 class NoDirectory:
-    """In place of a `RunDirectory` where nothing is kept."""
+    """Used instead of a `RunDirectory` if nothing is stored."""
 
     path, done = None, False
 
     def finished(self):
-        """Nothing was finished before."""
+        """An empty list: no task was finished before."""
         return []
 
     def commit(self, number, results, write):
@@ -174,18 +174,18 @@ class NoDirectory:
         """Writes nothing."""
 
     def finish(self):
-        """Marks nothing."""
+        """Does nothing."""
 
 
 def matrix_csv(R):
-    """The accuracy matrix as CSV: a row for each number of tasks learned, fractions, empty where NaN."""
+    """The accuracy matrix as CSV: one row per number of tasks learned, fractions, empty for NaN."""
     rows = [["after_tasks", *(f"task_{j + 1}" for j in range(R.shape[1]))]]
     rows += [[i, *("" if np.isnan(a) else f"{a:.6f}" for a in row)] for i, row in enumerate(R)]
     return _csv(rows)
 
 
 def read_matrix(path):
-    """The accuracy matrix `[T+1, T]` of a matrix.csv; NaN where it is empty."""
+    """The accuracy matrix `[T+1, T]` of a matrix.csv; NaN for empty cells."""
     with open(path, newline="") as file:
         _, *rows = csv.reader(file)
     return np.array([[float(value) if value else np.nan for value in row[1:]] for row in rows])
@@ -193,17 +193,17 @@ def read_matrix(path):
 
 @contextlib.contextmanager
 def open_run(path, settings, about, overwrite=False, kind=RUN):
-    """Opens, or goes on with, the run in `path`; the directory is locked inside the `with`.
+    """Opens or resumes the run in `path`; the directory is locked inside the `with` block.
 
     Args:
-      path: the directory; made if missing.
-      settings: JSON-able dict of everything that decides the results.
-      about: JSON-able dict of what is worth knowing beside it: versions (of keras_cl at least), commit.
+      path: the directory; created if missing.
+      settings: dict of all settings that decide the results; can be written as JSON.
+      about: dict of further information: versions (at least of keras_cl), commit; can be written as JSON.
       overwrite: remove an earlier run first.
-      kind: what the directory holds.
+      kind: `Kind` of the directory.
 
     Raises:
-      InputError: if another process has it, if it belongs to other settings, or if it cannot be written.
+      InputError: if another process uses it, if it has other settings, or if it cannot be written.
     """
     path = pathlib.Path(path)
     with plain_file_errors(path):
@@ -233,7 +233,7 @@ def _locked(path, kind):
 
 
 def require_same(path, settings, kind=RUN):
-    """Refuses `settings` that are not those which another process has in the directory `path`."""
+    """Raises `InputError` unless the directory `path`, which another process uses, has these `settings`."""
     known = _known_settings(path, kind) if path.is_dir() else None
     require(known is not None, f"{path} holds no {kind.name}.")
     _check_settings(path, known, settings, kind)
@@ -242,7 +242,7 @@ def require_same(path, settings, kind=RUN):
 def _known_settings(path, kind):
     """Settings of the run in `path`, None if there is none.
 
-    Nothing is written into, let alone removed from, a directory that this program did not make.
+    Nothing is written to or removed from a directory that this program did not make.
     """
     names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
     if not names:
@@ -275,7 +275,7 @@ def _check_settings(path, known, settings, kind):
 
 
 def _clear(path, kind):
-    """Removes what a run leaves and nothing else."""
+    """Removes the files of a run and nothing else."""
     for pattern in kind.leaves:
         for entry in path.glob(pattern):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

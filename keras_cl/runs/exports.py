@@ -1,4 +1,4 @@
-"""The SavedModels that belong to a run: one version for each task, in a folder that holds no other run's."""
+"""The SavedModels of a run: one version per task, in a folder that contains no models of other runs."""
 
 import contextlib
 import pathlib
@@ -10,33 +10,33 @@ from keras_cl.runs import saved_model
 from keras_cl.runs.checkpoints import tensorflow_file_errors
 from keras_cl.runs.files import written_aside
 
-GENERATOR = "generator"  # the folder of the generators' versions, beside those of the networks
+GENERATOR = "generator"  # folder of the versions of the generator, beside the versions of the network
 
 
 class Exports:
     """The SavedModels of one run, `folder/1` to `folder/T`.
 
     Args:
-      folder: where they go.
-      description: JSON-able dict of the run that every task.json repeats; its `settings_hash` tells runs
-        apart.
+      folder: folder of the models.
+      description: dict that describes the run and is repeated in every task.json; its `settings_hash`
+        identifies the run.
     """
 
     def __init__(self, folder, description):
         self.folder, self._description = pathlib.Path(folder), description
 
     def claim(self, overwrite=False):
-        """Refuses to write beside the models of another run; with `overwrite`, removes those."""
+        """Raises `InputError` if the folder has models of another run; with `overwrite`, removes them."""
         claim(self.folder, self._description["settings_hash"], overwrite)
         self.folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=self.folder).close()  # an unwritable folder is found before training
+        tempfile.TemporaryFile(dir=self.folder).close()  # detects an unwritable folder before training
 
     def has(self, task):
-        """Whether the model after `task` is there."""
+        """Whether the model after `task` exists."""
         return (self.folder / str(task.number)).is_dir()
 
     def write(self, model, task, results):
-        """Exports the model's network as the version of `task`, and its generator; `results` up to it."""
+        """Exports the network of the model, and its generator, after `task`, where the `results` end."""
         description = {
             **self._description,
             **saved_model.describe(task),
@@ -46,18 +46,18 @@ class Exports:
             known = model.memory.conditions(task.number)
             with _written(self.folder / GENERATOR / str(task.number)) as folder:
                 saved_model.export_generator(model.memory.generator, known, folder, description)
-        with _written(self.folder / str(task.number)) as folder:  # the last one: a task that has it has both
+        with _written(self.folder / str(task.number)) as folder:  # last: then both are complete
             saved_model.export(model.network, task, folder, description)
 
 
 class NoExports:
-    """In place of `Exports` where nothing is exported."""
+    """Used instead of `Exports` if nothing is exported."""
 
     def claim(self, overwrite=False):
-        """Nothing is written, so no folder is needed."""
+        """Does nothing: no folder is needed."""
 
     def has(self, task):
-        """Nothing is missing."""
+        """True: nothing is missing."""
         return True
 
     def write(self, model, task, results):
@@ -65,7 +65,8 @@ class NoExports:
 
 
 def claim(folder, owner, overwrite):
-    """Refuses a folder that holds models of another run than `owner`; with `overwrite`, removes those."""
+    """Raises `InputError` if a folder contains models of a run other than `owner`; with `overwrite`, removes
+    them."""
     root = pathlib.Path(folder)
     folders = [root / GENERATOR, *root.glob(f"seed_*/{GENERATOR}"), *root.glob("seed_*"), root]
     for folder in filter(pathlib.Path.is_dir, folders):
@@ -89,7 +90,7 @@ def _written(target):
 
 
 def _owner(version):
-    """Hash of the settings that the exported model in the folder `version` was trained with."""
+    """Hash of the settings of the exported model in the folder `version`."""
     try:
         return saved_model.read_description(version)["settings_hash"]
     except (OSError, ValueError, KeyError, TypeError):

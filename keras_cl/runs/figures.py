@@ -14,11 +14,12 @@ from keras_cl.settings.external import short_name
 
 
 def draw(path):
-    """Draws the figures of a run into its directory `path`, from what it holds.
+    """Draws the figures of a run to its directory `path`, from the files there.
 
-    matrix.png is the accuracy matrix, a row for each moment and a column for each task; accuracy.png the
-    accuracy on every task, and their mean over the tasks seen, as tasks are learned. Where accuracies were
-    measured after every epoch, training.png shows these; where curvature was, curvature.png does.
+    matrix.png is the accuracy matrix: one row per number of tasks learned, one column per task. accuracy.png
+    is the accuracy on every task, and the mean over the tasks seen, against the number of tasks learned.
+    training.png shows the accuracies after every epoch if they were measured; curvature.png shows the
+    curvature if it was measured.
     """
     from matplotlib.figure import Figure
 
@@ -57,7 +58,7 @@ def _seeds(seeds):
 
 def _epochs(path):
     """Accuracies `[epochs, T]` on all tasks after each epoch, NaN before a task begins, and the task of each
-    epoch; None where no epoch was recorded."""
+    epoch; None if no epoch was recorded."""
     if not (path / "metrics.csv").exists():
         return None
     with open(path / "metrics.csv", newline="") as file:
@@ -116,14 +117,14 @@ def _accuracy(R, spread, *, axes):
 
 
 def _columns(file):
-    """`{name: array}` of a CSV of numbers, NaN where it is empty."""
+    """`{name: array}` of a CSV file of numbers, NaN for empty cells."""
     with open(file, newline="") as lines:
         rows = list(csv.DictReader(lines))
     return {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
 
 
 def _curvature(columns, *, axes):
-    """Eigenvalues after each task, and what the first task has forgotten beside what curvature predicts."""
+    """Eigenvalues after each task, and the measured and the predicted forgetting of the first task."""
     spectrum, forgetting = axes
     tasks = columns["task"]
     names = [name for name in columns if name.startswith("eigenvalue_")]
@@ -148,7 +149,7 @@ def _curvature(columns, *, axes):
 
 
 def _scaled(panel, curves):
-    """A logarithmic scale where there are values; linear about 0 where some are not above it."""
+    """Sets a logarithmic scale if there are values; it is linear near 0 if some values are not positive."""
     values = np.concatenate(curves)
     values = values[np.isfinite(values)]
     if len(values) and values.min() > 0:

@@ -1,4 +1,4 @@
-"""Files that exist entirely or not at all, and disk errors as one sentence."""
+"""Files that exist completely or not at all, and disk errors as one sentence."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from keras_cl.errors import InputError
 
 @contextlib.contextmanager
 def written_aside(folder):
-    """Gives a folder to write into that takes the place of `folder` when all went well."""
+    """Yields a temporary folder that replaces `folder` if the `with` block succeeds."""
     folder = pathlib.Path(folder)
     aside, old = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("aside", "old"))
     for leftover in (aside, old):
@@ -30,7 +30,7 @@ def written_aside(folder):
 
 @contextlib.contextmanager
 def plain_file_errors(path):
-    """Turns the errors of a full or unwritable disk into one sentence; what was finished stays."""
+    """Converts the errors of a full or unwritable disk to one sentence; finished tasks stay."""
     try:
         yield
     except OSError as error:
@@ -41,7 +41,7 @@ def plain_file_errors(path):
 
 
 def _sync(folder):
-    """Forces the files to disk before the rename that makes them count."""
+    """Forces the files to disk, before the rename."""
     for file in folder.rglob("*"):
         if file.is_file():
             with open(file, "rb") as handle:

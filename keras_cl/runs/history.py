@@ -1,4 +1,4 @@
-"""What is recorded of every epoch while a task is learned."""
+"""Records of the epochs of a task."""
 
 import time
 
@@ -10,20 +10,20 @@ from keras_cl.runs.results import plain
 
 
 def title_of(task):
-    """What a task is called while it is learned."""
+    """Title of a task in the output."""
     return f"task {task.number}/{len(task.stream)}"
 
 
 class EpochHistory(keras.callbacks.Callback):
-    """Keras callback: one record for each epoch of a task; stops at a loss that is no number.
+    """Keras callback: one record per epoch of a task; raises `Diverged` if the loss is not finite.
 
     Args:
       learner: the `ContinualModel` that is trained.
-      task: the task at hand.
-      measured: whether a record also holds the accuracies on the tasks so far.
+      task: the current task.
+      measured: whether a record also contains the accuracies on the tasks so far.
 
     Attributes:
-      epochs: list of dicts with epoch, loss, accuracy, seconds and perhaps accuracies.
+      epochs: list of dicts with epoch, loss, accuracy, learning_rate, seconds and, if measured, accuracies.
     """
 
     def __init__(self, learner, task, measured=False):
@@ -42,7 +42,7 @@ class EpochHistory(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         seconds = round(time.monotonic() - self._started, 3)
-        rate = round(float(self._learner.optimizer.learning_rate.numpy()), 9)  # of the epoch's last step
+        rate = round(float(self._learner.optimizer.learning_rate.numpy()), 9)  # of the last step of the epoch
         self.epochs.append({"epoch": epoch + 1, **logs, "learning_rate": rate, "seconds": seconds})
         if self._measured:
             row = np.full(len(self._task.stream), np.nan)

@@ -1,4 +1,4 @@
-"""The loop over tasks: fit, end, evaluate, export, checkpoint each task of a stream. `keras_cl.learn`."""
+"""`keras_cl.learn`, the loop over tasks: trains, evaluates, exports and checkpoints each task of a stream."""
 
 import contextlib
 import dataclasses
@@ -27,7 +27,7 @@ class Learned(NamedTuple):
 
     Attributes:
       matrix: accuracy matrix `[T + 1, T]`: row i after i tasks, column j on the test images of task j.
-      summary: dict of every metric made of the matrix, and of what the run cost.
+      summary: dict of all metrics of the matrix, and of the costs of the run.
     """
 
     matrix: np.ndarray
@@ -36,7 +36,7 @@ class Learned(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How each task is trained; a `Config` has these attributes too. See `learn`."""
+    """How each task is trained; a `Config` also has these attributes. See `learn`."""
 
     epochs: int
     iterations: int
@@ -60,28 +60,28 @@ def learn(
     overwrite=False,
     display=None,
 ):
-    """Trains a model on every task of a stream, and measures it on all tasks after each.
+    """Trains a model on every task of a stream, and evaluates it on all tasks after each task.
 
     Args:
-      model: a compiled `ContinualModel` that has learned nothing yet.
+      model: a compiled, untrained `ContinualModel`.
       stream: a `Stream`.
       epochs: passes over the training rows of each task.
-      batch_size: rows of a step.
-      iterations: steps of each task, in place of epochs.
+      batch_size: rows per step.
+      iterations: steps per task instead of epochs.
       replay_batch_size: rows that each draw from the memory adds to a step; 0 for `batch_size`.
       eval_every: "task", or "epoch" to measure the accuracies after each epoch too.
-      run_dir: folder for results, checkpoints and figures; the same call resumes a run that was stopped
-        there. None keeps nothing. An open `RunDirectory` is used as it is.
-      export_dir: folder for one SavedModel a task, 1 to T; None exports nothing.
-      callbacks: Keras callbacks of every call of `fit`.
+      run_dir: folder for results, checkpoints and figures; the same call resumes a run that was stopped.
+        None stores nothing. An open `RunDirectory` is used as it is.
+      export_dir: folder for one SavedModel per task, 1 to T; None exports nothing.
+      callbacks: Keras callbacks for every call of `fit`.
       overwrite: whether an earlier run in `run_dir` is removed first.
-      display: where progress is shown; by default the screen.
+      display: `Display` for the progress; by default the screen.
 
     Returns:
       `Learned(matrix, summary)`.
 
     Raises:
-      InputError: for what cannot be used, in one sentence.
+      InputError: one sentence about an unusable argument.
     """
     plan = Plan(epochs, iterations, batch_size, replay_batch_size, eval_every)
     check(model, stream, plan)
@@ -122,7 +122,7 @@ def _exports(export_dir, model, stream, plan):
 
 
 def check(model, stream, plan):
-    """Refuses what cannot be trained, before anything is; reads the data, or says why it cannot."""
+    """Raises `InputError` for unusable arguments, before training; reads the data."""
     require(isinstance(model, ContinualModel), f"learn takes a ContinualModel, not {type(model).__name__}.")
     require(isinstance(stream, Stream), f"learn takes a whole Stream, not {type(stream).__name__}.")
     require(model.regime is not None, "Compile the model first: model.compile(optimizer).")
@@ -145,7 +145,7 @@ def check(model, stream, plan):
 
 
 def _learn_tasks(model, stream, plan, results, directory, exports, callbacks, display):
-    """Learns the tasks that `directory` has not finished yet, and adds them to its `Results`."""
+    """Learns the tasks that are not finished in `directory`, and adds them to the `Results`."""
     checkpoints = Checkpoints(model)
     if not len(results):
         require(not model.begun, "The model has learned tasks already; make a new one.")
@@ -176,12 +176,12 @@ def _learn_tasks(model, stream, plan, results, directory, exports, callbacks, di
 
 
 def passes(plan):
-    """How often `fit` goes over a task's data set, which with --iterations holds all steps of the task."""
+    """Number of passes of `fit` over the data set of a task; with --iterations one pass has all its steps."""
     return 1 if plan.iterations else plan.epochs
 
 
 def _learned(model, task, plan, directory, progress, *callbacks):
-    """Learns a task; returns the record of each epoch, none where the method waits."""
+    """Learns a task; returns the records of its epochs, none if the method does not train on this task."""
     progress.begin(title_of(task))
     try:
         return learn_task(model, task, plan, progress, *callbacks)
@@ -192,11 +192,11 @@ def _learned(model, task, plan, directory, progress, *callbacks):
 
 
 def learn_task(model, task, plan, *callbacks):
-    """Learns one task as a `Plan` or a `Config` says; returns the record of each epoch, none where the method
-    waits.
+    """Learns one task by a `Plan` or a `Config`; returns the records of its epochs, none if the method does
+    not train on this task.
 
     Raises:
-      Diverged: if the loss or the weights are no longer numbers.
+      Diverged: if the loss or the weights are no longer finite.
     """
     model.begin_task(task)
     epochs = _fit(model, task, plan, callbacks) if model.training_tasks(task) else []
@@ -208,14 +208,14 @@ def _fit(model, task, plan, callbacks):
     history = EpochHistory(model, task, measured=plan.eval_every == "epoch")
     batches = model.batches(task, plan.batch_size, plan.iterations, plan.replay_batch_size)
     model.fit(batches, epochs=passes(plan), verbose=0, callbacks=[history, *callbacks])
-    # The loss of a step is that before it: only the weights tell whether the last step went well.
+    # The loss of a step is computed before its update, so only the weights show if the last step diverged.
     if not all(np.isfinite(variable).all() for variable in (*model.network.weights, *model.trained)):
         raise Diverged(f"The weights are no longer finite after {title_of(task)}")
     return history.epochs
 
 
 def _restore(model, stream, directory, checkpoints, exports, results, display):
-    """Brings back the model of the last finished task, and any exported model that went missing."""
+    """Restores the model after the last finished task, and exports missing models again."""
     for task in stream[: results.tasks]:
         if not exports.has(task):
             checkpoints.read(directory.task_folder(task.number))

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, the commit, and what can be told of a model made in Python."""
+"""Provenance of a run: versions, the commit, and a description of a model made in Python."""
 
 import contextlib
 import json
@@ -15,14 +15,14 @@ from keras_cl.methods.base import PLAIN
 
 
 def about():
-    """Versions and commit: what is worth knowing about a run beside its settings."""
+    """Versions and commit, which config.json records beside the settings."""
     versions = {"keras_cl": keras_cl.__version__, "python": platform.python_version()}
     versions |= {module.__name__: module.__version__ for module in (tf, keras, np)}
     return {"versions": versions, "commit": _commit()}
 
 
 def described(model, stream, plan):
-    """What config.json says of a run that was begun from Python: what can be told of its model.
+    """The settings in config.json of a run that was begun from Python, as far as they can be read.
 
     Args:
       model: a compiled `ContinualModel`.
@@ -53,7 +53,7 @@ def described(model, stream, plan):
 
 
 def _told(part):
-    """The class of a memory or a regime, and its attributes that are plain values."""
+    """The class name of a memory or a regime, and its attributes that are plain values."""
     if part is None:
         return None
     plain = {n: v for n, v in vars(part).items() if isinstance(v, PLAIN) and not n.startswith("_")}
@@ -61,7 +61,7 @@ def _told(part):
 
 
 def _commit():
-    """Commit of this library's own checkout, "-dirty" where files were changed since; None if unknown."""
+    """Commit of the checkout of this library, with "-dirty" if files have changed; None if unknown."""
     root = pathlib.Path(__file__).resolve().parents[2]
 
     def git(*arguments):

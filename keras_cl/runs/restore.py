@@ -1,4 +1,4 @@
-"""A model as it was after a task of a run: `keras_cl.load`."""
+"""`keras_cl.load`: the model of a run as it was after a task."""
 
 import json
 import pathlib
@@ -21,7 +21,7 @@ class Loaded(NamedTuple):
 
     Attributes:
       model: the compiled `ContinualModel` as it was after the task.
-      matrix: accuracy matrix `[tasks + 1, T]` up to then.
+      matrix: accuracy matrix `[tasks + 1, T]` up to that task.
       stream: the `Stream` that it learns.
     """
 
@@ -31,18 +31,18 @@ class Loaded(NamedTuple):
 
 
 def load(run_dir, task=None, *, seed=None, model=None, stream=None, data_dir="", cache_dir=""):
-    """Gives back the model of a run as it was after a task.
+    """Returns the model of a run as it was after a task.
 
     Args:
       run_dir: directory of the run.
-      task: how many tasks it had learned, 0 for the untrained model; by default all that are finished.
-      seed: which one, of a run with several seeds.
-      model, stream: of a run that was begun by `keras_cl.learn`: the stream, and a model made and compiled as
-        it was then. Other runs say in config.json how theirs are made.
-      data_dir, cache_dir: where data are, as in training.
+      task: number of tasks learned, 0 for the untrained model; by default all finished tasks.
+      seed: the seed, if the run has several.
+      model, stream: for a run that was begun by `keras_cl.learn`: its stream, and a model made and compiled
+        in the same way. Other runs record in config.json how to make theirs.
+      data_dir, cache_dir: folders of the data, as in training.
 
     Returns:
-      `Loaded(model, matrix, stream)`; the model can be evaluated, and can learn the next task.
+      `Loaded(model, matrix, stream)`; the model can be evaluated and can learn the next task.
 
     Raises:
       InputError: if there is no such run or task, or it is damaged.
@@ -66,7 +66,7 @@ def load(run_dir, task=None, *, seed=None, model=None, stream=None, data_dir="",
 
 
 def _settings(path, seed):
-    """The directory of one seed and the settings that its config.json holds."""
+    """The directory of one seed and the settings in its config.json."""
     seeds = {int(folder.name.removeprefix("seed_")): folder for folder in path.glob("seed_[0-9]*")}
     listed = ", ".join(map(str, sorted(seeds)))
     if seed is not None:

@@ -1,10 +1,10 @@
-"""What a run has measured so far: one record for the untrained network and one for each finished task."""
+"""Results of a run so far: one record for the untrained network and one per finished task."""
 
 import numpy as np
 
 from keras_cl import metrics
 
-SIZES = {  # numbers of a summary that all seeds of a run have in common
+SIZES = {  # numbers of a summary that are the same for all seeds of a run
     "parameters",
     "network_bytes",
     "method_bytes",
@@ -21,7 +21,7 @@ class Results:
     """Records of a run, oldest first; record 0 belongs to the untrained network.
 
     Args:
-      records: list of dicts as `record` makes them.
+      records: list of dicts as made by `add`.
     """
 
     def __init__(self, records=()):
@@ -37,22 +37,22 @@ class Results:
 
     @property
     def matrix(self):
-        """The accuracy matrix `[tasks + 1, T]`, NaN where nothing could be measured."""
+        """The accuracy matrix `[tasks + 1, T]`, NaN if nothing could be measured."""
         return np.array([record["accuracies"] for record in self.records], float)
 
     def up_to(self, tasks):
-        """The results as they stood after `tasks` tasks."""
+        """The results after `tasks` tasks."""
         return Results(self.records[: tasks + 1])
 
     def add(self, model, accuracies, rows=0, seconds=0.0, epochs=()):
-        """Appends and returns the record of a model as it is now.
+        """Appends and returns the record of a model in its current state.
 
         Args:
           model: a `ContinualModel`.
-          accuracies: on every task, `[T]`.
-          rows: that the task has for training.
-          seconds: spent on learning the task.
-          epochs: list of dicts with epoch, loss, accuracy, seconds and perhaps accuracies.
+          accuracies: accuracy on every task, `[T]`.
+          rows: number of training rows of the task.
+          seconds: training time of the task.
+          epochs: records of the epochs, see `EpochHistory`.
         """
         memory = () if model.memory is None else model.memory.variables
         kept = () if model.memory is None else model.memory.kept
@@ -80,12 +80,12 @@ class Results:
         return self.records[-1]
 
     def summary(self):
-        """Every number made of the matrix, and what the run cost: the content of summary.json."""
+        """All metrics of the matrix and the costs of the run: the content of summary.json."""
         return {**metrics.summary(self.matrix), **self.costs()}
 
     def costs(self):
-        """Seconds, bytes of method state and of memory, and rows held by it after every task; parameters and
-        bytes of the network; the efficiencies made of them (MS, SSS); what the method itself reports."""
+        """Seconds, bytes of method state and memory, and stored rows after every task; parameters and bytes
+        of the network; the efficiencies computed from them (MS, SSS); the report of the method."""
         learned = self.records[1:]
         generator = [record["memory_bytes"] * ("generator_parameters" in record) for record in learned]
         without = np.array([record["network_bytes"] + record["method_bytes"] for record in learned])
@@ -107,7 +107,7 @@ class Results:
         }
 
     def epochs(self):
-        """One dict an epoch: the content of metrics.csv. Accuracies are there where they were measured."""
+        """Yields one dict per epoch: the content of metrics.csv; unmeasured accuracies are None."""
         width = len(self.records[0]["accuracies"])
         for number, record in enumerate(self.records[1:], start=1):
             for epoch in record["epochs"]:
@@ -120,8 +120,8 @@ class Results:
 
 
 def _generator_costs(learned, sizes_on_use):
-    """Sizes of network, generator and both, in parameters, MiB (2^20 bytes) and stored rows of as many
-    bytes; how 2,000 generated rows are labelled after each task. Nothing where there is no generator."""
+    """Sizes of network, generator and both, in parameters, MiB (2^20 bytes) and stored rows of the same size;
+    the labels of 2,000 generated rows after each task. Empty if there is no generator."""
     last = learned[-1]
     if "generator_parameters" not in last:
         return {}
@@ -138,17 +138,17 @@ def _generator_costs(learned, sizes_on_use):
     }
     return {
         "sizes": sizes,
-        # A generator counted from the second task on, which is the first to need it.
+        # Here the generator counts from the second task on, which is the first task that needs it.
         "model_size_efficiency_on_use": metrics.model_size_efficiency(sizes_on_use),
         "generated_labels": [record["generated_labels"] for record in learned],
     }
 
 
 def mean_costs(summaries):
-    """Costs of several runs of the same settings: sizes are the same in all, the others are means.
+    """Costs of several runs with the same settings: sizes are equal in all runs, the others are means.
 
     Args:
-      summaries: of each run, as `Results.summary` gives them.
+      summaries: list of `Results.summary()`, one per run.
     """
     costs = [{k: v for k, v in one.items() if k not in metrics.DESCRIPTIONS} for one in summaries]
     means = {name: np.mean([one[name] for one in costs], axis=0) for name in costs[0].keys() - SIZES}
@@ -156,15 +156,15 @@ def mean_costs(summaries):
 
 
 def plain(accuracies):
-    """A row of accuracies as JSON takes it: floats, None for NaN."""
+    """A row of accuracies for JSON: floats, None for NaN."""
     return [None if np.isnan(value) else float(value) for value in accuracies]
 
 
 def number_of(variables):
-    """Entries of variables, all together."""
+    """Total number of entries of variables."""
     return int(sum(np.prod(variable.shape) for variable in variables))
 
 
 def size_in_bytes(variables):
-    """Bytes that variables hold."""
+    """Total size of variables in bytes."""
     return int(sum(np.prod(variable.shape) * variable.dtype.size for variable in variables))

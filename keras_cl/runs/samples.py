@@ -1,18 +1,18 @@
-"""What a generator draws after a task: a grid of images, PNG and TensorBoard, and how they are labelled."""
+"""Generated images after a task: a grid as PNG and for TensorBoard, and their labels."""
 
 import numpy as np
 import tensorflow as tf
 
-GRID = 10  # images in a row and in a column
+GRID = 10  # images per row and column
 COUNTED = 2000  # images whose labels are counted
-LEAST = 400  # pixels of the grid's height
+LEAST = 400  # smallest height of the grid, in pixels
 
 
 def draw(path, task, memory):
-    """Draws the generator after `task` into the run directory `path`: samples/task_<n>.png and tensorboard/.
+    """Writes images generated after `task` to the run directory: samples/task_<n>.png and tensorboard/.
 
-    Images are ordered by the class that the network finds, so that a class that is missing is seen. What is
-    not made of pixels in one or three channels is not drawn.
+    Images are sorted by the class that the network predicts, so that missing classes are visible. Nothing is
+    written if the data are not images with one or three channels.
     """
     x, y, _ = memory.generated(GRID * GRID, 1, task.number)
     if x.ndim != 4 or x.shape[-1] not in (1, 3):
@@ -29,13 +29,13 @@ def draw(path, task, memory):
 
 
 def label_counts(task, memory, classes):
-    """How many of 2,000 images the network after `task` gives each class `[C]`."""
+    """Number of images, of 2,000 generated after `task`, that the network assigns to each class `[C]`."""
     _, y, _ = memory.generated(COUNTED, 2, task.number)
     return np.bincount(y, minlength=classes).tolist()
 
 
 def tiled(x):
-    """One image of `GRID` by `GRID` images `[n, height, width, channels]`, large enough to be looked at."""
+    """One image of `GRID` by `GRID` images `[n, height, width, channels]`, at least `LEAST` pixels high."""
     height, width, channels = x.shape[1:]
     rows = x.reshape(GRID, GRID, height, width, channels)
     image = rows.transpose(0, 2, 1, 3, 4).reshape(GRID * height, GRID * width, channels)

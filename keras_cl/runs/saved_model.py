@@ -1,26 +1,26 @@
-"""SavedModels: a trained network as what TensorFlow Serving reads, and any TensorFlow without this library.
+"""SavedModels: a trained network for TensorFlow Serving, or for any TensorFlow without this library.
 
-Signatures (raw images, scaling inside; task indices count from 0):
+Signatures (raw images, which the model scales; task indices count from 0):
 
     serving_default  images float32 [B, ...]            -> logits, probabilities [B, C], class [B]
     bytes            the same for uint8 images
-    with_task        images float32, task int32 [B]     -> the same, where the answer depends on the task
+    with_task        images float32, task int32 [B]     -> the same, if the prediction depends on the task
 
 A generator is a SavedModel of its own, with the signatures
 
-    generate           num int32, seed int32 [2]        -> images [num, ...], the same ones for the same seed
+    generate           num int32, seed int32 [2]        -> images [num, ...], equal for equal seeds
     generate_classes   condition int32 [B], seed        -> images; for a conditional generator
     encode             images float32                   -> mean, deviation [B, Z]
     decode             codes float32 [B, Z]             -> images
     reconstruct        images float32                   -> images
 
-(a conditional one takes the condition beside images and codes too). Images come and go raw.
+(A conditional generator also takes the condition with images and codes.) Input and output images are raw.
 
-A network that asks for the task of an image is given the latest one where the signature does not tell.
+A network with a task input gets the latest task if the signature has no task.
 
 `class` is the original label. In the domain-incremental scenario of a split stream the label depends on the
-task, which `serving_default` is not given: there `class` is the position within the task, and `with_task`
-tells the label.
+task, which `serving_default` does not get. There `class` is the position within the task, and `with_task`
+returns the label.
 """
 
 import json
@@ -37,13 +37,13 @@ DESCRIPTION = "task.json"
 
 
 def export(network, task, folder, description):
-    """Writes a SavedModel of `network` as it is after `task`, with `description` beside it as task.json.
+    """Writes a SavedModel of `network` after `task`, and `description` beside it as task.json.
 
     Args:
       network: raw images to logits `[B, C]`.
-      task: the `Task` just finished.
-      folder: where to write; the caller renames it into place.
-      description: JSON-able dict.
+      task: the `Task` that was just learned.
+      folder: folder to write to; the caller renames it.
+      description: dict that can be written as JSON.
     """
     stream = task.stream
     served = _holding(network.variables)
@@ -60,13 +60,13 @@ def export(network, task, folder, description):
 
 
 def export_generator(generator, conditions, folder, description):
-    """Writes a SavedModel of a generator, with `description` beside it as task.json.
+    """Writes a SavedModel of a generator, and `description` beside it as task.json.
 
     Args:
       generator: a `keras_cl.generators.VAE`.
-      conditions: those that it has learned, for `generate` to draw from; empty if it knows none.
-      folder: where to write; the caller renames it into place.
-      description: JSON-able dict.
+      conditions: conditions that it has learned, from which `generate` draws; empty if it is not conditional.
+      folder: folder to write to; the caller renames it.
+      description: dict that can be written as JSON.
     """
     images = tf.TensorSpec([None, *generator.image_shape], tf.float32, name="images")
     codes = tf.TensorSpec([None, generator.latent], tf.float32, name="codes")
@@ -114,7 +114,7 @@ def export_generator(generator, conditions, folder, description):
 
 
 def describe(task):
-    """What task.json says about the outputs: scenario, tasks so far and what `class` means."""
+    """The part of task.json about the outputs: scenario, tasks so far and the meaning of `class`."""
     return {
         "scenario": task.stream.scenario,
         "task": task.number,
@@ -124,19 +124,19 @@ def describe(task):
 
 
 def anyone(task):
-    """bool `[C]`: units that may answer after `task` when the task of an image is not given."""
+    """bool `[C]`: active units after `task` if the task of an image is not given."""
     return task.stream.class_mask[: task.number].any(axis=0)
 
 
 def labels(stream):
-    """int array `[C]`: what `class` says for each unit when the task is not given."""
+    """int array `[C]`: the output `class` of each unit if the task is not given."""
     if _ambiguous(stream):
         return np.arange(stream.num_classes)
     return stream.labels.max(axis=0)
 
 
 def needs_task(stream):
-    """Whether answers depend on the task of an image."""
+    """Whether predictions depend on the task of an image."""
     return stream.scenario == "task" or _ambiguous(stream)
 
 
@@ -146,7 +146,7 @@ def read_description(folder):
 
 
 def versions(folder):
-    """Version folders under `folder`, by number."""
+    """Version folders in `folder`, sorted by number."""
     found = [entry for entry in os.scandir(folder) if entry.name.isdigit() and entry.is_dir()]
     return [pathlib.Path(entry) for entry in sorted(found, key=lambda entry: int(entry.name))]
 
@@ -158,7 +158,7 @@ def _ambiguous(stream):
 
 
 def _holding(variables):
-    """A module of variables alone: of a Keras model TensorFlow would save the functions of all layers too."""
+    """A module with variables only: for a Keras model, TensorFlow also saves the functions of all layers."""
     module = tf.Module()
     module.kept = list(variables)
     return module

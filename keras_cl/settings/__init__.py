@@ -1,1 +1,1 @@
-"""What a run is made of: the catalog of choices, the configuration, command-line flags."""
+"""Settings of a run: the catalog of choices, the configuration, command-line flags."""

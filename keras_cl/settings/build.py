@@ -1,4 +1,4 @@
-"""From the settings of a run to its stream and its model."""
+"""Makes the stream and the model of a run from its settings."""
 
 import dataclasses
 import inspect
@@ -7,12 +7,12 @@ from keras_cl.errors import InputError, require
 from keras_cl.settings import catalog
 from keras_cl.settings.config import Config
 
-# The settings that tell a stream, with the options and digests of these.
+# The settings that determine a stream, with their options and digests.
 STREAM = ("stream", "dataset", "scenario", "tasks", "stream_sha256", "dataset_sha256")
 
 
 def make_stream(config):
-    """The stream that the settings describe; no data is read yet, but for an .npz file."""
+    """The stream of a `Config`. It does not read data yet, except from an .npz file."""
     dataset = config.dataset
     if "dataset" in config.choices:
         dataset = _made(config, "dataset", **_values(config, "dataset"))
@@ -20,13 +20,13 @@ def make_stream(config):
 
 
 def stream_of(settings, data_dir="", cache_dir=""):
-    """The stream of a run, from the settings in its config.json; its method need not be there any more."""
+    """The stream of a run, from the settings in its config.json; the file of its method is not needed."""
     plain = {name: value for name, value in settings.items() if name.partition(".")[0] in STREAM}
     return make_stream(Config.from_settings(plain, data_dir, cache_dir))
 
 
 def make_model(config, stream, seed):
-    """The compiled method around its network, untrained."""
+    """The compiled, untrained method with its network."""
     import tf_keras as keras
 
     network = _network(config, stream, seed)
@@ -48,7 +48,7 @@ def make_model(config, stream, seed):
 
 
 def _network(config, stream, seed):
-    """The network, with the precision and the seed if it has such options."""
+    """The network, with the precision and the seed if it has these options."""
     known = inspect.signature(catalog.load("network", config.network)).parameters
     require(
         "precision" in known or config.precision == "float32",
@@ -60,14 +60,14 @@ def _network(config, stream, seed):
 
 
 def _values(config, axis):
-    """Arguments of a constructor: the settings that it asks for by name, and its own options."""
+    """Arguments of a constructor: its own options, and the settings that have the names of its parameters."""
     fields = {field.name for field in dataclasses.fields(config)}
     shared = {o.name for o in catalog.choice(axis, getattr(config, axis)).options} & fields
     return {name: getattr(config, name) for name in shared} | config.options_of(axis)
 
 
 def _made(config, axis, *given, **options):
-    """What the class or function that is chosen on an axis makes; a choice from outside is checked."""
+    """Calls the class or function of an axis; checks the call and the result of a choice from outside."""
     maker = catalog.load(axis, getattr(config, axis))
     if axis not in config.origins:
         return maker(*given, **options)
@@ -97,7 +97,7 @@ ADVICE = {
 
 
 def _returned(axis):
-    """The type that the function of an axis has to return; None where the choice is a class."""
+    """The type that the function of an axis must return; None if the choice is a class."""
     if axis == "network":
         import tf_keras as keras
 

@@ -1,6 +1,6 @@
-"""What there is to choose from: the library's own files, and choices from outside of it.
+"""The catalog of choices: the files of the library, and choices from outside the library.
 
-An axis is one of `AXES`; `dataset` is a further one, where only what comes from outside has options.
+An axis is one of `AXES`, or `dataset`, whose choices have options only if they come from outside.
 """
 
 import importlib
@@ -9,7 +9,7 @@ from keras_cl.errors import InputError, did_you_mean, require
 from keras_cl.settings import external, library
 from keras_cl.settings.library import AXES
 
-# Settings that a method or a regime may have a say in, and what they are where neither has.
+# Settings for which a method or a regime can set the default, and the defaults if neither does.
 UNSAID = {
     "memory": "",
     "network": "mlp",
@@ -21,16 +21,16 @@ UNSAID = {
 
 
 def names(axis):
-    """Names to choose from: the library's own files, and the entry points of installed packages."""
+    """Names of the choices on an axis: files of the library and entry points of installed packages."""
     own = library.names(axis) if axis in AXES else []
     return own + [name for name in external.names(axis) if name not in own]
 
 
 def choice(axis, given):
-    """The `Choice` that a name, a path/to/file.py, a module or an entry point stands for.
+    """The `Choice` for a name, a path/to/file.py, a module or an entry point.
 
     Raises:
-      InputError: if there is none, with the nearest name.
+      InputError: if there is none; gives the nearest name.
     """
     own = library.names(axis) if axis in AXES else []
     if given in own:
@@ -55,14 +55,14 @@ def is_external(axis, given):
 
 
 def usual(method, regime="plain"):
-    """`{setting or option: value}` that a method and a regime have where nothing is given; the method's count
-    more."""
+    """`{setting or option: value}` of the defaults of a method and a regime; those of the method take
+    precedence."""
     said = [choice(*chosen).constants.get("usual", {}) for chosen in (("regime", regime), ("method", method))]
     return UNSAID | said[0] | said[1]
 
 
 def possible_memories(method):
-    """Names of the memories that a method can have."""
+    """Names of the memories of this library that a method supports."""
     constants = choice("method", method).constants
     if constants.get("memories") is not None:
         return list(constants["memories"])
@@ -71,7 +71,7 @@ def possible_memories(method):
 
 
 def can_have(method, memory):
-    """Whether a method can have a memory, which may come from outside."""
+    """Whether a method supports a memory, which may come from outside."""
     constants = choice("method", method).constants
     if constants.get("memories") is not None:
         return memory in constants["memories"]
@@ -79,7 +79,7 @@ def can_have(method, memory):
 
 
 def generates(memory):
-    """Whether a memory is a generator, and holds no rows."""
+    """Whether a memory is a generator, which stores no rows."""
     return choice("memory", memory).constants.get("generates", False)
 
 

@@ -1,4 +1,4 @@
-"""What the absl apps of this library share: errors as one sentence, exit codes, no traceback."""
+"""Shared by the absl apps of this library: errors as one sentence, exit codes, no traceback."""
 
 import os
 import sys
@@ -11,10 +11,10 @@ HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")
 
 
 def parser(parse):
-    """Makes an absl `flags_parser` of a function of argv; bad input ends the program with a sentence."""
+    """Makes an absl `flags_parser` from a function of argv; bad input ends the program with one sentence."""
 
     def read(argv):
-        flags.FLAGS(argv[:1])  # absl insists that its own flags were parsed too
+        flags.FLAGS(argv[:1])  # absl requires that its own flags are parsed too
         try:
             return parse(argv)
         except InputError as error:
@@ -24,7 +24,7 @@ def parser(parse):
 
 
 def plain(main, interrupted="Interrupted."):
-    """Wraps the main function of a settings object with a `verbosity`; `interrupted` is said at Ctrl-C."""
+    """Wraps a main function that takes settings with a `verbosity`; prints `interrupted` at Ctrl-C."""
 
     def run(config):
         try:
@@ -36,7 +36,7 @@ def plain(main, interrupted="Interrupted."):
         except KeyboardInterrupt:
             print(interrupted, file=sys.stderr)
             sys.exit(130)
-        # Ending here spares TensorFlow's slow teardown; everything is on disk.
+        # Exits here to skip TensorFlow's slow shutdown; everything is on disk.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

@@ -1,4 +1,4 @@
-"""The settings of a run: choices with options of their own, and how to train."""
+"""The settings of a run: the choices with their options, and how to train."""
 
 import dataclasses
 import functools
@@ -13,9 +13,10 @@ from keras_cl.settings.options import choices_of
 
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"]
 SCENARIOS = ("task", "domain", "class")
-DIGEST = "_sha256"  # ends the name of a setting that is the digest of a file
+DIGEST = "_sha256"  # suffix of the name of a setting that is the digest of a file
 
-# What a run gives to constructors by itself; those of methods and streams get every setting they ask for.
+# Arguments that a run passes to constructors. Methods and streams get every setting that they have as a
+# parameter.
 SUPPLIED = {
     "network": {"precision", "seed"},
     "memory": {"seed"},
@@ -23,49 +24,50 @@ SUPPLIED = {
     "dataset": {"data_dir", "cache_dir"},
 }
 
-# Settings that say where things are, on how many devices, or how much is said: a run goes on with others.
+# Settings for places, devices and output: a run can be resumed with other values.
 PLACES = ("strategy", "run_dir", "export_dir", "data_dir", "cache_dir", "overwrite", "verbosity")
-# Settings that say what else is measured once a run has learned, also of one that learned without them.
+# Settings for measurements after training: they can be added to a finished run.
 AFTERWARDS = ("curvature", "curvature_rows")
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Everything that decides a run; every field is a flag of `keras_cl.main`.
+    """All settings of a run; every field is a flag of `keras_cl.main`.
 
     Args:
-      method: how a step is taken.
-      memory: what is kept of earlier tasks to be replayed, rows or a generator; by default what the method is
-        made for, mostly none.
-      stream: how tasks are made of a data set.
-      regime: how the learning rate goes; a named one also has settings of its own where none are given.
-      network: what is trained; by default what the method is made for, mostly mlp.
+      method: continual-learning method.
+      memory: source of replayed rows of earlier tasks, stored rows or a generator; by default that of the
+        method, usually none.
+      stream: how tasks are made from a data set.
+      regime: learning-rate regime; it can also set defaults of other settings.
+      network: network to train; by default that of the method, usually mlp.
       dataset: digits (embedded), mnist, fashion_mnist, cifar10, cifar100, svhn_cropped, path/to/file.npz, or
         path/to/file.py with a function that returns a `keras_cl.sources.Source`.
       tasks: number of tasks.
-      scenario: task, domain or class incremental; by default what is usual for the stream.
+      scenario: task, domain or class incremental; by default that of the stream.
       epochs: passes over the training rows of each task.
-      iterations: steps of each task, in place of epochs, in whole batches drawn without replacement.
-      batch_size: rows of a step; by default what the regime has, mostly 32.
+      iterations: steps per task instead of epochs, in full batches drawn without replacement.
+      batch_size: rows per step; by default that of the regime, usually 32.
       replay_batch_size: rows that each draw from the memory adds to a step; by default as many as batch_size.
-      optimizer: how weights follow the gradient; by default what the regime has, mostly adam.
-      learning_rate: of the optimizer; by default what the regime has, mostly 0.001.
-      momentum: of sgd, in [0, 1); by default what the regime has, mostly 0.
-      reset_optimizer: whether each task begins with a fresh optimizer state.
-      seeds: of the model (weights, order of rows, dropout), one run each; the stream has --stream.seed.
+      optimizer: algorithm that updates the weights; by default that of the regime, usually adam.
+      learning_rate: learning rate of the optimizer; by default that of the regime, usually 0.001.
+      momentum: momentum of sgd, in [0, 1); by default that of the regime, usually 0.
+      reset_optimizer: whether each task starts with a fresh optimizer state.
+      seeds: seeds of the model (weights, order of rows, dropout), one run per seed; the stream has
+        --stream.seed.
       eval_every: measure accuracy after each task, or also after each epoch.
-      curvature: leading eigenvalues of the loss's Hessian that are measured after each task; 0 for none.
-      curvature_rows: rows of a task that its curvature is measured on.
-      precision: of activations; variables, importances and logits are always float32.
-      jit: whether XLA compiles the training loop; auto chooses what was measured to be faster.
-      device: where to run; auto takes a GPU where there is one.
+      curvature: number of largest eigenvalues of the loss's Hessian measured after each task; 0 for none.
+      curvature_rows: rows per task used to measure curvature.
+      precision: precision of activations; variables, importances and logits are always float32.
+      jit: whether XLA compiles the training loop; auto chooses the faster way, from measurements.
+      device: device to run on; auto uses a GPU if there is one.
       strategy: how many devices share the rows of a step: none, one; mirrored, all GPUs of this machine;
         multiworker, those of all machines that TF_CONFIG names.
-      run_dir: where results go; by default a folder in runs/ named after the settings.
-      export_dir: where the SavedModels go, in a folder named like the run.
+      run_dir: folder for results; by default a folder in runs/ named after the settings.
+      export_dir: folder for the SavedModels, which are in a subfolder named like the run.
       data_dir: folder of prepared tensorflow-datasets; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
       cache_dir: folder for decoded data; by default ~/.cache/keras_cl.
-      overwrite: start afresh where an earlier run stands.
+      overwrite: remove an earlier run and start from the beginning.
       verbosity: 0, or 1 to show tracebacks and TensorFlow's own messages.
       options: options of the method, memory, stream and network as {"method.strength": 100.0}.
     """
@@ -106,7 +108,7 @@ class Config:
         for axis in ("method", "regime"):
             catalog.choice(axis, getattr(self, axis))
         usual = catalog.usual(self.method, self.regime)
-        if self.optimizer not in (None, "sgd"):  # a regime's momentum belongs to its optimizer
+        if self.optimizer not in (None, "sgd"):  # the momentum of a regime is for its optimizer
             usual["momentum"] = 0.0
         for name in catalog.UNSAID:
             if getattr(self, name) in (None, ""):
@@ -146,8 +148,8 @@ class Config:
 
     @property
     def choices(self):
-        """`{axis: name}` of what is chosen; an axis where nothing is has no entry, nor has a data set of the
-        library's own."""
+        """`{axis: name}` of the choices; an axis without a choice has no entry, nor has a data set of the
+        library."""
         chosen = {axis: getattr(self, axis) for axis in catalog.AXES if getattr(self, axis)}
         own_data = {"dataset": self.dataset} if catalog.is_external("dataset", self.dataset) else {}
         return chosen | own_data
@@ -159,27 +161,27 @@ class Config:
         return {axis: origin for axis, origin in found.items() if origin}
 
     def options_of(self, axis):
-        """Options of what is chosen on an axis, by the names that its constructor has."""
+        """Options of the choice on an axis, by the parameter names of its constructor."""
         options = own_options(axis, getattr(self, axis), self.method, self.regime)
         return {option.name: self.options.get(f"{axis}.{option.name}", option.default) for option in options}
 
     @functools.cached_property
     def settings(self):
-        """All settings that decide a result, defaults of the options included: what config.json holds."""
+        """All settings that decide the results, with the defaults of options: the content of config.json."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         kept = {k: v for k, v in fields.items() if k not in (*PLACES, *AFTERWARDS, "options")}
         for axis in self.choices:
             kept |= {f"{axis}.{option}": value for option, value in self.options_of(axis).items()}
         file = pathlib.Path(self.dataset)
-        if file.suffix == ".npz" and file.is_file():  # the same path may hold other data tomorrow
+        if file.suffix == ".npz" and file.is_file():  # the data at the same path may change
             kept["dataset_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
-        for axis, origin in self.origins.items():  # and other code
+        for axis, origin in self.origins.items():  # and so may code
             kept[f"{axis}_sha256"] = origin["sha256"]
         return kept
 
     @classmethod
     def from_settings(cls, settings, data_dir="", cache_dir=""):
-        """The configuration that has these `settings`, with the places of this machine."""
+        """The `Config` with these `settings`, and with the folders of this machine."""
         plain = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
         options = {k: plain.pop(k) for k in settings if "." in k}
         known = {k: plain.pop(k) for k in settings if k.endswith(DIGEST)}
@@ -202,18 +204,18 @@ class Config:
         """Name of the run: the last part of its directory."""
         if self.run_dir:
             return pathlib.Path(self.run_dir).resolve().name
-        # Without the digests of files: where one was edited, its run is found again, and is refused.
+        # Without the digests of files: if a file was edited, its run is found and refused.
         known = {name: value for name, value in self.settings.items() if not name.endswith(DIGEST)}
         chosen = external.short_name(self.method), external.short_name(self.stream), data_name(self.dataset)
         return f"{'-'.join(chosen)}-{self.scenario}-{digest(known)}"
 
     def name_of(self, axis):
-        """Short name of what is chosen on an axis, without the folders and packages of code from outside."""
+        """Short name of the choice on an axis, without the folders and packages of code from outside."""
         return external.short_name(getattr(self, axis))
 
     @property
     def directory(self):
-        """Where results go."""
+        """Folder for results."""
         return pathlib.Path(self.run_dir or f"runs/{self.name}")
 
     def _usual_scenario(self):
@@ -246,7 +248,7 @@ class Config:
 
     @property
     def known_options(self):
-        """`{"method.strength": Option}` of everything that is chosen."""
+        """`{"method.strength": Option}` for all choices."""
         return {
             f"{axis}.{option.name}": option
             for axis, choice in self.choices.items()
@@ -264,8 +266,8 @@ class Config:
 
 
 def own_options(axis, name, method, regime="plain"):
-    """Options that belong to a choice alone, with the defaults that method and regime have for them: those
-    that are neither settings of their own nor what a run supplies."""
+    """Options of one choice, with the defaults of the method and the regime: parameters that are neither
+    settings nor passed by a run."""
     usual = catalog.usual(method, regime)
     supplied = SUPPLIED.get(axis, {field.name for field in dataclasses.fields(Config)})
     return [
@@ -276,7 +278,7 @@ def own_options(axis, name, method, regime="plain"):
 
 
 def data_name(dataset):
-    """What a data set is called in names and titles: a file without its folders and ending."""
+    """Name of a data set in file names and titles: a file without its folders and extension."""
     return pathlib.Path(dataset.partition(":")[0]).stem
 
 

@@ -5,7 +5,7 @@
     --method=my_package.cwr:CWR   a class by its name; also behind a path
     --method=cwr                  an entry point of the group "keras_cl.methods"
 
-Such code may say anything that Python can, so it is imported, and its options are read from the signature.
+Such code can contain any Python, so it is imported, and its options are read from the signature.
 """
 
 import functools
@@ -22,7 +22,7 @@ from keras_cl.devices import device
 from keras_cl.errors import InputError, did_you_mean, require
 from keras_cl.settings.options import Choice, argument_help, option_of
 
-# What each axis takes: the group of its entry points, and a class's base or the type that a function returns.
+# Group of the entry points of each axis.
 GROUPS = {
     "method": "keras_cl.methods",
     "memory": "keras_cl.memories",
@@ -31,13 +31,13 @@ GROUPS = {
     "regime": "keras_cl.regimes",
     "dataset": "keras_cl.sources",
 }
-BASES = {  # of the axes whose choices are classes; choices on the others are functions
+BASES = {  # base classes, for axes whose choices are classes; the choices on other axes are functions
     "method": ["keras_cl.methods.base:ContinualModel"],
     "memory": ["keras_cl.memories.base:Memory", "keras_cl.generators.memory:GenerativeMemory"],
     "regime": ["keras_cl.regimes.base:Regime"],
 }
-FOREIGN = ("builtins", "tensorflow", "tf_keras", "keras")  # whose classes have other attributes
-MODULE = re.compile(r"(?!.*\.npz$)[^\W\d]\w*(\.[^\W\d]\w*)+(:\w+)?")  # my_package.cwr:CWR; no data file
+FOREIGN = ("builtins", "tensorflow", "tf_keras", "keras")  # packages whose class attributes are ignored
+MODULE = re.compile(r"(?!.*\.npz$)[^\W\d]\w*(\.[^\W\d]\w*)+(:\w+)?")  # my_package.cwr:CWR; not a data file
 PLAIN = (bool, int, float, str, tuple, list, dict, type(None))
 
 
@@ -48,32 +48,32 @@ def names(axis):
 
 @functools.cache
 def entry_points(axis):
-    """`{name: entry point}` of what installed packages offer on an axis."""
+    """`{name: entry point}` of installed packages on an axis."""
     return {point.name: point for point in importlib.metadata.entry_points(group=GROUPS[axis])}
 
 
 def is_external(axis, given):
-    """Whether what was given for an axis names a file, a module or an entry point."""
+    """Whether `given` names a file, a module or an entry point of an axis."""
     return is_file(given) or bool(MODULE.fullmatch(given)) or given in entry_points(axis)
 
 
 def is_file(given):
-    """Whether what was given is the path of a Python file, perhaps with the name of a class or function."""
+    """Whether `given` is the path of a Python file, optionally with the name of a class or function."""
     return given.partition(":")[0].endswith(".py")
 
 
 def short_name(given):
-    """The name by which results are called: of a file or module without its folders and packages."""
+    """Name used in results: a file or module without its folders and packages."""
     place, _, symbol = given.partition(":")
     return symbol or (pathlib.Path(place).stem if is_file(given) else place.rpartition(".")[2])
 
 
 @functools.cache
 def read(axis, given):
-    """The `Choice` that a path, a module or an entry point stands for.
+    """The `Choice` for a path, a module or an entry point.
 
     Raises:
-      InputError: if there is no such thing, it cannot be imported, or it holds nothing for this axis.
+      InputError: if it does not exist, cannot be imported, or defines nothing for this axis.
     """
     point = entry_points(axis).get(given)
     place, _, symbol = (point.value if point else given).partition(":")
@@ -98,7 +98,7 @@ def read(axis, given):
 
 
 def _from_file(place):
-    """Imports the file at a path; files beside it can be imported by it, as if it were run as a program."""
+    """Imports the file at a path. The file can import files in its folder, as if it were run as a program."""
     file = pathlib.Path(place)
     if not file.is_file():
         near = did_you_mean(file.name, [other.name for other in file.parent.glob("*.py")])
@@ -122,12 +122,12 @@ def _from_package(place):
 
 def _make_importable(folder):
     if str(folder) not in sys.path:
-        sys.path.append(str(folder))  # last, so that nothing installed is hidden
+        sys.path.append(str(folder))  # last, so that it hides no installed package
 
 
 def _imported(place, importing):
-    """Imports code of somebody else's; an error in it becomes one sentence."""
-    device.import_tensorflow()  # quietly, which the code that is imported would not do
+    """Imports code from outside; an error in it becomes one sentence."""
+    device.import_tensorflow()  # quietly, before the imported code does it
     try:
         return importing()
     except InputError:
@@ -139,7 +139,7 @@ def _imported(place, importing):
 
 
 def _symbol(axis, module, place, symbol):
-    """The class or function of a module that is meant, or a sentence about what it has instead."""
+    """The chosen class or function of a module; raises `InputError` with what the module has instead."""
     bases = tuple(_loaded(base) for base in BASES.get(axis, ()))
     kind = f"subclass of {' or '.join(base.__name__ for base in bases)}" if bases else "function"
 
@@ -175,14 +175,15 @@ def _loaded(path):
 
 
 def _maker(found):
-    """The function whose signature and docstring tell the options: of a class, its nearest constructor."""
+    """The function or class whose signature and docstring give the options; for a class, the nearest class
+    with a constructor."""
     if inspect.isfunction(found):
         return found
     return next(kind for kind in found.__mro__ if "__init__" in vars(kind))
 
 
 def _options(maker):
-    """`Option`s of the annotated keyword parameters; others are not for a command line."""
+    """`Option`s of the annotated keyword parameters; other parameters are not flags."""
     function = maker.__init__ if inspect.isclass(maker) else maker
     helps, hints = argument_help(inspect.getdoc(maker) or ""), typing.get_type_hints(function)
     for parameter in inspect.signature(function).parameters.values():
@@ -196,7 +197,7 @@ def _options(maker):
 
 
 def _constants(axis, found):
-    """Plain values that a class has, its own or those of a base that belongs to this library's kinds."""
+    """Plain class attributes, also those of base classes, except bases from TensorFlow and Keras."""
     mro = getattr(found, "__mro__", ())
     lineage = [kind for kind in mro if kind.__module__.partition(".")[0] not in FOREIGN]
     values = {name: value for kind in reversed(lineage) for name, value in vars(kind).items()}
@@ -204,7 +205,7 @@ def _constants(axis, found):
 
 
 def _origin(module, point):
-    """Where a choice came from; the digest is that of the file that defines it."""
+    """File, digest and package of a choice; the digest is that of the file that defines it."""
     file = pathlib.Path(module.__file__).resolve()
     origin = {"file": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     if point and point.dist:

@@ -1,6 +1,6 @@
-"""Command-line flags, derived from `Config` and from the constructors of what is chosen.
+"""Command-line flags, derived from `Config` and from the constructors of the choices.
 
-Flag values live in an object of their own, not in `absl.flags.FLAGS`.
+Flag values are stored in a separate object, not in `absl.flags.FLAGS`.
 """
 
 import dataclasses
@@ -17,31 +17,31 @@ from keras_cl.settings.options import argument_help, option_of, text
 
 
 def parse(argv, program="keras_cl.main"):
-    """The `Config` that a command line asks for; prints help and exits where that is asked for.
+    """The `Config` of a command line; prints help and exits if the command line has a help flag.
 
     Args:
-      argv: program name and arguments, as in `sys.argv`; `--flagfile=path` reads more of them.
+      argv: program name and arguments, as in `sys.argv`; `--flagfile=path` adds those in a file.
       program: module name for the help.
 
     Raises:
-      InputError: one sentence about what cannot be used.
+      InputError: one sentence about the first unusable argument.
     """
     return read(argv, program, "trains a method over a task stream")[0]
 
 
 def read(argv, program, about, more=(), prefix="", prefixed=()):
-    """What a command line says to a program that has flags of its own beside those of a run.
+    """Reads the command line of a program that has its own flags in addition to those of a run.
 
     Args:
-      argv, program: as of `parse`.
+      argv, program: as in `parse`.
       about: what the program does, for the help.
-      more: `Option`s of its own flags.
-      prefix: "search" adds a flag --search.method.strength, of text, for every --method.strength.
-      prefixed: settings that have such a flag too, beside all options of what is chosen.
+      more: `Option`s of the program's own flags.
+      prefix: "search" adds a text flag --search.method.strength for every --method.strength.
+      prefixed: settings that get such a flag too, in addition to all options of the choices.
 
     Returns:
-      the `Config`, `{flag: value}` of what was given for it, and `{flag: value}` of the program's own flags,
-      with the prefixed ones that were given.
+      the `Config`, `{flag: value}` of the flags given for it, and `{flag: value}` of the program's own flags
+      and of the prefixed flags that were given.
     """
     values = flags.FlagValues()
     arguments = _with_flagfiles(values, argv)
@@ -76,12 +76,12 @@ def read(argv, program, about, more=(), prefix="", prefixed=()):
 
 
 def main_options():
-    """The `Option`s of the settings themselves."""
+    """`Option`s of the settings."""
     return field_options(config.Config, skipped=("options",))
 
 
 def field_options(settings, skipped):
-    """`Option`s of a dataclass of settings, from its fields, but the `skipped`, and its docstring."""
+    """`Option`s of a dataclass of settings, from its fields (except the `skipped` ones) and its docstring."""
     helps = argument_help(settings.__doc__)
     return [
         option_of(field.name, field.type, field.default, helps[field.name])
@@ -91,7 +91,7 @@ def field_options(settings, skipped):
 
 
 def help_text(headline, shared, chosen, own, more=()):
-    """What `--help` prints: the program's own flags, the settings, the options of what is chosen alone."""
+    """The text of `--help`: the program's own flags, the settings, the options of the choices."""
     lines = [f"python -m {headline}."]
     lines += ["", "Flags of this program:"] if more else []
     for option in more:
@@ -121,10 +121,10 @@ WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or f
 
 
 def parsed(option, text):
-    """The value of an `Option` that a text stands for.
+    """The value of an `Option` from a text.
 
     Raises:
-      ValueError: saying what the text is not.
+      ValueError: says what the text is not.
     """
     if option.choices and text not in option.choices:
         possible = [value for value in option.choices if value]
@@ -143,7 +143,7 @@ def parsed(option, text):
 
 
 class _Parser(flags.ArgumentParser):
-    """Turns the text of a flag into the value of an `Option`."""
+    """Converts the text of a flag to the value of an `Option`."""
 
     def __init__(self, option):
         super().__init__()
@@ -178,14 +178,14 @@ def _with_flagfiles(values, argv):
 
 
 def _chosen(arguments, axis):
-    """The choice given for an axis, "" where there is none; options depend on it."""
+    """The choice given for an axis, "" if there is none; the options depend on it."""
     found = _given(arguments, axis)
-    nothing = not found and not getattr(config.Config, axis)  # is a choice on an axis where it is the default
+    nothing = not found and not getattr(config.Config, axis)  # is valid if the default is empty too
     return "" if nothing else catalog.choice(axis, found) and found
 
 
 def _given(arguments, name):
-    """The text given for a flag, the last one if several are, or its default."""
+    """The last text given for a flag, or its default."""
     found = getattr(config.Config, name)
     for place, argument in enumerate(arguments):
         if argument in (f"--{name}", f"-{name}") and place + 1 < len(arguments):
@@ -207,7 +207,7 @@ def _read(values, argv, chosen):
 
 
 def _no_such_flag(name, values, chosen):
-    """Says so, with the nearest name; an option is compared with those of what is chosen."""
+    """Message for an unknown flag, with the nearest name; an option is compared with those of the choice."""
     axis, dot, _ = name.partition(".")
     if dot and axis in chosen:
         said = f"The {axis} {chosen[axis]} has no option --{name}."

@@ -1,8 +1,8 @@
-"""The library's own choices: one file, one choice, read from the source without importing it.
+"""The choices of the library: one file per choice, read from the source without importing it.
 
-Methods, memories, networks, streams and regimes are found by file name; their options are the annotated
-keyword parameters of the constructor, with its defaults; help is the docstring. Reading the source keeps
-`--help` free of TensorFlow, so that it answers at once.
+Methods, memories, networks, streams and regimes are found by file name. Their options are the annotated
+keyword parameters of the constructor with their defaults; the help is the docstring. Because the source is
+read and not imported, `--help` does not load TensorFlow and answers at once.
 """
 
 import ast
@@ -31,7 +31,7 @@ def names(axis):
 
 @functools.cache
 def read(axis, name):
-    """The `Choice` that the file called `name` holds."""
+    """The `Choice` in the file called `name`."""
     file = LIBRARY / AXES[axis] / f"{name}.py"
     module = ast.parse(file.read_text())
     symbol = _symbol(module, axis, name)
@@ -51,14 +51,14 @@ def read(axis, name):
 
 
 def _symbol(module, axis, name):
-    """A network or stream is the function named like its file, any other choice the last class in it."""
+    """The function named like the file for a network or stream, else the last class of the file."""
     if axis not in ("network", "stream"):
         return [node for node in module.body if isinstance(node, ast.ClassDef)][-1]
     return next(n for n in module.body if isinstance(n, ast.FunctionDef) and n.name == name)
 
 
 def _lineage(symbol, module):
-    """A function, or a class and its bases from this library, nearest first, each with its module."""
+    """Yields a function, or a class and its bases from this library, nearest first, each with its module."""
     yield symbol, module
     for base in map(ast.unparse, getattr(symbol, "bases", ())):
         files = [_file(node) for node in module.body if base in _imported(node)]
@@ -89,13 +89,13 @@ def _options(arguments, aliases, helps):
     if arguments is None:
         return
     pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    for argument, default in (pair for pair in pairs if pair[0].annotation):  # others are not for a command
+    for argument, default in (pair for pair in pairs if pair[0].annotation):  # others are not flags
         annotation = _evaluated(argument.annotation, aliases)
         yield option_of(argument.arg, annotation, ast.literal_eval(default), helps.get(argument.arg, ""))
 
 
 def _aliases(module):
-    """`{name: type}` of the annotations that a file defines, or imports from this library."""
+    """`{name: type}` of the type aliases that a file defines, or imports from this library."""
     found = {}
     for node in module.body:
         if names := _imported(node):
@@ -107,18 +107,18 @@ def _aliases(module):
 
 
 def _evaluated(annotation, aliases):
-    """The type that an annotation of this library's own source stands for."""
+    """The type of an annotation in the source of this library."""
     return eval(ast.unparse(annotation), {"Literal": Literal, **aliases})
 
 
 def _constants(lineage):
-    """Plain values that a class has, its own or from the nearest base."""
+    """Plain class attributes, from the class or its nearest base."""
     found = {}
     for symbol, _ in reversed(lineage):
         for node in symbol.body if isinstance(symbol, ast.ClassDef) else ():
             if isinstance(node, ast.Assign):
                 name = node.targets[0].id
                 found.pop(name, None)
-                with contextlib.suppress(ValueError):  # an expression is no plain value
+                with contextlib.suppress(ValueError):  # an expression is not a plain value
                     found[name] = ast.literal_eval(node.value)
     return found

@@ -1,10 +1,11 @@
-"""What a run says about its own results."""
+"""Remarks of a run on its own results."""
 
 from keras_cl.settings import catalog
 
 
 def expectation(config):
-    """A sentence for results that look like a fault and are not, or whose promise was given up; or None."""
+    """A sentence about results that look like an error but are expected, or about a guarantee that does not
+    hold with these settings; None if there is neither."""
     name, constants = config.name_of("method"), catalog.choice("method", config.method).constants
     if constants.get("plain_sgd") and (config.optimizer != "sgd" or config.momentum):
         how = f"{config.optimizer} with momentum" if config.momentum else config.optimizer

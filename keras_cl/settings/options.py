@@ -1,4 +1,4 @@
-"""`Option`, one keyword parameter of a constructor, and `Choice`, what is known of a constructor."""
+"""`Option`, one keyword parameter of a constructor, and `Choice`, the description of a constructor."""
 
 import dataclasses
 import inspect
@@ -17,12 +17,12 @@ class Option:
     """One keyword parameter of a constructor.
 
     Attributes:
-      name: as in the code.
-      kind: bool, int, float, str, or one of them as the element of a tuple.
+      name: name in the code.
+      kind: bool, int, float or str; for a tuple, the type of its elements.
       many: whether it is a tuple.
-      choices: the possible values where the annotation is a Literal, else ().
-      default: its default.
-      help: its line in the docstring.
+      choices: the possible values if the annotation is a Literal, else ().
+      default: default value.
+      help: entry in the docstring.
     """
 
     name: str
@@ -38,16 +38,16 @@ class Choice:
     """One method, memory, network, stream, regime or source.
 
     Attributes:
-      name: short name: of its file, or of the entry point.
+      name: short name: that of its file or of its entry point.
       symbol: name of the class or function.
       module: full name of the module that defines it.
       summary: first paragraph of the symbol's docstring.
       title: first line of the file.
       options: its own options, in order.
-      constants: class attributes that are plain values, such as `scenarios`, those of bases included.
-      origin: where it came from, if from outside the library: a dict with `file`, `sha256` and perhaps
-        `package`; else None.
-      target: the class or function itself, where it had to be imported to be read; else None.
+      constants: class attributes that are plain values, such as `scenarios`, including those of bases.
+      origin: for a choice from outside the library, a dict with `file`, `sha256` and, if known, `package`;
+        else None.
+      target: the class or function itself if it was imported to read it; else None.
     """
 
     name: str
@@ -65,11 +65,11 @@ def option_of(name, annotation, default, help_text):
     """The `Option` of a parameter.
 
     Args:
-      name: of the parameter.
-      annotation: bool, int, float, str, a tuple of one, or a Literal of strings; with `| None` where None
-        stands for a default that depends on other choices.
-      default: of the parameter.
-      help_text: for `--help`.
+      name: name of the parameter.
+      annotation: bool, int, float, str, a tuple of one of these, or a Literal of strings; with `| None` if
+        the default depends on other choices.
+      default: default of the parameter.
+      help_text: text for `--help`.
 
     Raises:
       InputError: for any other annotation.
@@ -98,7 +98,7 @@ def choices_of(annotation):
 def argument_help(document):
     """`{name: help}` from the "Args:" section of a docstring.
 
-    An entry is `name: text` or `name, name: text`; lines indented deeper than the first entry continue it.
+    An entry is `name: text` or `name, name: text`; lines that are indented deeper continue it.
     """
     section = re.search(r"^( *)Args:\n((?:\1 .*\n?)+)", inspect.cleandoc(document), re.M)
     helps, names = {}, []
@@ -112,7 +112,7 @@ def argument_help(document):
 
 
 def text(value):
-    """The value of an option as a command line has it."""
+    """The value of an option as text for a command line."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
