@@ -111,7 +111,8 @@ def _close(result, subject):
 
 @law("a run by the command repeats a loop of one's own, bit for bit")
 def repeats(subject):
-    folder, by_hand = subject.commanded(), subject.trained(subject.scenarios[-1])
+    folder, last = subject.commanded(), subject.scenarios[-1]
+    by_hand = subject.trained(last, eagerly=True) if subject.runs_eagerly else subject.trained(last)
     for number, weights in enumerate(by_hand.weights, 1):
         again = {key: value for key, value in _state(folder, number).items() if "/network/" in key}
         hold(same(_sorted(again.values()), _sorted(weights)), f"weights after task {number} differ")
@@ -215,7 +216,7 @@ def _needs_strength(subject):
 
 
 def _finetuned(subject):
-    return subject.trained(subject.scenarios[-1], method="finetune", jit="on")
+    return subject.finetuned.trained(subject.scenarios[-1], jit="on")
 
 
 # ---- scenarios and devices -------------------------------------------------------------------------------

@@ -85,12 +85,16 @@ class Subject:
       folder: folder for data and runs; the caller removes it.
       options: options of the method, its memory and its network, as in a `Config`.
       eager: scenarios whose steps are not traced, to save time.
+      finetuned: the `Subject` of fine-tuning to compare with; by default one with the same settings is made.
       **settings: further settings of the runs, such as the memory and the network.
     """
 
-    def __init__(self, method, folder, *, options=(), eager=(), **settings):
+    runs_eagerly = False  # whether steps of runs by the command are not traced
+
+    def __init__(self, method, folder, *, options=(), eager=(), finetuned=None, **settings):
         self.method, self.folder, self.eager = method, pathlib.Path(folder), eager
-        self._options, self._settings = dict(options), settings
+        self._options, self._settings, self._finetuned = dict(options), settings, finetuned
+        self.folder.mkdir(exist_ok=True)
         self.dataset, self.larger = str(self.folder / "blobs.npz"), str(self.folder / "more.npz")
         for path, rows in ((self.dataset, ROWS), (self.larger, MORE_ROWS)):
             np.savez(path, **blobs(rows))
@@ -100,26 +104,31 @@ class Subject:
         self.commanded = functools.cache(self._commanded)
         self.exported = functools.cache(self._exported)
 
-    def config(self, scenario, method="", **given):
-        """The `Config` of a run of this method, or of another one, on two tasks; `given` are settings, and
-        options of the method by their names."""
+    @functools.cached_property
+    def finetuned(self):
+        """The `Subject` of fine-tuning with the same memory, network and regime."""
+        if self._finetuned:
+            return self._finetuned
+        config = self.config(self.scenarios[-1])
+        options = {name: value for name, value in config.options.items() if not name.startswith("method.")}
+        settings = self._settings | {"memory": config.memory, "network": config.network}
+        return Subject("finetune", self.folder / "finetune", options=options, **settings)
+
+    def config(self, scenario, **given):
+        """The `Config` of a run on two tasks; `given` are settings and, by their names, options of the method."""
         settings = {"stream": "permuted" if scenario == "domain" else "split", "batch_size": 2, "jit": "off"}
-        settings |= {"dataset": self.dataset, "tasks": 2, "epochs": 1}
-        own = {}
-        if method in ("", self.method):
-            method, own = self.method, self._options
-            settings |= self._settings
+        settings |= {"dataset": self.dataset, "tasks": 2, "epochs": 1, **self._settings}
         fields = {field.name for field in dataclasses.fields(Config)}
-        own = own | {f"method.{name}": given.pop(name) for name in given.keys() - fields}
-        config = Config(method=method, scenario=scenario, **settings | given)
+        own = self._options | {f"method.{name}": given.pop(name) for name in given.keys() - fields}
+        config = Config(method=self.method, scenario=scenario, **settings | given)
         wanted = small(config.method, config.memory, config.network) | own
         return dataclasses.replace(
             config, options={k: v for k, v in wanted.items() if k in config.known_options}
         )
 
-    def _trained(self, scenario, *, method="", jit="off", eagerly=None, **options):
+    def _trained(self, scenario, *, jit="off", eagerly=None, **options):
         eagerly = scenario in self.eager if eagerly is None else eagerly
-        config = self.config(scenario, method, jit=jit, **options)
+        config = self.config(scenario, jit=jit, **options)
         stream = make_stream(config)
         model = make_model(config, stream, seed=0)
         model.run_eagerly = eagerly
