@@ -46,9 +46,11 @@ def main(parsed):
     with tempfile.TemporaryDirectory() as folder:
         subject = Subject(config.method, folder, options=options, **chosen)
         scenarios = [config.scenario] if "scenario" in given else subject.scenarios
-        found = [verdict for verdict in verdicts(subject, scenarios, config.verbosity) if print_(verdict)]
-    broken = sum(held is False for held, *_ in found)
-    skipped = sum(held is None for held, *_ in found)
+        found = []
+        for verdict in verdicts(subject, scenarios, config.verbosity):
+            show(*verdict)
+            found.append(verdict[0])
+    broken, skipped = found.count(False), found.count(None)
     rest = f", {broken} do not" if broken else ""
     rest += f", {skipped} do not apply" if skipped else ""
     print(f"{config.name_of('method')}: {len(found) - broken - skipped} laws hold{rest}.")
@@ -73,16 +75,17 @@ def verdicts(subject, scenarios, verbosity=0):
             except Exception as error:  # code from outside may raise anything
                 if verbosity:
                     raise
-                held, reason = False, f"{type(error).__name__}: {str(error).strip().splitlines()[-1:]}"
+                held, reason = (
+                    False,
+                    f"{type(error).__name__}: {(str(error).strip() or '-').splitlines()[-1]}",
+                )
             yield held, law.name, scenario, reason
 
 
-def print_(verdict):
-    """Prints a verdict as one line."""
-    held, law, scenario, reason = verdict
+def show(held, law, scenario, reason):
+    """Prints a verdict as a line."""
     word = {True: "holds", False: "BROKEN", None: "-"}[held]
     print(f"{word:8}{scenario:8}{law}{f': {reason}' if reason else ''}", flush=True)
-    return True
 
 
 def cli():

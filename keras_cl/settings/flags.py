@@ -99,6 +99,8 @@ def help_text(headline, shared, chosen, own, more=()):
     lines += ["", "Settings:"]
     for option in shared:
         possible = catalog.names(option.name) if option.name in catalog.AXES else option.choices
+        if option.name == "dataset" and (installed := catalog.names("dataset")):
+            option = dataclasses.replace(option, help=f"{option.help} Installed: {', '.join(installed)}.")
         lines += _help_lines(f"--{option.name}", option, [value for value in possible if value])
     for axis, options in own.items():
         about = catalog.choice(axis, chosen[axis])

@@ -41,5 +41,5 @@ def source(name, *, data_dir="", cache_dir=""):
         return digits.digits()
     if name.endswith(".npz"):
         return npz.npz(name)
-    pick("dataset", name, ["digits", *tfds.SHAPES, "path/to/file.npz"])
+    pick("dataset", name, ["digits", *tfds.SHAPES, "path/to/file.npz", "path/to/file.py"])
     return tfds.tfds(name, data_dir=data_dir, cache_dir=cache_dir)

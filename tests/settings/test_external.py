@@ -122,7 +122,7 @@ def test_a_module_is_found_from_the_working_directory(folder):
     assert "No module named 'my_package.third'" in refused("--method=my_package.third")
 
 
-def test_an_entry_point_is_a_name_like_any_other(folder):
+def test_an_entry_point_is_a_name_like_any_other(folder, capsys):
     info = folder / "mine-2.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 2.0\n")
@@ -134,6 +134,11 @@ def test_an_entry_point_is_a_name_like_any_other(folder):
     assert config.options_of("method") == {"rate": 2.0, "kind": "a", "widths": (1, 2)}
     assert config.origins["method"]["package"] == "mine 2.0"
     assert "is a choice of this library and an entry point" in refused("--method=ewc")
+    (info / "entry_points.txt").write_text("[keras_cl.sources]\nmy_data = data\n")
+    external.entry_points.cache_clear()
+    with pytest.raises(SystemExit):
+        flags.parse(["main", "--help"])
+    assert "Installed: my_data." in capsys.readouterr().out
 
 
 def test_options_of_a_file_are_flags(folder):
