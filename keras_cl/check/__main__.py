@@ -5,6 +5,7 @@ python -m keras_cl.check --method=path/to/cwr.py
 
 import sys
 import tempfile
+from typing import NamedTuple
 
 from absl import app
 
@@ -14,10 +15,23 @@ from keras_cl.settings import command, flags
 # Supported flags; the laws have their own tasks and data.
 OWN = ("method", "memory", "network", "regime", "optimizer", "learning_rate", "momentum", "precision")
 OTHERS = ("scenario", "verbosity")
+LINE = "\n"
+
+
+class Asked(NamedTuple):
+    """What the command line asks for: a `Config` that names the method, and `{flag: value}` of what was given."""
+
+    config: object
+    given: dict
+
+    @property
+    def verbosity(self):
+        """Whether tracebacks are shown."""
+        return self.config.verbosity
 
 
 def parse(argv):
-    """The `Config` with the method, and `{flag: value}` of the given flags.
+    """What a command line asks for; prints help and exits if that is asked for.
 
     Raises:
       InputError: one sentence about the first unusable argument.
@@ -29,12 +43,12 @@ def parse(argv):
             f"--{name} has no meaning here: the laws have tasks and data of their own; possible: "
             f"{', '.join(f'--{known}' for known in OWN + OTHERS)} and options.{did_you_mean(name, OWN)}",
         )
-    return config, given
+    return Asked(config, given)
 
 
-def main(parsed):
+def main(asked):
     """Checks every law, prints the results, and exits with code 1 if a law does not hold."""
-    config, given = parsed
+    config, given = asked
     from keras_cl.devices import device
 
     device.prepare("cpu", quiet=not config.verbosity, starts=False)
@@ -75,10 +89,7 @@ def verdicts(subject, scenarios, verbosity=0):
             except Exception as error:  # code from outside may raise anything
                 if verbosity:
                     raise
-                held, reason = (
-                    False,
-                    f"{type(error).__name__}: {(str(error).strip() or '-').splitlines()[-1]}",
-                )
+                held, reason = False, f"{type(error).__name__}: {str(error).strip().rpartition(LINE)[2]}"
             yield held, law.name, scenario, reason
 
 
