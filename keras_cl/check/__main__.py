@@ -15,11 +15,10 @@ from keras_cl.settings import command, flags
 # Supported flags; the laws have their own tasks and data.
 OWN = ("method", "memory", "network", "regime", "optimizer", "learning_rate", "momentum", "precision")
 OTHERS = ("scenario", "verbosity")
-LINE = "\n"
 
 
 class Asked(NamedTuple):
-    """What the command line asks for: a `Config` that names the method, and `{flag: value}` of what was given."""
+    """What a command line asks for: a `Config` that names the method, and `{flag: value}` of all given flags."""
 
     config: object
     given: dict
@@ -89,8 +88,14 @@ def verdicts(subject, scenarios, verbosity=0):
             except Exception as error:  # code from outside may raise anything
                 if verbosity:
                     raise
-                held, reason = False, f"{type(error).__name__}: {str(error).strip().rpartition(LINE)[2]}"
+                held, reason = False, _told(error)
             yield held, law.name, scenario, reason
+
+
+def _told(error):
+    """The type of an error and the last line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
 
 
 def show(held, law, scenario, reason):
