@@ -1,7 +1,7 @@
 """The contract of methods: every law of `keras_cl.check`, for every method file, without a test of its own.
 
-Tracing takes the time, so here a method's steps are traced in its last scenario and learned eagerly in
-the others; one law says that both are the same. The slow tests trace them in every scenario.
+Tracing takes time, so here a few methods are traced, in their last scenario, and all others learn eagerly;
+one law says that both are the same. The slow tests trace every method in every scenario.
 """
 
 import functools
@@ -23,7 +23,7 @@ METHODS = catalog.names("method")
 SOLITARY = [law for law in LAWS if law.check is not laws.two_devices]  # for that one see test_strategy.py
 # What is compiled or exported takes time, and is quick for a few methods: the plain step, a penalty, draws
 # from a memory, a projection, a generator, gates. The slow tests do it for all methods, in every scenario.
-EXPENSIVE = (laws.xla_is_graph, laws.exports, laws.exports_the_network)
+EXPENSIVE = (laws.xla_is_graph, laws.eager_is_graph, laws.exports, laws.exports_the_network)
 FEW = ("finetune", "ewc", "er", "gem", "rtf", "hat", "icarl")
 
 
@@ -33,9 +33,11 @@ def claimed(method):
 
 
 class Quick(Subject):
-    """A subject whose runs by the command are not traced, draw no figures and write no SavedModels."""
+    """A subject that takes less time: runs by the command are not traced and leave no figures and SavedModels, and
+    nothing is compiled to be compared with fine-tuning."""
 
     runs_eagerly = True
+    how = {"eagerly": True}
 
     def command(self, folder):
         with pytest.MonkeyPatch.context() as patch:
@@ -76,7 +78,11 @@ OPTIONS = {"generative_replay": {"memory.epochs": 2}}
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
-    return subjects_of(Quick, tmp_path_factory, lambda method: claimed(method)[:-1])
+    return subjects_of(
+        Quick,
+        tmp_path_factory,
+        lambda method: claimed(method)[: -1 if method in FEW else None],
+    )
 
 
 @pytest.fixture(scope="module")

@@ -574,6 +574,7 @@ def decoded(tmp_path_factory):
 
 @without_figures
 @pytest.mark.parametrize("scenario", ["task", "domain", "class"])
+@pytest.mark.slow
 def test_real_mnist_is_learned_in_every_scenario(tfds_dir, decoded, tmp_path, scenario):
     places = {"data_dir": str(tfds_dir), "cache_dir": decoded}
     options = {"network.hidden": (32,)}

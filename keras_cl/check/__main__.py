@@ -18,7 +18,7 @@ OTHERS = ("scenario", "verbosity")
 
 
 class Asked(NamedTuple):
-    """What a command line asks for: a `Config` that names the method, and `{flag: value}` of all given flags."""
+    """What a command line asks for: a `Config` with the method, and `{flag: value}` of all given flags."""
 
     config: object
     given: dict

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import functools
 import pathlib
 import shutil
 import tempfile
@@ -197,7 +198,7 @@ def exports_the_network(subject, scenario):
 @law("strength 0 is fine-tuning, bit for bit")
 def strength_0_is_finetune(subject):
     _needs_strength(subject)
-    off = subject.trained(subject.scenarios[-1], jit="on", strength=0.0)
+    off = subject.trained(subject.scenarios[-1], strength=0.0, **subject.how)
     for number, pair in enumerate(zip(off.weights, _finetuned(subject).weights, strict=True), 1):
         hold(same(*pair), f"weights after task {number} are up to {difference(*pair):.2g} apart")
 
@@ -205,7 +206,7 @@ def strength_0_is_finetune(subject):
 @law("the first task is fine-tuning, bit for bit, and the second is not")
 def first_task_is_finetune(subject):
     _needs_strength(subject)
-    result, plain = subject.trained(subject.scenarios[-1], jit="on"), _finetuned(subject)
+    result, plain = subject.trained(subject.scenarios[-1], **subject.how), _finetuned(subject)
     hold(same(result.weights[0], plain.weights[0]), "the first task already differs")
     hold(not same(result.weights[1], plain.weights[1]), "the second task does not differ")
 
@@ -216,7 +217,7 @@ def _needs_strength(subject):
 
 
 def _finetuned(subject):
-    return subject.finetuned.trained(subject.scenarios[-1], jit="on")
+    return subject.finetuned.trained(subject.scenarios[-1], **subject.how)
 
 
 # ---- scenarios and devices -------------------------------------------------------------------------------
@@ -238,13 +239,19 @@ def refuses_scenarios(subject):
 @law("two devices come to the weights of one")
 def two_devices(subject):
     """Needs a process with two devices; see `keras_cl.check.__main__`."""
-    strategy = device.strategy("mirrored")
+    strategy = mirrored()
     if strategy is None:
         raise DoesNotApply("this process has one device")
     one, two = on_devices(subject, None, None), on_devices(subject, strategy, strategy)
     moved, apart = difference(*one[0]), difference(one, two)
     hold(moved > 1e-2, f"the second task moved the weights by {moved:.2g} only: too little to tell")
     hold(apart <= CLOSE, f"weights or metrics are up to {apart:.2g} apart")
+
+
+@functools.cache
+def mirrored():
+    """The strategy of all devices, made once: collectives of two strategies in one process mix up."""
+    return device.strategy("mirrored")
 
 
 def on_devices(subject, first, second):

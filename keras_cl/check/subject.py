@@ -89,6 +89,7 @@ class Subject:
       **settings: further settings of the runs, such as the memory and the network.
     """
 
+    how = {"jit": "on"}  # how steps are taken that are compared with those of fine-tuning
     runs_eagerly = False  # whether steps of runs by the command are not traced
 
     def __init__(self, method, folder, *, options=(), eager=(), finetuned=None, **settings):
@@ -100,7 +101,7 @@ class Subject:
             np.savez(path, **blobs(rows))
         self.scenarios = catalog.choice("method", method).constants.get("scenarios", SCENARIOS)
         self.has_strength = any(o.name == "strength" for o in catalog.choice("method", method).options)
-        self.trained = functools.cache(self._trained)
+        self._trained_once = functools.cache(self._trained)
         self.commanded = functools.cache(self._commanded)
         self.exported = functools.cache(self._exported)
 
@@ -126,8 +127,12 @@ class Subject:
             config, options={k: v for k, v in wanted.items() if k in config.known_options}
         )
 
-    def _trained(self, scenario, *, jit="off", eagerly=None, **options):
-        eagerly = scenario in self.eager if eagerly is None else eagerly
+    def trained(self, scenario, *, jit="off", eagerly=None, **options):
+        """The `Trained` model of a scenario, trained once for the same arguments; `options` of the method."""
+        eagerly = (jit == "off" and scenario in self.eager) if eagerly is None else eagerly
+        return self._trained_once(scenario, jit, eagerly, **options)
+
+    def _trained(self, scenario, jit, eagerly, **options):
         config = self.config(scenario, jit=jit, **options)
         stream = make_stream(config)
         model = make_model(config, stream, seed=0)

@@ -35,7 +35,7 @@ def described(model, stream, plan):
         "memory": _told(model.memory),
         "stream": stream.name,
         "regime": _told(model.regime),
-        "network": model.network.name,
+        "network": type(model.network).__name__,  # its name counts what was made before
         "network_weights": [list(weight.shape) for weight in model.network.weights],
         "optimizer": model.optimizer.get_config(),
         "scenario": stream.scenario,

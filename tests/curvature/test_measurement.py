@@ -472,7 +472,7 @@ def test_a_run_measures_its_checkpoints_whenever_it_is_asked_to(tmp_path, quick,
 
 
 def test_a_method_whose_network_has_no_hessian_is_refused_before_data_are_read(monkeypatch):
-    monkeypatch.setattr(train, "_check_rows", fails)
+    monkeypatch.setattr(train, "check", fails)
     assert refusal("--method=hat", "--stream=split", "--curvature=2", "--run_dir=none") == (
         "--curvature is for networks whose answers are logits; that of hat has gates whose gradient is not "
         "that of the loss."

@@ -95,6 +95,7 @@ def test_a_wrong_list_of_workers_is_shown_beside_a_right_one(text, monkeypatch):
 # ---- two workers -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_workers_come_to_the_weights_of_one_and_the_first_one_writes(tmp_path, monkeypatch):
     np.savez(tmp_path / "blobs.npz", **blobs((7, 8, 15, 16)))
     settings = {"method": "ewc", "memory": "reservoir", "batch_size": 8, "device": "cpu", "stream": "split"}

@@ -165,6 +165,7 @@ def test_with_all_weight_on_current_rows_every_task_is_that_of_fine_tuning(datas
         ("dgr_distill", 0, {"network.batch_norm": True, "network.dropout": 0.5}),
     ],
 )
+@pytest.mark.slow
 def test_copies_do_not_change_while_a_task_is_learned(dataset, method, epochs, options):
     own = {} if method == "rtf" else {"memory.epochs": epochs}
     model = learned(settings(dataset, method, options=own | options), tasks=1)
@@ -196,6 +197,7 @@ def test_copies_are_never_trained(dataset, method):
 
 @pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(("method", "epochs"), METHODS)
+@pytest.mark.slow
 def test_every_method_learns_and_never_reads_rows_of_earlier_tasks(dataset, method, epochs, monkeypatch):
     config = settings(dataset, method, options={} if method == "rtf" else {"memory.epochs": epochs})
     model, stream, opened, now = made(config), make_stream(config), Stream._open, []
@@ -416,6 +418,7 @@ def test_an_image_is_one_of_the_class_that_was_asked_for(dataset, scenario):
 @pytest.mark.parametrize(
     ("scenario", "labels"), [("task", "soft"), ("domain", "hard"), ("class", "condition")]
 )
+@pytest.mark.slow
 def test_a_conditional_generator_learns_in_every_scenario(dataset, scenario, labels):
     options = {"memory.conditional": True, "memory.labels": labels}
     model = learned(settings(dataset, scenario=scenario, options=options), tasks=2)

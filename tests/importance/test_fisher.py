@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from test_importance import (
+from gradients import (
     ALL,
     DENSE_ROWS,
     MAPPED_ROWS,

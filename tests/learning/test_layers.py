@@ -69,6 +69,7 @@ def test_bits_are_uniform(seed, step, shift):
 
 @pytest.mark.parametrize("shift", [0, 28], ids=["low bits", "top bits"])
 @pytest.mark.parametrize("along", ["steps", "seeds"])
+@pytest.mark.slow
 def test_one_element_is_uniform_over_steps_and_over_seeds(along, shift):
     number = tf.range(2**14)
     pair = (lambda n: (n, 5)) if along == "seeds" else (lambda n: (5, n))

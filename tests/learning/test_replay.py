@@ -153,7 +153,13 @@ PIPELINES = [
 ]
 
 
-@pytest.mark.parametrize("case", PIPELINES, ids=range(len(PIPELINES)))
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(c, marks=[] if i % 3 == 0 else pytest.mark.slow, id=str(i))
+        for i, c in enumerate(PIPELINES)
+    ],
+)
 def test_every_step_replays_what_the_memory_held_before_it(case, monkeypatch):
     case = {"stream": SPLIT, "method": ER, "batch_size": 4, "iterations": 0, "offers": "step"} | case
     monkeypatch.setattr("keras_cl.learning.batches.chunk_length", lambda *_: case["length"])

@@ -242,6 +242,7 @@ def normalising(stream):
 
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("make", [dropping, normalising])
+@pytest.mark.slow
 def test_the_first_task_is_fine_tuning_bit_for_bit_and_the_second_is_not(dataset, make, jit):
     stream = stream_of(dataset)
     networks = [make(stream), make(stream)]

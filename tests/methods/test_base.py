@@ -341,6 +341,7 @@ def test_a_model_s_seed_decides_order_and_dropout():
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.slow
 def test_mixed_precision_trains_with_variables_of_full_precision(precision, jit):
     stream = stream_of()
     network = mlp(stream, hidden=(8,), dropout=0.2, precision=precision, seed=3)

@@ -15,6 +15,7 @@ from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.config import Config
 
 BOUNDS = ("finetune", "joint", "cumulative")
+QUICK = ("ewc", "er")  # a penalty and a memory; the others are slow tests
 METHODS = [name for name in catalog.names("method") if name not in BOUNDS]
 SEEDS = (0, 1, 2)
 
@@ -127,7 +128,10 @@ def test_fine_tuning_learns_every_task_and_forgets_much_of_it(stream):
     assert accuracy + forgetting > 0.9  # what it knew of each task at some time
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method",
+    [m if m in QUICK else pytest.param(m, marks=pytest.mark.slow) for m in METHODS],
+)
 def test_a_method_forgets_less_than_fine_tuning_and_knows_more_at_the_end(method):
     stream = stream_of(method)
     forgetting, accuracy = measured(method, stream)

@@ -313,6 +313,7 @@ def traced(dataset):
 
 
 @pytest.mark.parametrize("other", [{"jit": True}, {"eagerly": True}], ids=["xla", "eager"])
+@pytest.mark.slow
 def test_compiled_and_eager_projections_are_the_same(dataset, traced, other):
     theta, violations, model = traced
     other_theta, other_violations, _ = violating(dataset, **other)
@@ -336,6 +337,7 @@ def normalising(stream):
 
 
 @pytest.mark.parametrize("make, jit", [(dropping, False), (dropping, True), (normalising, False)])
+@pytest.mark.slow
 def test_the_first_task_is_fine_tuning_bit_for_bit_and_the_second_is_not(dataset, make, jit):
     stream = stream_of(dataset)
     networks = [make(stream), make(stream)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from test_importance import assert_same, chain, jacobian, linear
+from gradients import assert_same, chain, jacobian, linear
 
 from keras_cl import sources, streams
 from keras_cl.errors import InputError

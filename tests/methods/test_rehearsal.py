@@ -61,7 +61,10 @@ def learned(dataset, method, memory, options=(), eagerly=True):
 
 
 @pytest.mark.usefixtures("eagerly")
-@pytest.mark.parametrize(("method", "memory"), PAIRS)
+@pytest.mark.parametrize(
+    ("method", "memory"),
+    [pair if pair[1] == "reservoir" else pytest.param(*pair, marks=pytest.mark.slow) for pair in PAIRS],
+)
 def test_any_method_learns_with_any_memory_that_it_can_have(dataset, method, memory):
     online = catalog.load("method", method).online or method == "er"
     if online and not catalog.load("memory", memory).by_row:

@@ -152,6 +152,7 @@ def test_a_way_that_raised_the_loss_scores_nothing():
     ],
     ids=str,
 )
+@pytest.mark.slow
 def test_tasks_with_a_penalty_follow_the_simulation(optimizer, options):
     """Thirteen steps: whole intervals and, but for steps alone, one that is left over."""
     make, change_of = OPTIMIZERS[optimizer]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_importance import assert_same, backward_passes, convolutional, jacobian, linear
+from gradients import assert_same, backward_passes, convolutional, jacobian, linear
 from test_mas import (
     W,
     X,

@@ -81,7 +81,7 @@ def problem(family, t, seed):
     return family(rng, rng.normal(size=(n, t)), rng.normal(size=n))
 
 
-@pytest.mark.parametrize("mode", ["graph", "xla"])
+@pytest.mark.parametrize("mode", ["graph", pytest.param("xla", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("family", UNIQUE + DEGENERATE, ids=lambda family: family.__name__)
 def test_it_is_what_scipy_finds(family, mode):
     for t in COMPILED if mode == "xla" else SIZES:

@@ -104,11 +104,13 @@ def killed_and_whole(tmp_path_factory):
     return folder, whole
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_in_the_same_matrix_bit_for_bit(killed_and_whole):
     killed, whole = (folder / "run" / "matrix.csv" for folder in killed_and_whole)
     assert killed.read_bytes() == whole.read_bytes() and killed.read_text().count("\n") == 5
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_in_the_same_variables_bit_for_bit(killed_and_whole):
     for number in range(4):
         killed, whole = (folder / "run" / "checkpoints" / f"task_00{number}" for folder in killed_and_whole)
@@ -116,11 +118,13 @@ def test_a_run_that_was_killed_ends_in_the_same_variables_bit_for_bit(killed_and
             assert (killed / name).read_bytes() == (whole / name).read_bytes(), (number, name)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_in_the_same_records(killed_and_whole):
     killed, whole = (RunDirectory(folder / "run").finished() for folder in killed_and_whole)
     assert list(map(without_seconds, killed)) == list(map(without_seconds, whole))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_leaves_the_same_files(killed_and_whole):
     killed, whole = ({str(p.relative_to(f)) for p in f.rglob("*")} for f in killed_and_whole)
     assert killed == whole
@@ -131,6 +135,7 @@ def test_a_run_that_was_killed_leaves_the_same_files(killed_and_whole):
     assert {**killed, "seconds": None} == {**whole, "seconds": None}
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_leaves_the_same_models(killed_and_whole):
     for number in "123":
         killed, whole = (folder / "models" / "run" / number for folder in killed_and_whole)

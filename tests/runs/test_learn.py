@@ -12,7 +12,7 @@ import keras_cl
 from keras_cl import train
 from keras_cl.errors import InputError
 from keras_cl.memories import Reservoir
-from keras_cl.methods import ER, EWC
+from keras_cl.methods import ER, L2
 
 pytestmark = pytest.mark.usefixtures("eagerly")
 
@@ -32,12 +32,12 @@ def model_of(stream, strength=10.0, units=8, seed=0):
             keras.layers.Dense(stream.num_classes, kernel_initializer=initial),
         ]
     )
-    model = EWC(network, strength=strength, n_samples=50, seed=seed)
+    model = L2(network, strength=strength, seed=seed)
     model.compile(keras.optimizers.Adam(1e-2), jit=False)
     return model
 
 
-HOW = {"epochs": 1, "batch_size": 200}
+HOW = {"epochs": 1, "batch_size": 400}
 
 
 class Killed(Exception):
@@ -65,7 +65,7 @@ def by_hand(model, stream):
     rows = [model.accuracies(stream)]
     for task in stream:
         model.begin_task(task)
-        model.fit(model.batches(task, 200), verbose=0)
+        model.fit(model.batches(task, 400), verbose=0)
         model.end_task(task)
         rows.append(model.accuracies(stream))
     return np.array(rows)
@@ -107,7 +107,7 @@ def test_what_is_known_of_the_model_is_recorded_and_another_one_is_refused(tmp_p
     settings = json.loads((tmp_path / "config.json").read_text())["settings"]
     assert (settings["program"], settings["method"], settings["stream"]) == (
         "keras_cl.learn",
-        "ewc",
+        "l2",
         "permuted digits",
     )
     assert settings["method.strength"] == 10.0 and settings["network_weights"][0] == [64, 8]
@@ -129,7 +129,7 @@ def test_a_memory_comes_back_too(tmp_path):
     stream = stream_of(2)
 
     def model():
-        made = ER(model_of(stream).network, memory=Reservoir(stream, capacity=200))
+        made = ER(model_of(stream).network, memory=Reservoir(stream, capacity=400))
         made.compile("sgd", jit=False)
         return made
 
@@ -143,7 +143,7 @@ def test_what_cannot_be_learned_is_one_sentence():
     stream = stream_of(2)
     for model, over, said in (
         (model_of(stream).network, stream, "learn takes a ContinualModel, not Sequential."),
-        (EWC(model_of(stream).network), stream, "Compile the model first: model.compile"),
+        (L2(model_of(stream).network), stream, "Compile the model first: model.compile"),
         (model_of(stream), stream[:1], "learn takes a whole Stream, not _Part."),
     ):
         with pytest.raises(InputError) as error:
@@ -163,7 +163,7 @@ def test_what_cannot_be_learned_is_one_sentence():
 @pytest.fixture
 def run(tmp_path):
     """A run of the command with two seeds, and its configuration."""
-    config = small(tmp_path, {"method.strength": 3.0}, method="ewc", seeds=(2, 5))
+    config = small(tmp_path, {"method.strength": 3.0}, method="l2", seeds=(2, 5))
     train.run(config, display=silent())
     return config
 

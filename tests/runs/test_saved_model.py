@@ -241,6 +241,7 @@ for line in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_saved_model_cli_shows_and_runs_the_model(served, tmp_path):
     show = "show --dir model --all"
     run = "run --dir model --tag_set serve --signature_def serving_default --inputs images=x.npy --outdir ."

@@ -194,6 +194,7 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_end(tuner, tmp_path, trie
         assert min(distance[3:]) < min(distance[:3])
 
 
+@pytest.mark.slow
 def test_the_seed_decides_what_is_tried(tmp_path, tried):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         said("--tuner=random", "--trials=2", f"--seeds={seed}", f"--search_dir={tmp_path / name}")
@@ -318,6 +319,7 @@ def until(condition, seconds=60):
     raise AssertionError("it did not come to pass")
 
 
+@pytest.mark.slow
 def test_a_chief_and_two_workers_of_whom_one_dies_in_a_trial(tmp_path, monkeypatch):
     port = free_port()
     given = ["--tuner=random", "--trials=4", "--batch_size=32", f"--search_dir={tmp_path}"]
