@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Console
 
 from keras_cl.check import subject
-from keras_cl.check.laws import saved_variables
+from keras_cl.check.compare import saved_variables
 from keras_cl.check.subject import SMALL, blobs
 from keras_cl.runs.console import Display
 

@@ -8,7 +8,8 @@ import json
 import sys
 import tempfile
 
-from keras_cl.check.laws import CLOSE, Broken, difference, hold, mirrored, on_devices, two_devices
+from keras_cl.check.compare import Broken, difference, hold
+from keras_cl.check.laws import CLOSE, mirrored, on_devices, two_devices
 from keras_cl.check.subject import Subject
 from keras_cl.devices import device
 from keras_cl.settings import catalog
@@ -25,7 +26,7 @@ MORE = {
     "generative_replay": ({}, {"memory.epochs": 2}),
 }
 HANDED_OVER = "er"  # to other devices between the tasks
-# Methods whose steps two devices take in a traced graph in the quick form too; tracing takes time, so the others
+# Methods that two devices also learn in a traced graph in the quick form; tracing takes time, so the others
 # take the same steps together eagerly.
 TRACED = ("er",)
 

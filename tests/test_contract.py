@@ -33,8 +33,8 @@ def claimed(method):
 
 
 class Quick(Subject):
-    """A subject that takes less time: runs by the command are not traced and leave no figures and SavedModels, and
-    nothing is compiled to be compared with fine-tuning."""
+    """A subject that takes less time: runs by the command are not traced and leave no figures or SavedModels,
+    and nothing is compiled to be compared with fine-tuning."""
 
     runs_eagerly = True
     how = {"eagerly": True}

@@ -74,7 +74,8 @@ def main(asked):
 def verdicts(subject, scenarios, verbosity=0):
     """Yields `(held, law, scenario, reason)`; `held` is None if a law does not apply, and the scenario is ""
     if the law is checked only once."""
-    from keras_cl.check.laws import LAWS, Broken, DoesNotApply
+    from keras_cl.check.compare import Broken
+    from keras_cl.check.laws import LAWS, DoesNotApply
 
     for law in LAWS:
         for scenario in scenarios if law.everywhere else [""]:

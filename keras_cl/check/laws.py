@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from keras_cl.check.compare import difference, hold, same, saved_variables
 from keras_cl.devices import device
 from keras_cl.errors import InputError
 from keras_cl.runs.checkpoints import Checkpoints
@@ -21,10 +22,6 @@ from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.config import SCENARIOS
 
 CLOSE = 1e-5  # largest difference of weights and logits that are computed in another order
-
-
-class Broken(AssertionError):
-    """A law does not hold; the message says why."""
 
 
 class DoesNotApply(Exception):
@@ -283,30 +280,3 @@ def _handed_over(config, stream, strategy, model):
             Checkpoints(model).write(pathlib.Path(folder))
             Checkpoints(made).read(pathlib.Path(folder))
     return made
-
-
-# ---- comparing -------------------------------------------------------------------------------------------
-
-
-def hold(condition, reason):
-    """Raises `Broken(reason)` unless `condition` holds."""
-    if not condition:
-        raise Broken(reason)
-
-
-def same(ones, others):
-    """Whether two lists of arrays are equal bit for bit."""
-    return all(np.array_equal(one, other) for one, other in zip(ones, others, strict=True))
-
-
-def difference(ones, others):
-    """Largest absolute difference of two nested lists of arrays."""
-    pairs = zip(tf.nest.flatten(ones), tf.nest.flatten(others), strict=True)
-    return float(np.max([np.abs(np.asarray(a, float) - np.asarray(b, float)).max() for a, b in pairs]))
-
-
-def saved_variables(prefix):
-    """`{key: array}` of all variables in a TensorFlow checkpoint."""
-    reader = tf.train.load_checkpoint(str(prefix))
-    keys = reader.get_variable_to_shape_map()
-    return {key: reader.get_tensor(key) for key in keys if key.endswith("VARIABLE_VALUE")}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from gradients import assert_same, backward_passes, convolutional, jacobian, linear
-from test_mas import (
+from sensitivities import (
     W,
     X,
     assert_merges,
