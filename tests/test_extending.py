@@ -90,7 +90,6 @@ def test_the_check_tells_lawful_files_from_others(given, broken, folder):
     if broken:
         found = {line.split(":")[0][16:] for line in lines if line.startswith("BROKEN")}
         assert found == {
-            "the step is traced once for tasks of any length",
             "a run that was killed after its first task ends like one that was not, bit for bit",
             "strength 0 is fine-tuning, bit for bit",
         }, output
@@ -118,7 +117,7 @@ class Forgetful(keras_cl.ContinualModel):
 
     def begin_task(self, task):
         super().begin_task(task)
-        self.train_function = None  # traced anew, as what follows is a Python branch
+        self.train_function = None  # made anew, as what follows is a Python branch
 
     def train_step(self, batch):
         logits, gradients = self.task_gradients(batch)

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from absl import app
 
 from keras_cl.errors import did_you_mean, require
-from keras_cl.settings import command, flags
+from keras_cl.settings import catalog, command, flags
+from keras_cl.settings.config import SCENARIOS
 
 # Supported flags; the laws have their own tasks and data.
 OWN = ("method", "memory", "network", "regime", "optimizer", "learning_rate", "momentum", "precision")
@@ -18,10 +19,11 @@ OTHERS = ("scenario", "verbosity")
 
 
 class Asked(NamedTuple):
-    """What a command line asks for: a `Config` with the method, and `{flag: value}` of all given flags."""
+    """What a command line asks for: a `Config` with the method, `{flag: value}` of flags, and scenarios."""
 
     config: object
     given: dict
+    scenarios: tuple
 
     @property
     def verbosity(self):
@@ -35,6 +37,10 @@ def parse(argv):
     Raises:
       InputError: one sentence about the first unusable argument.
     """
+    method = catalog.choice("method", flags.given(argv, "method"))
+    asked = bool(flags.given(argv, "scenario"))
+    if not asked:  # the usual one of the stream need not be one of the method's
+        argv = [*argv, f"--scenario={method.constants.get('scenarios', SCENARIOS)[0]}"]
     config, given, _ = flags.read(argv, "keras_cl.check", "checks the laws that every method keeps")
     for name in given:
         require(
@@ -42,12 +48,13 @@ def parse(argv):
             f"--{name} has no meaning here: the laws have tasks and data of their own; possible: "
             f"{', '.join(f'--{known}' for known in OWN + OTHERS)} and options.{did_you_mean(name, OWN)}",
         )
-    return Asked(config, given)
+    scenarios = [config.scenario] if asked else method.constants.get("scenarios", SCENARIOS)
+    return Asked(config, given, scenarios)
 
 
 def main(asked):
     """Checks every law, prints the results, and exits with code 1 if a law does not hold."""
-    config, given = asked
+    config, given, scenarios = asked
     from keras_cl.devices import device
 
     device.prepare("cpu", quiet=not config.verbosity, starts=False)
@@ -58,7 +65,6 @@ def main(asked):
     options = {name: value for name, value in given.items() if "." in name}
     with tempfile.TemporaryDirectory() as folder:
         subject = Subject(config.method, folder, options=options, **chosen)
-        scenarios = [config.scenario] if "scenario" in given else subject.scenarios
         found = []
         for verdict in verdicts(subject, scenarios, config.verbosity):
             show(*verdict)

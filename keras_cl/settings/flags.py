@@ -75,6 +75,11 @@ def read(argv, program, about, more=(), prefix="", prefixed=()):
     return config.Config(**settings, options=options), given, others
 
 
+def given(argv, name):
+    """The text that a command line gives for a setting, or its default, before anything else is parsed."""
+    return _given(_with_flagfiles(flags.FlagValues(), argv), name)
+
+
 def main_options():
     """`Option`s of the settings."""
     return field_options(config.Config, skipped=("options",))
