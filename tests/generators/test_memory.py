@@ -247,6 +247,7 @@ def test_a_generator_without_epochs_of_its_own_shows_its_loss_beside_the_methods
 
 
 @pytest.mark.usefixtures("eagerly")
+@pytest.mark.slow
 def test_when_the_generator_learns_does_not_change_what_the_network_learns(dataset):
     """In its own epochs or beside the network: only the copies count."""
     beside, alone = (learned(settings(dataset, options={"memory.epochs": n}), tasks=1) for n in (0, 2))

@@ -279,6 +279,7 @@ def plain():
 
 
 @pytest.mark.parametrize("jit", [True, False])
+@pytest.mark.slow
 def test_fit_takes_the_same_steps_with_and_without_a_compiler_and_is_traced_once(jit, plain):
     vae = fitted(jit=jit)
     pairs = zip(vae.trainable_variables, tiny().trainable_variables, strict=True)

@@ -368,6 +368,7 @@ def test_looking_at_the_memory_leaves_the_state_of_the_network(dataset, make):
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.slow
 def test_half_precision_takes_finite_steps(dataset, precision):
     config = Config(
         method="gem", stream="split", scenario="task", dataset=dataset, tasks=3, precision=precision,

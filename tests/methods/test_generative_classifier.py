@@ -120,6 +120,7 @@ def estimate(samples, seed=0, x=None):
     return tf.function(layer)(pixels(40) if x is None else x).numpy()
 
 
+@pytest.mark.slow
 def test_more_codes_do_not_lower_the_likelihood_on_average():
     means = [np.mean([estimate(samples, seed).mean() for seed in range(3)]) for samples in (1, 10, 100)]
     assert means[0] + 0.1 < means[1] < means[2]

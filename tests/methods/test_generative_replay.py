@@ -170,6 +170,7 @@ def test_a_set_depends_on_the_seed_and_the_task_alone(dataset):
     assert len(np.unique(first[0][OWN:], axis=0)) > 15
 
 
+@pytest.mark.slow
 def test_a_set_is_kept_no_longer_than_its_task(dataset):
     model, stream = made(settings(dataset))
     for _ in learn(model, stream[:1], batch_size=B):

@@ -462,6 +462,7 @@ def test_the_exported_model_answers_every_row_with_the_gates_of_its_task(tmp_pat
     np.testing.assert_allclose(latest, model.predict_logits(x, task=2), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_compiled_loop_blocks_as_well():
     model, before, logits, x = after_first("adam")
     model.compile(OPTIMIZERS["adam"](), jit=True)

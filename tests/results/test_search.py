@@ -172,6 +172,7 @@ def by_hand(config, seeds, tasks):
     return np.mean(accuracies)
 
 
+@pytest.mark.slow
 def test_what_counts_is_the_validation_accuracy_over_the_first_tasks_and_the_seeds(row):
     name, seeds = row(more="--learning_rate=0.05\n"), (0, 4)
     expected = by_hand(config_of(name, **{"method.strength": 1e3}), seeds, tasks=3)
@@ -239,6 +240,7 @@ def test_a_strength_that_diverges_counts_as_zero_and_does_not_win(row, capsys):
     assert "table/row: strength 1e+30, validation accuracy 0.0000" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_seed_that_diverges_counts_as_zero_among_the_others(row, monkeypatch):
     name, real = row(), make_model
 

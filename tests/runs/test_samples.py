@@ -427,6 +427,7 @@ def test_models_that_went_missing_are_exported_again(copy, dataset, task, no_fig
     assert any((again[key] != other[key]).any() for key in again)
 
 
+@pytest.mark.slow
 def test_a_run_that_lost_a_task_draws_and_exports_it_the_same(copy, dataset, no_figures):
     kept = copy / "kept"
     shutil.copytree(copy / "run", kept)

@@ -201,6 +201,7 @@ def test_the_seed_decides_what_is_tried(tmp_path, tried):
     assert values_of(tmp_path / "a") == values_of(tmp_path / "b") != values_of(tmp_path / "c")
 
 
+@pytest.mark.slow
 def test_more_trials_go_on_with_a_search_and_overwrite_starts_afresh(tmp_path, tried):
     given = ("--tuner=random", f"--search_dir={tmp_path / 'search'}")
     said(*given, "--trials=2")
