@@ -175,3 +175,51 @@ def test_help_comes_without_tensorflow_and_lists_the_flags_of_both():
     assert said.endswith("one a line.\n\n")
     for flag in ("--tuner", "--budget", "--trials", "--dataset", "--method.strength"):
         assert f"\n  {flag}\n" in said
+
+
+# ---- ranges of one's own ---------------------------------------------------------------------------------
+
+
+def test_ranges_of_ones_own_count_more_than_those_of_the_files():
+    found = parsed("--search.method.strength=1:1e4", "--search.network.dropout=0,0.25,0.5").space
+    assert found["method.strength"] == (1.0, 1e4) and found["network.dropout"] == [0.0, 0.25, 0.5]
+    assert list(found)[:2] == ["learning_rate", "batch_size"]
+    assert parsed("--search.network.hidden=100,100;400").space["network.hidden"] == [(100, 100), (400,)]
+    assert parsed("--search.method.online=true,false").space["method.online"] == [True, False]
+    assert parsed("--search.optimizer=sgd,adam").space["optimizer"] == ["sgd", "adam"]
+    grid = parsed("--search.method.strength=1:100", "--tuner=grid", "--grid_points=3").space
+    assert grid["method.strength"] == [1.0, 10.0, 100.0]
+
+
+def test_ranges_of_ones_own_decide_where_a_search_goes():
+    assert (
+        parsed("--search.method.strength=1:10").directory != parsed("--search.method.strength=1:9").directory
+    )
+    assert parsed("--search.method.strength=10:1e4").directory == parsed().directory  # that of the file
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--search.method.strength=5:2"], "--search.method.strength=5:2 is no range on a log scale"),
+        (["--search.method.strength=0:2"], "--search.method.strength=0:2 is no range on a log scale"),
+        (["--search.method.strength=1:nan"], "'nan' is not a finite number."),
+        (["--search.method.strength=1,1.0"], "must have two different values or more."),
+        (["--search.network.dropout=0,x"], "--search.network.dropout: 'x' is not a number."),
+        (["--search.batch_size=1:8"], "takes no fractions; give the values"),
+        (
+            ["--search.method.fisher=exact,exat"],
+            "--search.method.fisher: 'exat' is not known; possible:",
+        ),
+        (["--search.method.strenght=1:2"], "Did you mean --search.method.strength?"),
+        (["--search.tasks=1,2"], "There is no flag --search.tasks."),
+        (
+            ["--search.method.strength=1:2", "--method.strength=3"],
+            "--method.strength is given and --search.method.strength searches it",
+        ),
+    ],
+)
+def test_a_range_that_cannot_be_searched_is_one_sentence(given, said):
+    with pytest.raises(InputError) as error:
+        parsed(*given)
+    assert said in str(error.value)
