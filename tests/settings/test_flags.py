@@ -173,7 +173,7 @@ def test_help_answers_within_a_second_and_a_half():
 
 def test_help_does_not_load_tensorflow():
     script = (
-        "import atexit, sys; from keras_cl import flags\n"
+        "import atexit, sys; from keras_cl.settings import flags\n"
         "atexit.register(lambda: print([m for m in ('tensorflow', 'numpy') if m in sys.modules]))\n"
         "flags.parse(['main', '--help'])"
     )
