@@ -63,11 +63,7 @@ def usual(method, regime="plain"):
 
 def possible_memories(method):
     """Names of the memories of this library that a method supports."""
-    constants = choice("method", method).constants
-    if constants.get("memories") is not None:
-        return list(constants["memories"])
-    generated = constants.get("generated", True)
-    return [name for name in library.names("memory") if generated or not generates(name)]
+    return [name for name in library.names("memory") if can_have(method, name)]
 
 
 def can_have(method, memory):

@@ -91,7 +91,7 @@ def read(axis, given):
         summary=(inspect.getdoc(found) or "").split("\n\n")[0],
         title=(inspect.getdoc(module) or "").split("\n")[0],
         options=options,
-        constants=_constants(axis, found),
+        constants=_constants(found),
         origin=_origin(module, point),
         target=found,
     )
@@ -196,7 +196,7 @@ def _options(maker):
             yield option_of(parameter.name, annotation, parameter.default, helps.get(parameter.name, ""))
 
 
-def _constants(axis, found):
+def _constants(found):
     """Plain class attributes, also those of base classes, except bases from TensorFlow and Keras."""
     mro = getattr(found, "__mro__", ())
     lineage = [kind for kind in mro if kind.__module__.partition(".")[0] not in FOREIGN]
