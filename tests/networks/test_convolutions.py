@@ -10,7 +10,7 @@ from keras_cl import sources, streams
 from keras_cl.errors import InputError
 from keras_cl.learning import loop
 from keras_cl.methods import Finetune
-from keras_cl.networks import cnn, resnet18
+from keras_cl.networks import cnn, resnet18, resnet18_ic
 
 SMALL = streams.split(sources.from_arrays(**blobs([24] * 4, side=8)), tasks=2, scenario="task")
 ROWS, LABELS = np.zeros((4, 3)), [0, 1, 0, 1]
@@ -36,6 +36,41 @@ def test_resnet18_has_the_parameters_of_the_literature():
     assert network.get_layer("mean").input_shape == (None, 4, 4, 160)
 
 
+def test_resnet18_ic_has_the_parameters_that_the_released_code_trains():
+    network = resnet18_ic(as_large_as_cifar100())
+    assert sum(np.prod(variable.shape) for variable in network.trainable_variables) == 496_680
+    assert network.get_layer("mean").input_shape == (None, 4, 4, 160)
+    convolutions = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
+    for layer in (*convolutions, network.get_layer("logits")):  # PyTorch's initial weights
+        inputs = np.prod(layer.kernel.shape[:-1])
+        assert 0.9 < np.abs(layer.kernel).max() * inputs**0.5 <= 1.0001
+
+
+def test_a_block_of_resnet18_ic_normalises_after_the_activation():
+    """IC(relu(x + IC(relu(W x)))), computed by hand from the weights of the first block."""
+    network, x = resnet18_ic(SMALL, filters=4, seed=1), random_images()
+    norms = [network.get_layer(f"norm_{place}") for place in (1, 2)]
+    for place, norm in enumerate(norms):
+        norm.beta.assign(tf.range(4.0) + place)
+        norm.moving_mean.assign(tf.range(4.0) / 7)
+    relus = [layer for layer in network.layers if isinstance(layer, keras.layers.ReLU)]
+    before, after = keras.Model(network.inputs, [relus[0].output, norms[1].output])(x)
+    h = tf.nn.relu(tf.nn.conv2d(before, network.get_layer("convolution_1").kernel, 1, "SAME"))
+    h = norms[0](h)
+    np.testing.assert_allclose(after, norms[1](tf.nn.relu(before + h)), rtol=1e-5, atol=1e-5)
+
+
+def test_strides_of_resnet18_ic_begin_at_the_same_pixel_as_pytorchs():
+    network, x = resnet18_ic(SMALL, filters=4, seed=1), random_images()
+    strided = network.get_layer("convolution_3")
+    before, after = keras.Model(network.inputs, [network.get_layer("norm_4").output, strided.output])(x)
+    corner = (
+        np.pad(before.numpy(), ((0, 0), (1, 1), (1, 1), (0, 0)))[:, :3, :3, :, np.newaxis]
+        * strided.kernel.numpy()
+    )
+    np.testing.assert_allclose(after[:, 0, 0], corner.sum((1, 2, 3)), rtol=1e-4, atol=1e-5)
+
+
 def test_a_block_whose_convolutions_give_nothing_hands_on_what_it_got():
     network = resnet18(SMALL, filters=4, seed=1)
     for place in (2, 4):  # the second convolutions of the first stage, whose blocks project nothing
@@ -46,7 +81,7 @@ def test_a_block_whose_convolutions_give_nothing_hands_on_what_it_got():
     assert np.ptp(before) > 0
 
 
-@pytest.mark.parametrize("make", [cnn, resnet18])
+@pytest.mark.parametrize("make", [cnn, resnet18, resnet18_ic])
 def test_dropout_and_batch_statistics_are_for_training_alone(make):
     network, x = make(SMALL, dropout=0.5), random_images()
     assert (network(x).numpy() == network(x).numpy()).all()
@@ -54,13 +89,13 @@ def test_dropout_and_batch_statistics_are_for_training_alone(make):
 
 
 def test_a_seed_decides_the_weights():
-    for make in (cnn, resnet18):
+    for make in (cnn, resnet18, resnet18_ic):
         one, again, other = (make(SMALL, seed=seed).get_weights() for seed in (1, 1, 2))
         assert all(map(np.array_equal, one, again))
         assert any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("make", [cnn, resnet18])
+@pytest.mark.parametrize("make", [cnn, resnet18, resnet18_ic])
 def test_mixed_precision_keeps_variables_and_logits_in_float32(make):
     network = make(SMALL, precision="mixed_bfloat16", dropout=0.5)
     assert {v.dtype for v in network.trainable_variables} == {tf.float32}
@@ -98,6 +133,8 @@ def test_they_learn_without_xla_on_a_cpu_where_that_is_faster():
     [
         (resnet18, {"filters": 0}, "filters is 0; a stage needs at least one"),
         (resnet18, {"dropout": 1.0}, "dropout is 1.0; it must be at least 0 and below 1"),
+        (resnet18_ic, {"filters": 0}, "filters is 0; a stage needs at least one"),
+        (resnet18_ic, {"dropout": 1.0}, "dropout is 1.0; it must be at least 0 and below 1"),
         (cnn, {"filters": (4, 0)}, r"filters is \(4, 0\); each must be at least 1"),
         (cnn, {"hidden": (0,)}, "a layer needs at least one unit"),
         (cnn, {"dropout": -0.1}, "dropout is -0.1; it must be at least 0 and below 1"),
@@ -109,7 +146,7 @@ def test_what_makes_no_network_is_refused(make, options, message):
         make(SMALL, **options)
 
 
-@pytest.mark.parametrize("make", [cnn, resnet18])
+@pytest.mark.parametrize("make", [cnn, resnet18, resnet18_ic])
 def test_rows_that_are_no_images_are_refused(make):
     rows = streams.permuted(sources.from_arrays(**PLAIN_ROWS), tasks=2)
     with pytest.raises(InputError, match=r"is for images, and a row of .* has the shape \(3,\)"):
