@@ -1,8 +1,8 @@
 """ResNet-18 of Stable SGD's released code: residual blocks of one convolution, with IC layers.
 
-Mirzadeh et al. 2020 (arXiv:2006.06958). An IC layer (Chen et al. 2019, arXiv:1905.05928) is batch normalisation
-and dropout after the activation. The released block constructs a second convolution and never calls it; it has
-no weights here.
+Mirzadeh et al. 2020 (arXiv:2006.06958). An IC layer (Chen et al. 2019, arXiv:1905.05928) is batch
+normalisation and dropout after the activation. The released block constructs a second convolution and never
+calls it; here there is none.
 """
 
 import tf_keras as keras

@@ -1,7 +1,7 @@
 """The wheel: what it holds, and that it works where nothing else of this project is.
 
-It is installed into an empty virtual environment of every Python that is found: the one that runs the tests,
-those on the PATH and those of pyenv.
+It is installed into an empty virtual environment of the Python that runs the tests; before a release
+(`-m release`) of every other Python that is found too, on the PATH and in pyenv.
 """
 
 import os
@@ -14,7 +14,8 @@ import zipfile
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-VERSIONS = ("3.10", "3.11", "3.12", "3.13")
+HERE = "{}.{}".format(*sys.version_info)
+OTHERS = [version for version in ("3.10", "3.11", "3.12", "3.13") if version != HERE]
 OUTSIDE = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
 
@@ -69,8 +70,13 @@ def test_its_description_is_the_package_page(wheel):
     assert archive.read(metadata).decode().endswith((ROOT / "docs/package.md").read_text())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    "version",
+    [
+        pytest.param(HERE, marks=pytest.mark.slow),
+        *(pytest.param(other, marks=pytest.mark.release) for other in OTHERS),
+    ],
+)
 def test_it_works_in_an_empty_environment(version, wheel, tmp_path):
     python = interpreter(version)
     if python is None:
