@@ -20,7 +20,7 @@ Reduction = Literal["sum", "mean"]
 class ICaRL(ContinualModel):
     """L = mean over the rows of D_t and of the memory of  sum_c BCE(sigmoid(z_c), target_c)  (algorithm 3)
 
-    The target of an old class is sigmoid(z_c) of the network after the previous task. The target of a new
+    The target of an old class is sigmoid(z_c / T) of the network after the previous task. The target of a new
     class is 1 for the row's own class and 0 otherwise. The predicted class is the one whose exemplars have
     the nearest mean feature, y* = argmin_y ||phi(x) - mu_y|| (algorithm 1); features have length 1. During a
     task, its new classes have no mean yet and are not predicted.
@@ -29,6 +29,8 @@ class ICaRL(ContinualModel):
       network: raw images to logits; phi is the input of its last dense layer.
       reduction: how the BCE is reduced over classes: sum, as in van de Ven's code; mean, as in the released
         code.
+      temperature: T, divides the logits of the old network in the targets, and no others: 1, as in the
+        paper; 2, as in van de Ven's code.
     """
 
     scenarios = ("class",)
@@ -38,8 +40,10 @@ class ICaRL(ContinualModel):
     no_curvature = "answers by distances to means"
     draws = 0  # exemplars are part of the epoch, like the rows of the task
 
-    def __init__(self, network, *, reduction: Reduction = "sum", **base):
+    def __init__(self, network, *, reduction: Reduction = "sum", temperature: float = 1.0, **base):
         self.reduction = pick("reduction", reduction, get_args(Reduction))
+        require(temperature > 0, f"temperature is {temperature}; it must be above 0.")
+        self.T = temperature
         super().__init__(classified_by_means(network), **base)
         require(self.memory is not None, "icarl keeps its exemplars in a memory; give it one.")
         self.teacher, self._teach = frozen_copy(network)
@@ -52,7 +56,7 @@ class ICaRL(ContinualModel):
     def train_step(self, batch):
         answering = self._class_mask[self.task]
         old = tf.logical_and(self._class_mask[tf.maximum(self.taught, 1) - 1], self.taught > 0)
-        q = tf.sigmoid(self.teacher(batch.x, training=False))
+        q = tf.sigmoid(self.teacher(batch.x, training=False) / self.T)
         target = tf.where(old, q, tf.one_hot(batch.y, len(answering)))
         with tf.GradientTape() as tape:
             z = logits_of(self.network, batch.x, batch.task, training=True)

@@ -28,9 +28,9 @@ def sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
 
-@pytest.mark.parametrize("reduction", ["sum", "mean"])
-def test_the_loss_asks_old_classes_for_the_old_answers_and_new_ones_for_the_label(reduction):
-    model = made(reduction=reduction)
+@pytest.mark.parametrize(("reduction", "temperature"), [("sum", 1), ("mean", 1), ("sum", 2)])
+def test_the_loss_asks_old_classes_for_the_old_answers_and_new_ones_for_the_label(reduction, temperature):
+    model = made(reduction=reduction, temperature=temperature)
     for _ in learn(model, STREAM[:1], batch_size=4):
         pass
     model.begin_task(STREAM[1])
@@ -43,7 +43,7 @@ def test_the_loss_asks_old_classes_for_the_old_answers_and_new_ones_for_the_labe
     z_old = model.teacher(batch.x).numpy().astype(float)
     z = model.network(batch.x, training=True).numpy().astype(float)
     target = np.eye(6)[y[:6]]
-    target[:, :2] = sigmoid(z_old[:, :2])
+    target[:, :2] = sigmoid(z_old[:, :2] / temperature)  # the logits z of the loss are not divided
     bce = -(target * np.log(sigmoid(z)) + (1 - target) * np.log(1 - sigmoid(z)))[:, :4]
     each = bce.sum(axis=1) if reduction == "sum" else bce.mean(axis=1)
     told = []
@@ -149,6 +149,7 @@ def test_answers_do_not_depend_on_the_length_of_features():
     [
         ({"memory": None}, "icarl keeps its exemplars in a memory"),
         ({"reduction": "men"}, "reduction 'men' is not known.*Did you mean mean"),
+        ({"temperature": 0.0}, "temperature is 0.0; it must be above 0"),
         ({"capacity": 5}, "no row for each of 6 cells"),
     ],
 )
