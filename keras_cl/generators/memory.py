@@ -13,6 +13,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_cl.devices import replicas
+from keras_cl.devices.state import integers
 from keras_cl.errors import Diverged, require
 from keras_cl.learning import loop
 from keras_cl.learning.batches import total
@@ -64,8 +65,8 @@ class GenerativeMemory(tf.Module):
         self.labels, self.temperature = labels, temperature
         self.scaling = temperature**2 if scale_by_t2 else 1.0
         self.weighting, self.share = weighting, current
-        self.task = tf.Variable(0, trainable=False, name="task")  # index of the current task
-        self.state = tf.Variable([0, 0], trainable=False, name="state")  # seed and step of the draws
+        self.task = integers(name="task")  # index of the current task
+        self.state = integers([0, 0], "state")  # seed and step of the draws
         self._data = self._scenario = None
 
     # ---- hooks that a model calls ------------------------------------------------------------------------
@@ -187,12 +188,12 @@ class GenerativeMemory(tf.Module):
 
         Args:
           n: number of rows.
-          seed: seed of the draws, a non-negative int32.
+          seed: seed of the draws, from 0 to 2^31 - 1.
           tasks: number of finished tasks to generate rows of.
         """
         size = min(max(n, 1), ROWS_AT_ONCE)
         blocks = [
-            self._block(size, *map(tf.constant, (seed, block, max(tasks, 1))))[:3]
+            self._block(size, *tf.constant([seed, block, max(tasks, 1)], tf.int64))[:3]
             for block in range(max(-(-n // size), 1))
         ]
         return tuple(np.concatenate(parts)[:n] for parts in zip(*blocks, strict=True))
@@ -285,7 +286,7 @@ class Generated:
 
 def _below(count, uniform):
     """Integers in [0, count) from uniform numbers in (0, 1)."""
-    return tf.minimum(tf.cast(uniform * tf.cast(count, tf.float32), tf.int32), count - 1)
+    return tf.minimum(tf.cast(uniform * tf.cast(count, tf.float32), tf.int32), tf.cast(count, tf.int32) - 1)
 
 
 def _normalised(weight):

@@ -12,6 +12,7 @@ import tensorflow_probability as tfp
 import tf_keras as keras
 
 from keras_cl.devices import replicas
+from keras_cl.devices.state import integers
 from keras_cl.errors import pick, require
 from keras_cl.learning import loop
 from keras_cl.learning.batches import weighted_mean
@@ -67,7 +68,7 @@ class VAE(keras.Model):
         self.kind = pick("posterior", posterior, get_args(Posterior))
         self.image_shape, self.scale, self.latent, self.conditions = input_shape, scale, latent, conditions
         self.beta, self.per_pixel = beta, per_pixel
-        self.state = tf.Variable([1, 0], trainable=False, name="state")  # seed and step of the noise
+        self.state = integers([1, 0], "state")  # seed and step of the noise
         self._generator_loss = keras.metrics.Mean("generator_loss")
         decay = keras.regularizers.L2(weight_decay / 2) if weight_decay else None
 
@@ -105,7 +106,7 @@ class VAE(keras.Model):
         return self.train_function
 
     def reseed(self, seed):
-        """Restarts the noise of training from `seed`, a non-negative int32."""
+        """Restarts the noise of training from `seed`, from 0 to 2^31 - 1."""
         self.state.assign([seed, 0])
 
     def train_step(self, batch):

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 import tensorflow as tf
 
+from keras_cl.devices.state import integers
 from keras_cl.errors import pick, require
 
 # How importances of several tasks are combined: "anchors" keeps every task's own anchor (exactly, as the sum
@@ -41,7 +42,7 @@ class QuadraticPenalty(tf.Module):
         self.importance = [tf.Variable(tf.zeros(shape), trainable=False) for shape in shapes]
         self.anchor = [tf.Variable(v, trainable=False) for v in variables]
         self.constant = tf.Variable(0.0, trainable=False)
-        self.tasks = tf.Variable(0, trainable=False)  # number of updates
+        self.tasks = integers()  # number of updates
 
     def gradient(self):
         """List of tensors like the variables: 2 kappa strength Omega (theta - theta*)."""

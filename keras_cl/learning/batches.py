@@ -112,9 +112,8 @@ def chunks(x, y, task, *, batch_size, seed, length=0, iterations=0, replay=None)
     count = -(-steps // length)
     if replay:
         x, y, task = replay.joined(x, y, task)
-    x, y, task = tf.constant(x), tf.constant(y, tf.int32), tf.constant(task, tf.int32)
-
-    with tf.device("CPU:0"):
+    with tf.device("CPU:0"):  # where the pipeline runs; a GPU would take all rows and hand them back
+        x, y, task = tf.constant(x), tf.constant(y, tf.int32), tf.constant(task, tf.int32)
         epochs = tf.Variable(0, trainable=False)  # number of shuffles so far
 
     def shuffled(number):

@@ -30,12 +30,12 @@ class Dropout(keras.layers.Layer):
 
     def build(self, input_shape):
         self.state = self.add_weight(
-            "state", shape=(2,), dtype=tf.int32, initializer="zeros", trainable=False
+            "state", shape=(2,), dtype=tf.int64, initializer="zeros", trainable=False
         )
         super().build(input_shape)
 
     def reseed(self, seed):
-        """Restarts the sequence of masks from `seed`, a non-negative int32."""
+        """Restarts the sequence of masks from `seed`, from 0 to 2^31 - 1."""
         self.state.assign([seed, 0])
 
     def call(self, x, training=False):

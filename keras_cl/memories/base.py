@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cl.devices.replicas import held_once
+from keras_cl.devices.state import integers
 from keras_cl.errors import require
 from keras_cl.learning.batches import Batch
 from keras_cl.learning.memory_index import MemoryIndex, distinct, last_writers
@@ -50,12 +51,9 @@ class Memory(tf.Module):
         with held_once():
             self.x = tf.Variable(tf.zeros((capacity, *shape), dtype), trainable=False, name="x")
             self._y, self._task, self._number = (
-                tf.Variable(tf.zeros(capacity, tf.int32), trainable=False, name=name)
-                for name in ("y", "task", "number")
+                integers(np.zeros(capacity, int), name) for name in ("y", "task", "number")
             )
-            self._filled, self._offered = (
-                tf.Variable(0, trainable=False, name=name) for name in ("filled", "offered")
-            )
+            self._filled, self._offered = integers(name="filled"), integers(name="offered")
 
     def slots(self, held, y, task, rng):
         """The policy: slots `[n]` for the offered rows with `y` and `task` `[n]`, in this order.
@@ -187,7 +185,8 @@ class Memory(tf.Module):
 
     def slots_held(self):
         """`(x, y, task)` of all slots; unused slots have arbitrary values."""
-        return tuple(variable.numpy() for variable in (self.x, self._y, self._task))
+        y, task = (variable.numpy().astype(np.int32) for variable in (self._y, self._task))
+        return self.x.numpy(), y, task
 
     def __len__(self):
         return int(self._filled.numpy())
@@ -199,7 +198,8 @@ class Memory(tf.Module):
           InputError: if fewer rows are stored.
         """
         require(size <= len(self), f"The memory holds {len(self)} rows, fewer than a batch of {size}.")
-        x, y, task = map(tf.constant, self.rows())
+        with tf.device("CPU:0"):  # where the pipeline runs
+            x, y, task = map(tf.constant, self.rows())
 
         def draws(i):  # seeded by i, so that every iteration over the dataset is the same
             rng = np.random.default_rng(seed_of(seed, int(i)))

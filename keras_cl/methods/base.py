@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_cl.devices import replicas
+from keras_cl.devices.state import integers
 from keras_cl.errors import InputError, require
 from keras_cl.learning import batches, loop
 from keras_cl.learning.evaluation import EvaluationMixin
@@ -67,7 +68,7 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
         self.reset_optimizer = reset_optimizer
         require(memory is None or self.memories != (), f"{self.name} can have no memory.")
         self.memory = memory
-        self.task = tf.Variable(0, trainable=False, name="task")
+        self.task = integers(name="task")
         self._loss = keras.metrics.Mean("loss")
         self._accuracy = keras.metrics.Mean("accuracy")
         images = tf.TensorSpec([None, *image_shape(network)], tf.float32)

@@ -5,6 +5,7 @@ Prabhu et al. 2020 (ECCV). Not implemented: cropping and mirroring of colour ima
 
 import tensorflow as tf
 
+from keras_cl.devices.state import integers
 from keras_cl.errors import require
 from keras_cl.learning.layers import logits_of
 from keras_cl.methods.base import ContinualModel
@@ -58,9 +59,9 @@ class GDumb(ContinualModel):
         require(self.memory is not None, "gdumb learns from a memory; give it one.")
         self.low, self.weight_decay, self.clip_norm, self.cutmix = low, weight_decay, clip_norm, cutmix
         self._initial_weights = network.get_weights()
-        self.mixing = tf.Variable(0, trainable=False)  # seed of CutMix in this task
-        self.step = tf.Variable(0, trainable=False)  # steps taken in this task
-        self.epoch = tf.Variable(1, trainable=False)  # steps per epoch
+        self.mixing = integers()  # seed of CutMix in this task
+        self.step = integers()  # steps taken in this task
+        self.epoch = integers(1)  # steps per epoch
 
     def compile(self, optimizer="sgd", **kwargs):
         super().compile(optimizer, **kwargs)

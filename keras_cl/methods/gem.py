@@ -6,6 +6,7 @@ Lopez-Paz and Ranzato 2017 (arXiv:1706.08840), with the lower bound of the dual 
 import tensorflow as tf
 
 from keras_cl.devices.replicas import agreed
+from keras_cl.devices.state import integers
 from keras_cl.errors import require
 from keras_cl.learning.batches import total
 from keras_cl.learning.layers import logits_of
@@ -24,9 +25,7 @@ class Episodic(ContinualModel):
     def __init__(self, network, **base):
         super().__init__(network, **base)
         require(self.memory is not None, f"{self.name} keeps to what its memory allows; give it one.")
-        self.steps, self.violations = (
-            tf.Variable(0, trainable=False, name=n) for n in ("steps", "violations")
-        )
+        self.steps, self.violations = integers(name="steps"), integers(name="violations")
 
     def begin_task(self, task):
         super().begin_task(task)
@@ -46,7 +45,7 @@ class Episodic(ContinualModel):
     def count(self, violated):
         """Counts a step and whether it violated a constraint."""
         self.steps.assign_add(1)
-        self.violations.assign_add(tf.cast(violated, tf.int32))
+        self.violations.assign_add(tf.cast(violated, tf.int64))
 
     def report(self):
         return {
@@ -90,7 +89,7 @@ class GEM(Episodic):
     def _memory_gradients(self):
         """G `[T, P]`: g_k of all earlier tasks at the current weights; 0 for the other tasks."""
         size = sum(theta.shape.num_elements() for theta in self.network.trainable_variables)
-        k, G = tf.constant(0), tf.zeros([len(self._class_mask), size])
+        k, G = tf.constant(0, tf.int64), tf.zeros([len(self._class_mask), size])
         while k < self.task:  # not `tf.range`: XLA would need a constant length inside a loop
             g_k = _flat(self.memory_gradient(self.memory.of_task(k)))
             k, G = k + 1, tf.tensor_scatter_nd_update(G, [[k]], [g_k])
@@ -104,7 +103,7 @@ class GEM(Episodic):
         violated = ~tf.reduce_all((Gg >= 0) & tf.math.is_finite(Gg))
         self.count(violated)
         if violated:
-            past = tf.range(len(G)) < self.task
+            past = tf.range(len(G), dtype=tf.int64) < self.task
             Q = tf.matmul(G, G, transpose_b=True) + self.ridge * tf.eye(len(G), dtype=tf.float64)
             bound = tf.where(past, tf.constant(self.gamma, tf.float64), 0.0)
             u = bound + nnls_gram(Q, Gg + tf.linalg.matvec(Q, bound), past)  # eq. 11 in u - gamma >= 0

@@ -6,6 +6,7 @@ schedule.
 
 import tensorflow as tf
 
+from keras_cl.devices.state import integers
 from keras_cl.errors import require
 from keras_cl.learning.layers import gated
 from keras_cl.methods.base import ContinualModel
@@ -39,8 +40,8 @@ class HAT(ContinualModel):
         super().__init__(network, **base)
         self.tasks, self.c, self.s_max, self.dense, self.gates = tasks, sparsity, s_max, dense, gates
         self.m = [tf.Variable(tf.zeros(gate.embedding.shape[1]), trainable=False) for gate in gates]
-        self.step = tf.Variable(0, trainable=False)  # steps taken in this task
-        self.epoch = tf.Variable(1, trainable=False)  # B, steps per epoch
+        self.step = integers()  # steps taken in this task
+        self.epoch = integers(1)  # B, steps per epoch
 
     def begin_task(self, task):
         require(task.index < self.tasks, f"hat has gates for {self.tasks} tasks; this is task {task.number}.")

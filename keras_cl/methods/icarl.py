@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 import tensorflow as tf
 
+from keras_cl.devices.state import integers
 from keras_cl.errors import pick, require
 from keras_cl.learning.batches import weighted_mean
 from keras_cl.learning.layers import classified_by_means, frozen_copy, logits_of
@@ -47,7 +48,7 @@ class ICaRL(ContinualModel):
         super().__init__(classified_by_means(network), **base)
         require(self.memory is not None, "icarl keeps its exemplars in a memory; give it one.")
         self.teacher, self._teach = frozen_copy(network)
-        self.taught = tf.Variable(0, trainable=False)  # tasks that the teacher has learned: t - 1
+        self.taught = integers()  # tasks that the teacher has learned: t - 1
 
     def training_rows(self, task):
         new, old = super().training_rows(task), self.memory.rows()

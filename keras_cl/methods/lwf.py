@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 import tensorflow as tf
 
+from keras_cl.devices.state import integers
 from keras_cl.errors import pick, require
 from keras_cl.learning.batches import weighted_mean
 from keras_cl.learning.layers import MASKED, frozen_copy
@@ -58,7 +59,7 @@ class LwF(ContinualModel):
         self.T, self.weighting = temperature, pick("weighting", weighting, get_args(Weighting))
         self.student = pick("student", student, get_args(Student))
         self.teacher, self._teach = frozen_copy(network)
-        self.taught = tf.Variable(0, trainable=False)  # tasks that the teacher has learned: t - 1
+        self.taught = integers()  # tasks that the teacher has learned: t - 1
 
     def train_step(self, batch):
         z_old = self.teacher(batch.x, training=False)
@@ -94,7 +95,7 @@ class LwF(ContinualModel):
         KD = weighted_mean(KD, weight)
         if self._scenario != "task":
             return KD
-        old = tf.cast(tf.range(len(KD)) < known, tf.float32)
+        old = tf.cast(tf.range(len(KD), dtype=tf.int64) < known, tf.float32)
         return tf.reduce_sum(KD * old) / tf.reduce_sum(old)
 
     def _uses_all(self):

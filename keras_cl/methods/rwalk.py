@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import tensorflow as tf
 
+from keras_cl.devices.state import integers
 from keras_cl.errors import pick, require
 from keras_cl.importance.moments import normalised
 from keras_cl.importance.penalty import QuadraticPenalty
@@ -65,8 +66,8 @@ class RWalk(ContinualModel):
             [tf.Variable(tf.zeros_like(v), trainable=False) for v in network.trainable_variables]
             for _ in range(5)
         )
-        self.steps = tf.Variable(0, trainable=False)  # in the current interval
-        self.averaged = tf.Variable(0, trainable=False)  # intervals averaged in F
+        self.steps = integers()  # in the current interval
+        self.averaged = integers()  # intervals averaged in F
 
     def begin_task(self, task):
         super().begin_task(task)

@@ -61,7 +61,7 @@ class ClassVAEs(keras.layers.Layer):
         widths = [D, *self.hidden, 2 * self.latent]
         self.encoder = self._stack(widths, 0)
         self.decoder = self._stack([self.latent, *reversed(self.hidden), D], len(widths))
-        self.state = self.add_weight("state", (2,), tf.int32, "zeros", trainable=False)
+        self.state = self.add_weight("state", (2,), tf.int64, "zeros", trainable=False)
         super().build(input_shape)
 
     def reseed(self, seed):

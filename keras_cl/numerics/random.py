@@ -23,7 +23,7 @@ def seed_of(*parts):
 
 
 def random_bits(seed, step, shape):
-    """Uniform uint32 tensor of `shape`; `seed` and `step` are int32 scalars."""
+    """Uniform uint32 tensor of `shape`; `seed` and `step` are integers: int64 in a variable, see `state`."""
     key = _mix(_unsigned(seed) ^ _mix(_unsigned(step)))
     counter = tf.bitcast(tf.range(tf.reduce_prod(shape)), tf.uint32)
     return tf.reshape(_mix(counter * _u32(0x9E3779B1) + key), shape)
@@ -43,7 +43,7 @@ def random_normal(seed, step, shape):
 
 
 def _unsigned(value):
-    return tf.bitcast(tf.convert_to_tensor(value, tf.int32), tf.uint32)
+    return tf.bitcast(tf.cast(value, tf.int32), tf.uint32)  # their lowest 32 bits
 
 
 def _u32(value):

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_cl.devices.state import integers
 from keras_cl.errors import pick, require
 from keras_cl.numerics import schedules
 
@@ -93,10 +94,10 @@ class Regime(tf.Module):
         }
         # Index of the task; steps and epochs of earlier tasks; steps taken in this task; steps per epoch.
         self.task, self.steps_before, self.epochs_before, self.step, self.epoch = (
-            tf.Variable(value, trainable=False) for value in (0, 0, 0, 0, 1)
+            integers(value) for value in (0, 0, 0, 0, 1)
         )
         self.reduced, self.best = (tf.Variable(value, trainable=False) for value in (1.0, tf.float32.max))
-        self.worse, self.waiting = (tf.Variable(0, trainable=False) for _ in range(2))
+        self.worse, self.waiting = integers(), integers()
 
     @property
     def changes(self):
