@@ -23,7 +23,7 @@ METHODS = catalog.names("method")
 SOLITARY = [law for law in LAWS if law.check is not laws.two_devices]  # for that one see test_strategy.py
 # What is compiled or exported takes time, and is quick for a few methods: the plain step, a penalty, draws
 # from a memory, a projection, a generator, gates. The slow tests do it for all methods, in every scenario.
-EXPENSIVE = (laws.xla_is_graph, laws.eager_is_graph, laws.exports, laws.exports_the_network)
+EXPENSIVE = (laws.xla_is_graph, laws.eager_is_graph, laws.exports, laws.exports_the_network, laws.holds_heads)
 FEW = ("finetune", "ewc", "er", "gem", "rtf", "hat", "icarl")
 
 

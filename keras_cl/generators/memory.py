@@ -18,6 +18,7 @@ from keras_cl.errors import Diverged, require
 from keras_cl.learning import loop
 from keras_cl.learning.batches import total
 from keras_cl.learning.layers import MASKED, ROWS_AT_ONCE, frozen_copy, logits_of
+from keras_cl.learning.slots import FreshState
 from keras_cl.numerics.random import GENERATE, LATENT, random_normal, random_uniform, seed_of
 
 
@@ -76,8 +77,8 @@ class GenerativeMemory(tf.Module):
         self.solver, self._copy_solver = frozen_copy(network)
         self.pixels, self._copy_pixels = frozen_copy(self.generator.pixels)
         self._shared = {id(variable) for variable in network.variables}
-        self._optimizer = self.generator.optimizer.variables if self.generator.optimizer else []
-        self._fresh = [variable.numpy() for variable in self._optimizer]
+        optimizer, weights = self.generator.optimizer, self.generator.trainable_variables
+        self._fresh_optimizer = FreshState(optimizer, weights) if optimizer else None
         # Traced once per number of rows, not per task.
         self._block = tf.function(self._drawn, jit_compile=jit)
         strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
@@ -99,9 +100,8 @@ class GenerativeMemory(tf.Module):
         self.task.assign(task.index)
         self.state.assign([seed_of(self.seed, task.index, GENERATE), 0])
         self.generator.reseed(seed_of(self.seed, task.index, LATENT))
-        if reset_optimizer:
-            for variable, value in zip(self._optimizer, self._fresh, strict=True):
-                variable.assign(value)
+        if reset_optimizer and self._fresh_optimizer:
+            self._fresh_optimizer.restore()
 
     def require_room(self, size):
         """Accepts any size: a generator can generate any number of rows."""
@@ -152,6 +152,8 @@ class GenerativeMemory(tf.Module):
         """Ends `task`: trains the generator if that is done separately, and updates the frozen copies."""
         if self.epochs:
             self._learn_alone(task)
+        if self.generator.optimizer:  # it may have averages of the weights to end in
+            self.generator.optimizer.finalize_variable_values(self.generator.trainable_variables)
         # The loss does not always show it: nonlinearities of a network can hide NaN weights.
         if not all(np.isfinite(weight).all() for weight in self.generator.get_weights()):
             raise Diverged(f"The generator's weights are no longer finite after task {task.number}")

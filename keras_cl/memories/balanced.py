@@ -1,4 +1,4 @@
-"""Balanced: stores equally many rows of every class of every task, however often a class occurs.
+"""Balanced: stores equally many rows of every class, however often it occurs.
 
 The greedy sampler of GDumb, Prabhu et al. 2020 (ECCV).
 """
@@ -12,7 +12,7 @@ from keras_cl.memories.base import Memory
 
 
 class Balanced(Memory):
-    """Balances the memory over cells; a cell is a class of a task.
+    """Balances the memory over cells; a cell is a class, in the other scenarios than class a class of a task.
 
     A row is stored if its cell has fewer than capacity / (number of cells seen) rows. If the memory is full,
     the row replaces a random row of a largest cell.
@@ -29,9 +29,10 @@ class Balanced(Memory):
     def slots(self, held, y, task, rng):
         slot = np.full(len(y), NOWHERE)
         members = {}  # slots of each cell, ascending, so that the split into calls does not matter
-        for place, cell in enumerate(zip(held.task[: held.filled], held.y[: held.filled], strict=True)):
+        old = self.cell_of(held.task[: held.filled], held.y[: held.filled]).tolist()
+        for place, cell in enumerate(map(tuple, old)):
             members.setdefault(cell, []).append(place)
-        cells, which = np.unique(np.stack([task, y], axis=1), axis=0, return_inverse=True)
+        cells, which = np.unique(self.cell_of(task, y), axis=0, return_inverse=True)
         cells = list(map(tuple, cells.tolist()))
         coming = [np.flatnonzero(which == k).tolist() for k in range(len(cells))]
         filled, row = held.filled, -1

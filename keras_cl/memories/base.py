@@ -47,7 +47,9 @@ class Memory(tf.Module):
         )
         self.capacity, self.seed = capacity, seed
         self.room = capacity  # rows that a full memory stores
-        self.cells = sum(map(len, stream.task_classes))  # pairs of a task and one of its classes
+        self._home = stream.home
+        task, unit = np.nonzero(stream.labels >= 0)
+        self.cells = len(np.unique(self.cell_of(task, unit), axis=0))
         with held_once():
             self.x = tf.Variable(tf.zeros((capacity, *shape), dtype), trainable=False, name="x")
             self._y, self._task, self._number = (
@@ -163,6 +165,11 @@ class Memory(tf.Module):
         real = chunk.weight.numpy()[:, :B] > 0
         rows = (part.numpy()[:, :B][real] for part in chunk[:3])
         self.write(chunk.stored.numpy()[real], *rows)
+
+    def cell_of(self, task, y):
+        """Cell of rows with `task` and `y` `[n]`: a task and an output unit, int array `[n, 2]`. In the
+        class-incremental scenario a class is one cell, of the first task that shows it."""
+        return np.stack([self._home[task, y], y], axis=1)
 
     def refill(self, x, y, task):
         """Replaces all stored rows by the given rows, at most `capacity`."""

@@ -10,10 +10,11 @@ from keras_cl.memories.base import Memory
 
 
 class Herding(Memory):
-    """Exemplars of each cell, a class of a task, in the order of selection.
+    """Exemplars of each cell, in the order of selection; a cell is as in a balanced memory.
 
     After a task each of the t cells seen so far has m = capacity / t rows: old cells keep their first m rows
-    (algorithm 5), new cells select theirs by herding (algorithm 4).
+    (algorithm 5), the cells of the task select theirs by herding (algorithm 4), a class that comes back among
+    the rows it has and the new ones.
 
     Args:
       stream: `Stream` that the rows come from.
@@ -29,17 +30,26 @@ class Herding(Memory):
     def update(self, task, features=None):
         require(features is not None, "A herding memory chooses by features; give update(task, features).")
         held, (x, y, own) = self.held(), self.rows()
-        seen = sorted({*zip(own.tolist(), y.tolist(), strict=True)})
         x_new, y_new = task.train.open()
-        units = np.unique(y_new).tolist()
-        m = self.capacity // (len(seen) + len(units))
-        kept = [held.cell(*cell)[:m] for cell in seen]
+        own_new = np.full(len(x_new), task.index)
+        cell, cell_new = self.cell_of(own, y).tolist(), self.cell_of(own_new, y_new)
+        slots_of = {}  # of each old cell, in the order of selection
+        for slot in np.argsort(held.number[: held.filled]):
+            slots_of.setdefault(tuple(cell[slot]), []).append(slot)
+        coming = [tuple(found) for found in np.unique(cell_new, axis=0).tolist()]
+        m = self.capacity // len({*slots_of, *coming})
+        kept = [slots_of[old][:m] for old in sorted({*slots_of} - {*coming})]
         parts = [(x[slots], y[slots], own[slots]) for slots in kept]
         phi = features(x_new)
-        for unit in units:
-            rows = np.flatnonzero(y_new == unit)
-            rows = rows[herded(phi[rows], m)]
-            parts.append((x_new[rows], y_new[rows], np.full(len(rows), task.index)))
+        for new in coming:
+            rows = np.flatnonzero((cell_new == new).all(axis=1))
+            shown = {image.tobytes() for image in x_new[rows]} if new in slots_of else ()
+            back = [slot for slot in slots_of.get(new, ()) if x[slot].tobytes() not in shown]
+            pairs = zip((x, y, own), (x_new, y_new, own_new), strict=True)
+            pool = [np.concatenate([old[np.array(back, int)], fresh[rows]]) for old, fresh in pairs]
+            phi_pool = np.concatenate([features(x[back]), phi[rows]]) if back else phi[rows]
+            chosen = herded(phi_pool, m)
+            parts.append(tuple(part[chosen] for part in pool))
         self.refill(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 

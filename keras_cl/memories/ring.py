@@ -23,13 +23,14 @@ class Ring(Memory):
     Args:
       stream: `Stream` that the rows come from.
       capacity: largest number of stored rows.
-      by: what a cell is: class, a class of a task; task, a task.
+      by: what a cell is: class, a class of a task, so that one that comes back has a cell in each of its
+        tasks; task, a task.
     """
 
     def __init__(self, stream, *, capacity: int = 500, by: By = "class", **base):
         super().__init__(stream, capacity=capacity, **base)
         self._by_class = pick("by", by, get_args(By)) == "class"
-        cells = self.cells if self._by_class else len(stream)
+        cells = sum(map(len, stream.task_classes)) if self._by_class else len(stream)
         self.require_cells("ring", cells, f"{by} cells")
         self.share = capacity // cells
         self.room = self.share * cells

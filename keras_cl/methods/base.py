@@ -12,9 +12,10 @@ import tf_keras as keras
 from keras_cl.devices import replicas
 from keras_cl.devices.state import integers
 from keras_cl.errors import InputError, require
-from keras_cl.learning import batches, loop
+from keras_cl.learning import batches, heads, loop
 from keras_cl.learning.evaluation import EvaluationMixin
 from keras_cl.learning.layers import MASKED, image_shape, logits_of
+from keras_cl.learning.slots import FreshState
 from keras_cl.learning.training_data import TrainingDataMixin
 from keras_cl.numerics.random import DROPOUT, seed_of
 from keras_cl.regimes.base import Regime
@@ -30,6 +31,8 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
         to logits `[B, C]`.
       seed: seed of all randomness in training; every task reseeds from (seed, task index).
       reset_optimizer: whether every task starts with a fresh optimizer state.
+      isolate_heads: whether the optimizer's state, weight decay and averages leave the outputs of tasks that
+        take no part in a step alone (task-incremental scenario); if not, they move these too, as usual.
       memory: optional `Memory` of rows of earlier tasks.
     """
 
@@ -60,12 +63,12 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
         object.__setattr__(model, "options", told)  # not tracked by Keras
         return model
 
-    def __init__(self, network, *, seed=0, reset_optimizer=True, memory=None, name=None):
+    def __init__(self, network, *, seed=0, reset_optimizer=True, isolate_heads=True, memory=None, name=None):
         super().__init__(name=name or _name_of(type(self)))
         self._strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
         self.network = network
         self.seed = seed
-        self.reset_optimizer = reset_optimizer
+        self.reset_optimizer, self.isolate_heads = reset_optimizer, isolate_heads
         require(memory is None or self.memories != (), f"{self.name} can have no memory.")
         self.memory = memory
         self.task = integers(name="task")
@@ -77,6 +80,13 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
             lambda x, task: logits_of(network, x, task), input_signature=[images, tasks]
         )
         self._class_mask = self._scenario = self.regime = None
+        self._heads = heads.Heads()
+
+    def __repr__(self):
+        weights = sum(theta.shape.num_elements() for theta in self.network.trainable_variables)
+        memory = "" if self.memory is None else f", memory {type(self.memory).__name__}"
+        place = f"task {int(self.task.numpy()) + 1}" if self.begun else "no task begun"
+        return f"<{type(self).__name__}: network {self.network.name}, {weights:,} weights{memory}, {place}>"
 
     def compile(self, optimizer="adam", *, regime=None, jit=None, run_eagerly=False):
         """Sets the optimizer and how steps run.
@@ -94,10 +104,9 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
         self.regime = regime or Regime()
         self._learning_rate = float(optimizer.learning_rate.numpy())  # initial rate of the regime
         self.jit = loop.prefers_xla(self.network) if jit is None else jit
-        self.optimizer.build(self.trained)
+        self._fresh_optimizer = FreshState(self.optimizer, self.trained)
         if self.memory is not None:
             self.memory.attach(self.network, self.jit)
-        self._fresh_optimizer = [_constant(v) for v in self.optimizer.variables]
 
     def fit(self, x, y=None, *, steps_per_epoch=None, **kwargs):
         """Keras's `fit` over `self.batches(task)`, with one iterator for all epochs, as creating it is
@@ -117,8 +126,7 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
             if hasattr(layer, "reseed"):
                 layer.reseed(seed_of(self.seed, task.index, DROPOUT, place))
         if self.reset_optimizer:
-            for variable, value in zip(self.optimizer.variables, self._fresh_optimizer, strict=True):
-                variable.assign(tf.fill(variable.shape, value))
+            self._fresh_optimizer.restore()
         if self.memory is not None:
             self.memory.begin(task, self.reset_optimizer)
         self.regime.begin(task)
@@ -155,7 +163,11 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
             R = batch.target.shape[0]
             entropy = tf.concat([entropy[:-R], self.memory.entropy(batch.target, logits[-R:])], axis=0)
         return tf.math.add_n(
-            [batches.weighted_mean(entropy, batch.weight, batch.whole), *self.network.losses]
+            [
+                batches.weighted_mean(entropy, batch.weight, batch.whole),
+                *self.network.losses,
+                *self._heads.released(),
+            ]
         )
 
     def task_gradients(self, batch):
@@ -170,8 +182,9 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
         return replicas.gradients(tape, loss, self.trained, self.optimizer, whole)
 
     def apply(self, gradients):
-        """Applies gradients with the optimizer."""
-        replicas.apply(self.optimizer, gradients, self.trained)
+        """Applies gradients with the optimizer, which leaves the heads of other tasks alone."""
+        with self._heads.kept(gradients):
+            replicas.apply(self.optimizer, gradients, self.trained)
 
     def results(self, batch, logits):
         """Updates the loss and accuracy of the epoch with this batch and returns them."""
@@ -210,6 +223,11 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
         return self.network.trainable_variables
 
     @property
+    def trainable_variables(self):
+        """As `trained`: the variables of a generator are for its own optimizer."""
+        return self.trained
+
+    @property
     def method_variables(self):
         """State that the method keeps between tasks besides the network: importances, anchors, memories."""
         other = [
@@ -243,6 +261,7 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
                 self._scenario,
                 "Call begin_task(task) before fit: the step needs the stream's class mask.",
             )
+            self._heads.attach(self.optimizer, self.trained, self.network.submodules)
             how = {"after": self.after_steps, "strategy": self._strategy}
             self.train_function = loop.train_function(self, self._step, self.jit, **how)
         return self.train_function
@@ -251,11 +270,11 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
         """One iteration of the compiled loop: adds rows of the memory, takes the step, trains the memory."""
         if self.regime.changes:
             self.optimizer.learning_rate = self.regime.rate(self._learning_rate)
-        if self.memory is None:
-            return self.train_step(batch)
-        batch = self.memory.mixed(batch)
-        results = self.train_step(batch)
-        self.memory.learn(batch)
+        batch = batch if self.memory is None else self.memory.mixed(batch)
+        with self._heads.step(batch):
+            results = self.train_step(batch)
+        if self.memory is not None:
+            self.memory.learn(batch)
         return results
 
     def _bind(self, stream):
@@ -268,6 +287,8 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
         )
         if self._scenario is None:
             self._scenario, self._class_mask = stream.scenario, tf.constant(stream.class_mask)
+            if self.isolate_heads and stream.scenario == "task":
+                self._heads = heads.Heads(heads.outputs(self.network, self.trained, stream), self._class_mask)
         elif not np.array_equal(self._class_mask, stream.class_mask):
             raise InputError("A model learns one stream; make a new model for another one.")
 
@@ -283,8 +304,3 @@ def _name_of(method):
     """The file name of a method of this library, the lower-case class name of any other."""
     package, _, file = method.__module__.rpartition(".")
     return file if package == "keras_cl.methods" else method.__name__.lower()
-
-
-def _constant(variable):
-    """The value that all entries of a fresh optimizer variable share."""
-    return variable.numpy().flat[0]

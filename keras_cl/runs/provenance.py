@@ -46,6 +46,7 @@ def described(model, stream, plan):
         "stream_seed": stream.seed,
         "seeds": [model.seed],
         "reset_optimizer": model.reset_optimizer,
+        "isolate_heads": model.isolate_heads,
         **plan,
         **{f"method.{name}": value for name, value in model.options.items()},
     }

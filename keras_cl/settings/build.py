@@ -30,7 +30,8 @@ def make_model(config, stream, seed):
     import tf_keras as keras
 
     network = _network(config, stream, seed)
-    values = {"reset_optimizer": config.reset_optimizer, **_values(config, "method")}
+    base = {name: getattr(config, name) for name in ("reset_optimizer", "isolate_heads")}
+    values = {**base, **_values(config, "method")}
     if config.memory:
         values["memory"] = _made(config, "memory", stream, seed=seed, **config.options_of("memory"))
     model = _made(config, "method", network, seed=seed, **values)

@@ -53,6 +53,8 @@ class Config:
       learning_rate: learning rate of the optimizer; by default that of the regime, usually 0.001.
       momentum: momentum of sgd, in [0, 1); by default that of the regime, usually 0.
       reset_optimizer: whether each task starts with a fresh optimizer state.
+      isolate_heads: whether the optimizer's state, weight decay and averages leave the outputs of tasks that
+        take no part in a step alone (task incremental).
       seeds: seeds of the model (weights, order of rows, dropout), one run per seed; the stream has
         --stream.seed.
       eval_every: measure accuracy after each task, or also after each epoch.
@@ -88,6 +90,7 @@ class Config:
     learning_rate: float | None = None
     momentum: float | None = None
     reset_optimizer: bool = True
+    isolate_heads: bool = True
     seeds: tuple[int, ...] = (0,)
     eval_every: Literal["task", "epoch"] = "task"
     curvature: int = 0
@@ -142,6 +145,11 @@ class Config:
             self.scenario in able,
             f"The method {self.method} makes no sense in the {self.scenario}-incremental scenario; possible: "
             f"{', '.join(able)}.",
+        )
+        require(
+            self.isolate_heads or self.scenario == "task",
+            f"--noisolate_heads is for the task-incremental scenario, and this is the {self.scenario}-"
+            f"incremental one, whose tasks share one head.",
         )
         self._check_memory()
         self._check_options()

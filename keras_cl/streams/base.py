@@ -17,9 +17,10 @@ import numpy as np
 from keras_cl.errors import pick, require
 
 Scenario = Literal["task", "domain", "class"]
+SHOWN = 5  # classes and tasks that a representation lists
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Split:
     """Some rows of a source as one task sees them; loaded on demand, never stored.
 
@@ -34,8 +35,11 @@ class Split:
     def __len__(self):
         return len(self.rows)
 
+    def __repr__(self):
+        return f"<Split of {len(self)} rows>"
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Task:
     """One task of a stream.
 
@@ -48,6 +52,9 @@ class Task:
     stream: "Stream"
     index: int
     classes: tuple[int, ...]
+
+    def __repr__(self):
+        return f"<Task {self.number} of {len(self.stream)} of {self.stream.name}, {_classes(self.classes)}>"
 
     @property
     def number(self):
@@ -72,7 +79,7 @@ class Task:
         return self.stream.split(self.index, "test")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Stream(Sequence):
     """An immutable sequence of tasks; indexing returns a `Task`, slicing a sequence of tasks.
 
@@ -85,11 +92,15 @@ class Stream(Sequence):
       input_shape: shape of an image after the view.
       valid_fraction: fraction of each class of the training data that is held out for validation, in [0, 1).
       seed: seed of the choice of validation rows.
+      distinct_classes: whether the same label is another class in every task, as a digit is under another
+        permutation of its pixels; each class has an output unit of its own if the scenario is not domain.
 
     Attributes:
       labels: int array `[T, C]`: the original label of output unit c in task t; -1 if the task does not use
         the unit.
       class_mask: bool array `[T, C]`: the active units in task t.
+      home: int array `[T, C]`: the task that unit c in task t is counted with, the first one that shows its
+        class in the class-incremental scenario, else t.
     """
 
     name: str
@@ -100,9 +111,25 @@ class Stream(Sequence):
     input_shape: tuple[int, ...]
     valid_fraction: float = 0.0
     seed: int = 0
+    distinct_classes: bool = False
 
     def __post_init__(self):
         pick("scenario", self.scenario, get_args(Scenario))
+        require(
+            len(self.views) == len(self.task_classes),
+            f"The stream has {len(self.task_classes)} tasks and {len(self.views)} views: give one for each.",
+        )
+        for number, classes in enumerate(self.task_classes, 1):
+            unknown = sorted({*classes} - {*self.source.classes})
+            require(
+                not unknown,
+                f"Task {number} has the classes {unknown}; the labels of {self.source.name} are "
+                f"{list(self.source.classes)}.",
+            )
+            require(
+                len({*classes}) == len(classes) > 0,
+                f"Task {number} has the classes {list(classes)}: each must be named once, and one at least.",
+            )
         require(
             0 <= self.valid_fraction < 1,
             f"valid_fraction is {self.valid_fraction}; it must be at least 0 and below 1.",
@@ -110,6 +137,12 @@ class Stream(Sequence):
 
     def __len__(self):
         return len(self.task_classes)
+
+    def __repr__(self):
+        return (
+            f"<Stream {self.name}, {self.scenario}-incremental: {_counted(len(self), 'task')}, "
+            f"{_counted(self.num_classes, 'output')}>"
+        )
 
     def __getitem__(self, index):
         if isinstance(index, slice):
@@ -130,9 +163,10 @@ class Stream(Sequence):
             table = np.full((len(tasks), max(map(len, tasks))), -1)
             for t, classes in enumerate(tasks):
                 table[t, : len(classes)] = classes
-        elif len(set().union(*tasks)) == sum(map(len, tasks)):  # tasks share no class: a unit is a class
+        elif not self._shares_classes or (self.scenario == "class" and not self.distinct_classes):
+            # a unit is a class
             table = np.where([np.isin(known, classes) for classes in tasks], known, -1)
-        else:  # tasks share classes: every task has its own units
+        else:  # every task has units of its own
             width = np.cumsum([0, *map(len, tasks)])
             table = np.full((len(tasks), width[-1]), -1)
             for t, classes in enumerate(tasks):
@@ -148,11 +182,23 @@ class Stream(Sequence):
             return np.logical_or.accumulate(own)
         return np.ones_like(own)
 
+    @functools.cached_property
+    def home(self):
+        own = self.labels >= 0
+        task = np.arange(len(self))[:, np.newaxis]
+        return np.broadcast_to(own.argmax(axis=0) if self.scenario == "class" else task, own.shape)
+
+    @property
+    def _shares_classes(self):
+        """Whether some class is in several tasks."""
+        return len(set().union(*self.task_classes)) < sum(map(len, self.task_classes))
+
     def answering(self, index, after):
-        """Active classes `[C]` for task `index` after `after` tasks; None if there are none yet."""
+        """Active classes `[C]` for task `index` after `after` tasks; None if one of its own is not active."""
         if self.scenario != "class":
             return self.class_mask[index]
-        return self.class_mask[after - 1] if index < after else None
+        mask = self.class_mask[after - 1] if after else np.zeros_like(self.class_mask[0])
+        return mask if mask[self.labels[index] >= 0].all() else None
 
     def split(self, index, part):
         """The `Split` of task `index` named `part`: "train", "valid" or "test"."""
@@ -203,6 +249,17 @@ def generator(seed, *purpose):
     return np.random.default_rng([seed, *purpose])
 
 
+def _classes(classes):
+    """Some class labels in few words."""
+    shown = ", ".join(map(str, classes[:SHOWN]))
+    more = f", ... ({len(classes)} of them)" if len(classes) > SHOWN else ""
+    return f"{'class' if len(classes) == 1 else 'classes'} {shown}{more}"
+
+
+def _counted(number, thing):
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 class _Part(Sequence):
     """Some tasks of a stream, in order; each keeps its index in the stream."""
 
@@ -211,6 +268,11 @@ class _Part(Sequence):
 
     def __len__(self):
         return len(self._indices)
+
+    def __repr__(self):
+        numbers = ", ".join(str(index + 1) for index in self._indices[:SHOWN])
+        more = ", ..." if len(self) > SHOWN else ""
+        return f"<{_counted(len(self), 'task')} of {self._stream.name}: {numbers or 'none'}{more}>"
 
     def __getitem__(self, index):
         if isinstance(index, slice):

@@ -60,6 +60,7 @@ def permuted(
         input_shape=(*sides, channels) if sides else data.input_shape,
         valid_fraction=valid_fraction,
         seed=seed,
+        distinct_classes=True,
     )
 
 

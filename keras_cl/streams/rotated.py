@@ -71,6 +71,7 @@ def rotated(
         input_shape=data.input_shape,
         valid_fraction=valid_fraction,
         seed=seed,
+        distinct_classes=True,
     )
 
 

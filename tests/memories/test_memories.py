@@ -316,3 +316,51 @@ def test_cells_have_equal_shares_and_old_ones_keep_their_first_exemplars():
         for cell, own in lists.items():
             assert_same([rows[held.cell(*cell)]], [own[:share]])
     assert {len(memory.held().cell(*cell)) for cell in lists} == {4}
+
+
+# ---- classes that come back ------------------------------------------------------------------------------
+
+
+def returning(scenario):
+    """Class 1 is in both tasks."""
+    shape = SOURCE.input_shape
+    return streams.Stream("returning", scenario, SOURCE, ((0, 1), (1, 2)), (lambda x: x,) * 2, shape)
+
+
+@pytest.mark.parametrize(("scenario", "cells"), [("task", 4), ("domain", 4), ("class", 3)])
+def test_a_class_that_comes_back_is_one_cell_if_classes_accumulate(scenario, cells):
+    stream = returning(scenario)
+    for policy in (Balanced, Herding, Reservoir):
+        assert policy(stream, capacity=12).cells == cells
+
+
+@pytest.mark.parametrize("policy", [Balanced, Herding])
+def test_a_class_that_comes_back_has_the_share_of_one_class(policy):
+    stream = returning("class")
+    memory = policy(stream, capacity=12)
+    for task in stream:
+        memory.update(task, lambda x: np.reshape(x, (len(x), -1)).astype(float))
+    _, y, task = memory.rows()
+    np.testing.assert_array_equal(np.bincount(y), [4, 4, 4])
+    assert set(task[y == 0]) == {0}
+    assert set(task[y == 2]) == {1}
+
+
+def test_herding_takes_no_image_twice_when_all_rows_of_a_class_come_back():
+    stream = returning("class")
+    memory = Herding(stream, capacity=24)
+    for task in stream:
+        memory.update(task, lambda x: np.reshape(x, (len(x), -1)).astype(float))
+    x, y, _ = memory.rows()
+    assert len(np.unique(x[y == 1], axis=0)) == np.count_nonzero(y == 1) == 8
+
+
+def test_a_ring_holds_a_class_that_comes_back_for_each_of_its_tasks():
+    stream = returning("class")
+    memory = Ring(stream, capacity=12)
+    for task in stream:
+        memory.update(task)
+    _, y, task = memory.rows()
+    cells, counts = np.unique(np.stack([task, y]), axis=1, return_counts=True)
+    np.testing.assert_array_equal(cells.T, [[0, 0], [0, 1], [1, 1], [1, 2]])
+    np.testing.assert_array_equal(counts, 3)

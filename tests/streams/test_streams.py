@@ -514,3 +514,105 @@ def test_drawn_angles_follow_the_streams_seed(rule):
 def test_a_rotation_that_makes_no_sense_is_refused(given, message):
     with pytest.raises(InputError, match=message):
         streams.rotated(**given)
+
+
+# ---- classes that come back --------------------------------------------------------------------------------
+
+
+def returning(scenario, tasks=((0, 1), (1, 2), (2, 0)), classes=3, **given):
+    """A stream in which every class is in two of three tasks."""
+    data = toy(classes=classes)
+    return streams.Stream(
+        name="returning",
+        scenario=scenario,
+        source=data,
+        task_classes=tasks,
+        views=(lambda x: x,) * len(tasks),
+        input_shape=data.input_shape,
+        **given,
+    )
+
+
+@pytest.mark.parametrize(
+    ("scenario", "labels", "mask"),
+    [
+        (
+            "task",
+            [[0, 1, -1, -1, -1, -1], [-1, -1, 1, 2, -1, -1], [-1, -1, -1, -1, 2, 0]],
+            [[1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 1, 1]],
+        ),
+        ("domain", [[0, 1], [1, 2], [2, 0]], [[1, 1], [1, 1], [1, 1]]),
+        ("class", [[0, 1, -1], [-1, 1, 2], [0, -1, 2]], [[1, 1, 0], [1, 1, 1], [1, 1, 1]]),
+    ],
+)
+def test_units_by_hand_when_classes_come_back(scenario, labels, mask):
+    stream = returning(scenario)
+    np.testing.assert_array_equal(stream.labels, labels)
+    np.testing.assert_array_equal(stream.class_mask, np.array(mask, bool))
+    for task in stream:
+        y = stream.source.train[1][task.train.rows]
+        np.testing.assert_array_equal(stream.labels[task.index][task.train.open()[1]], y)
+
+
+def test_a_label_can_be_another_class_in_every_task():
+    own = returning("class", distinct_classes=True)
+    np.testing.assert_array_equal(own.labels, returning("task").labels)
+    np.testing.assert_array_equal(own.class_mask.sum(axis=1), [2, 4, 6])
+
+
+def test_a_task_is_answered_as_soon_as_all_its_classes_are_known():
+    stream = returning("class")
+    answered = [[stream.answering(task.index, after) is not None for task in stream] for after in range(4)]
+    np.testing.assert_array_equal(answered, [[0, 0, 0], [1, 0, 0], [1, 1, 1], [1, 1, 1]])
+    np.testing.assert_array_equal(stream.answering(2, 2), [True, True, True])
+
+
+@every_stream
+@every_scenario
+def test_without_returns_a_task_is_answered_once_it_is_learned(build, scenario):
+    stream = build(scenario=scenario)
+    for after in range(len(stream) + 1):
+        answered = [stream.answering(task.index, after) is not None for task in stream]
+        known = [task.index < after or scenario != "class" for task in stream]
+        assert answered == known
+
+
+@every_stream
+@every_scenario
+def test_a_cell_is_a_class_of_a_task_where_classes_do_not_come_back(build, scenario):
+    stream = build(scenario=scenario)
+    task, unit = np.nonzero(stream.labels >= 0)
+    np.testing.assert_array_equal(stream.home[task, unit], task)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"tasks": ((0, 1), (1, 7))}, r"Task 2 has the classes \[7\]; the labels of toy are \[0, 1, 2\]"),
+        ({"tasks": ((0, 0), (1, 2))}, r"Task 1 has the classes \[0, 0\]: each must be named once"),
+        ({"tasks": ((0, 1), ())}, r"Task 2 has the classes \[\]: .* one at least"),
+    ],
+)
+def test_tasks_that_the_data_cannot_have_are_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        returning("class", **given)
+
+
+def test_every_task_has_a_view():
+    with pytest.raises(InputError, match="The stream has 2 tasks and 1 views: give one for each"):
+        streams.Stream("own", "class", toy(), ((0,), (1,)), (lambda x: x,), (6, 6, 1))
+
+
+# ---- what is shown -----------------------------------------------------------------------------------------
+
+
+def test_representations_are_one_short_line():
+    stream = streams.split(toy(classes=8), tasks=1, scenario="class")
+    many = streams.permuted(toy(), tasks=8)
+    assert repr(stream) == "<Stream split toy, class-incremental: 1 task, 8 outputs>"
+    assert repr(stream[0]) == "<Task 1 of 1 of split toy, classes 0, 1, 2, 3, 4, ... (8 of them)>"
+    assert repr(many[1]) == "<Task 2 of 8 of permuted toy, classes 0, 1, 2, 3>"
+    assert repr(many[2].train) == "<Split of 40 rows>"
+    assert repr(many[1:3]) == "<2 tasks of permuted toy: 2, 3>"
+    assert repr(many[1:]) == "<7 tasks of permuted toy: 2, 3, 4, 5, 6, ...>"
+    assert repr(many[:0]) == "<0 tasks of permuted toy: none>"
