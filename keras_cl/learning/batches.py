@@ -30,6 +30,7 @@ class Batch(NamedTuple):
       drawn: memory slot that each replayed row comes from, -1 for none (its weight is 0), int32 `[R]`.
       offered: number of rows offered to the memory before the step, int32 scalar.
       target: class probabilities `[R, C]` of the replayed rows, if they have soft labels.
+      sample_weight: factor of the loss of each row of the current task `[B]`, if it was given.
       whole: whether every replica has all rows of the step, not only its share (`keras_cl.devices.replicas`).
     """
 
@@ -41,12 +42,16 @@ class Batch(NamedTuple):
     drawn: tf.Tensor | None = None
     offered: tf.Tensor | None = None
     target: tf.Tensor | None = None
+    sample_weight: tf.Tensor | None = None
     whole: bool | None = None
 
     @property
     def current(self):
         """The rows of one step that are not replayed."""
-        return self if self.drawn is None else self._rows(slice(0, self.x.shape[0] - self.drawn.shape[0]))
+        if self.drawn is None:
+            return self
+        rows = self._rows(slice(0, self.x.shape[0] - self.drawn.shape[0]))
+        return rows._replace(sample_weight=self.sample_weight)
 
     def replayed(self, draw=0, draws=1):
         """The rows of one step from draw number `draw` of `draws` from the memory."""
@@ -60,6 +65,13 @@ class Batch(NamedTuple):
     def _rows(self, rows):
         return Batch(*(part[rows] for part in self[:4]))
 
+    def counted(self, losses):
+        """Losses of the rows `[B]` or `[B + R]`, times the sample weights of those of the current task."""
+        if self.sample_weight is None:
+            return losses
+        ones = tf.ones(losses.shape[0] - self.sample_weight.shape[0])
+        return losses * tf.concat([self.sample_weight, ones], axis=0)
+
     def step(self, k):
         """The batch of step k."""
         return Batch(*(None if part is None else part[k] for part in self[:-1]))
@@ -67,7 +79,8 @@ class Batch(NamedTuple):
     @property
     def share(self):
         """This replica's share of the rows of one step."""
-        shared = {name: getattr(self, name) for name in ("x", "y", "task", "weight", "stored", "drawn")}
+        rows = ("x", "y", "task", "weight", "stored", "drawn", "sample_weight")
+        shared = {name: getattr(self, name) for name in rows}
         return self._replace(
             **{n: part if part is None else replicas.own(part) for n, part in shared.items()}
         )
@@ -89,7 +102,19 @@ def chunk_length(batch_size, row_bytes, most=MOST):
     return int(max(1, min(most, BYTES // max(1, batch_size * row_bytes))))
 
 
-def chunks(x, y, task, *, batch_size, seed, length=0, iterations=0, replay=None):
+class ShuffleCount:
+    """The number of times that the rows of a task were shuffled, for all data sets of the task.
+
+    Attributes:
+      count: a variable, which Keras does not see as one of the model.
+    """
+
+    def __init__(self):
+        with tf.device("CPU:0"):
+            self.count = tf.Variable(0, trainable=False)
+
+
+def chunks(x, y, task, *, batch_size, seed, length=0, iterations=0, replay=None, shuffles=None, sample_weight=None):
     """Dataset of `(Batch [K, B, ...], number of real steps)` that is shuffled anew in every iteration.
 
     One iteration is one epoch: each row exactly once, in an order that depends on `seed` and on the number of
@@ -104,6 +129,8 @@ def chunks(x, y, task, *, batch_size, seed, length=0, iterations=0, replay=None)
       length: K, steps per chunk; by default from `chunk_length`.
       iterations: steps per iteration over the dataset; 0 for an epoch.
       replay: a `keras_cl.learning.replay.Replay` that adds rows of a memory to every step.
+      sample_weight: factor of the loss of each row, one entry per row; None for 1.
+      shuffles: a `ShuffleCount` that data sets of the same task share; by default one of its own.
     """
     rows = len(x)
     replayed, most = (replay.rows, PLANNED) if replay else (0, MOST)
@@ -114,7 +141,8 @@ def chunks(x, y, task, *, batch_size, seed, length=0, iterations=0, replay=None)
         x, y, task = replay.joined(x, y, task)
     with tf.device("CPU:0"):  # where the pipeline runs; a GPU would take all rows and hand them back
         x, y, task = tf.constant(x), tf.constant(y, tf.int32), tf.constant(task, tf.int32)
-        epochs = tf.Variable(0, trainable=False)  # number of shuffles so far
+        factors = None if sample_weight is None else tf.constant(sample_weight, tf.float32)
+    epochs = (shuffles or ShuffleCount()).count
 
     def shuffled(number):
         return tf.random.experimental.stateless_shuffle(tf.range(rows), tf.stack([seed, number]))
@@ -138,11 +166,12 @@ def chunks(x, y, task, *, batch_size, seed, length=0, iterations=0, replay=None)
         row = order % rows
         weight = tf.cast(order < rows, tf.float32)
         real = tf.math.count_nonzero(weight[:, 0], dtype=tf.int32)
-        slots = ()
+        slots, factor = (), None if factors is None else tf.gather(factors, row)
         if replay:
             replayed, heavy, *slots = replay.planned(order)
             row, weight = tf.concat([row, replayed], axis=1), tf.concat([weight, heavy], axis=1)
-        return Batch(tf.gather(x, row), tf.gather(y, row), tf.gather(task, row), weight, *slots), real
+        batch = Batch(tf.gather(x, row), tf.gather(y, row), tf.gather(task, row), weight, *slots)
+        return batch._replace(sample_weight=factor), real
 
     chunk_orders = tf.data.Dataset.from_tensors(1).map(orders).unbatch()
     data = chunk_orders.map(gather).prefetch(2).apply(tf.data.experimental.assert_cardinality(count))

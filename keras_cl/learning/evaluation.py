@@ -1,9 +1,14 @@
-"""Evaluation of a network outside of training: logits, predicted units, accuracy."""
+"""Evaluation of a network outside of training: logits, predicted units, accuracy, and Keras's `evaluate`."""
+
+import contextlib
 
 import numpy as np
+import tensorflow as tf
+import tf_keras as keras
 
 from keras_cl.errors import pick, require
-from keras_cl.learning.layers import feature_extractor, in_blocks
+from keras_cl.learning.layers import MASKED, feature_extractor, in_blocks
+from keras_cl.learning.rows import rows_of
 
 
 class EvaluationMixin:
@@ -20,8 +25,7 @@ class EvaluationMixin:
           x: raw images `[n, ...]`.
           task: task index, for a network that takes it as an input; by default the current task.
         """
-        tasks = np.full(len(x), self.task.numpy() if task is None else task, np.int32)
-        return in_blocks(self._forward, x, tasks)
+        return in_blocks(self._forward, x, self._tasks(len(x), task))
 
     def predict_units(self, x, mask, task=None):
         """Most likely output unit `[n]` of raw images among those where `mask` `[C]` is true."""
@@ -39,7 +43,7 @@ class EvaluationMixin:
           float array `[T]`; NaN for tasks whose classes are not active yet (class-incremental).
         """
         pick("part", part, ["test", "valid", "train"])
-        after = (int(self.task.numpy()) + 1 if self._scenario else 0) if after is None else after
+        after = (int(self.task.numpy()) + 1 if self.begun else 0) if after is None else after
         row = np.full(len(stream), np.nan)
         for place, task in enumerate(stream):
             mask = task.stream.answering(task.index, after)
@@ -50,3 +54,186 @@ class EvaluationMixin:
                 x, y = split.open()
                 row[place] = np.mean(self.predict_units(x, mask, task.index) == y)
         return row
+
+    # ---- Keras -------------------------------------------------------------------------------------------
+
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        steps=None,
+        callbacks=None,
+        max_queue_size=10,
+        workers=1,
+        use_multiprocessing=False,
+        return_dict=False,
+        *,
+        task=None,
+        _use_cached_eval_dataset=False,
+    ):
+        """Loss, accuracy and the metrics of one's own, among the classes that are active.
+
+        Active are the classes of the task in the task-incremental scenario, all classes seen so far in the
+        class-incremental one, and all in the domain-incremental one. The loss is that of `fit`: without
+        class weights and without the regularisation of layers.
+
+        Args:
+          x: a `Split` such as `task.valid`, raw images, or a `tf.data.Dataset` of batches `(x, y)`.
+          y: output unit of each row, as `task.test.open()` returns them; not the labels of the data set.
+          batch_size: has no effect: rows are evaluated in large blocks.
+          verbose: 0, or 1 for Keras's progress bar.
+          sample_weight: weight of each row.
+          steps: number of batches of a data set.
+          callbacks: Keras callbacks.
+          max_queue_size, workers, use_multiprocessing: have no effect.
+          return_dict: whether to return `{name: value}` and not a list.
+          task: the task of the rows, or its index; by default that of the `Split`, or the current one.
+
+        Raises:
+          InputError: if no task has begun, or `y` has an output unit that is not active.
+        """
+        self._require_compiled()
+        require(
+            self._scenario,
+            "Which classes are active depends on the task: call begin_task(task) before evaluate, or use "
+            "accuracies(stream).",
+        )
+        rows = x if isinstance(x, Validation) else Validation(self, x, y, sample_weight, task, steps)
+        shown = [self._loss, self._accuracy, *self.own_metrics]
+        with self._watched("test", callbacks, verbose) as (batch_done, end):
+            for metric in shown:
+                metric.reset_state()
+            for images, units, weight in rows.blocks:
+                logits = self._active_logits(self._scores(images, rows.task), rows.task)
+                self._measure(tf.constant(units), logits, weight, training=False)
+                batch_done({metric.name: metric.result() for metric in shown})
+            logs = {metric.name: float(metric.result()) for metric in shown}
+            end(logs)
+        return logs if return_dict else list(logs.values())
+
+    def predict(
+        self,
+        x,
+        batch_size=None,
+        verbose="auto",
+        steps=None,
+        callbacks=None,
+        max_queue_size=10,
+        workers=1,
+        use_multiprocessing=False,
+        *,
+        task=None,
+    ):
+        """Logits `[n, C]` of raw images, about -1e9 for classes that are not active (see `evaluate`).
+
+        Before the first task all classes are active. `predict_logits` returns the logits of all classes.
+
+        Args:
+          x: raw images, a `Split`, or a `tf.data.Dataset` of batches of images.
+          task: the task of the rows, or its index; by default that of the `Split`, or the current one.
+          batch_size, verbose, steps, callbacks, max_queue_size, workers, use_multiprocessing: as in
+            `evaluate`.
+        """
+        rows = rows_of(x, task=task, labelled=False, steps=steps)
+        with self._watched("predict", callbacks, verbose) as (batch_done, end):
+            parts = []
+            for images, *_ in rows.blocks:
+                logits = self._scores(images, rows.task)
+                parts.append(np.asarray(self._active_logits(logits, rows.task)))
+                batch_done({"outputs": parts[-1]})
+            end({"outputs": parts[-1]})
+        return np.concatenate(parts)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, reset_metrics=True, return_dict=False):
+        """As `evaluate`; without `reset_metrics` the numbers are those of all rows since the last reset."""
+        if reset_metrics:
+            return self.evaluate(x, y, sample_weight=sample_weight, verbose=0, return_dict=return_dict)
+        ((x, y, weight),) = rows_of(x, y, sample_weight).blocks
+        logs = {name: float(value) for name, value in self.test_step((x, y, weight)).items()}
+        return logs if return_dict else list(logs.values())
+
+    def predict_on_batch(self, x):
+        """As `predict`."""
+        return self.predict(x, verbose=0)
+
+    def test_step(self, data):
+        """Updates loss, accuracy and metrics with rows `(x, y[, sample_weight])` of the current task, and
+        returns them."""
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+        y = tf.reshape(tf.cast(y, tf.int32), [-1])
+        self._measure(y, self.predict_step((x,)), weight, training=False)
+        return {metric.name: metric.result() for metric in (self._loss, self._accuracy, *self.own_metrics)}
+
+    def predict_step(self, data):
+        """Logits `[B, C]` of raw images of the current task, `MASKED` for classes that are not active."""
+        x, *_ = keras.utils.unpack_x_y_sample_weight(data)
+        tasks = tf.fill([tf.shape(x)[0]], tf.cast(self.task, tf.int32))
+        return self._active_logits(self._forward(tf.cast(x, tf.float32), tasks))
+
+    def _scores(self, x, task):
+        """Unmasked logits by which rows are evaluated while a task is learned and after."""
+        return self.predict_logits(np.asarray(x), task)
+
+    def _tasks(self, n, task=None):
+        return np.full(n, self.task.numpy() if task is None else task, np.int32)
+
+    def _active_logits(self, logits, task=None):
+        mask = self._active_classes(task)
+        return logits if mask is None else tf.where(mask, logits, MASKED)
+
+    def _active_classes(self, task=None):
+        """Active classes `[C]` for rows of a task, by default of the current one; None for all."""
+        if self._scenario in (None, "domain"):
+            return None
+        return tf.gather(self._class_mask, self.task if task is None or self._scenario == "class" else task)
+
+    @contextlib.contextmanager
+    def _watched(self, kind, callbacks, verbose):
+        """Calls Keras callbacks around blocks of rows; gives the functions for the end of a block, and of
+        all."""
+        verbose = 1 if verbose == "auto" else verbose
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            given = {"add_progbar": verbose != 0, "model": self, "verbose": verbose, "epochs": 1, "steps": None}
+            callbacks = keras.callbacks.CallbackList(callbacks, **given)
+        getattr(callbacks, f"on_{kind}_begin")()
+        self._test_counter.assign(0)
+        done = [0]
+
+        def batch_done(logs):
+            getattr(callbacks, f"on_{kind}_batch_begin")(done[0])
+            getattr(callbacks, f"on_{kind}_batch_end")(done[0], logs)
+            done[0] += 1
+            self._test_counter.assign_add(1)
+
+        def end(logs):
+            end = getattr(callbacks, f"on_{kind}_end")
+            end(logs) if kind == "test" else end()
+
+        yield batch_done, end
+
+
+class Validation:
+    """Rows with labels whose units are active, for `evaluate`; opened once for all epochs of a `fit`."""
+
+    def __init__(self, model, x, y=None, sample_weight=None, task=None, steps=None):
+        rows = rows_of(x, y, sample_weight, task=task, steps=steps)
+        self.task, self._blocks = rows.task, rows.blocks
+        mask = model._active_classes(self.task)
+        self._active = np.ones(model.network.output_shape[-1], bool) if mask is None else mask.numpy()
+
+    @property
+    def blocks(self):
+        """Checked pairs of images, units and weights."""
+        for x, y, weight in self._blocks:
+            there = (y >= 0) & (y < len(self._active))
+            wrong = y[~there | ~self._active[np.where(there, y, 0)]]
+            active = ", ".join(map(str, np.flatnonzero(self._active)[:10]))
+            require(
+                not len(wrong),
+                f"y has the output unit {wrong[:1].sum()}, and active are {active}; units are numbered as "
+                f"task.test.open() returns them, and stream.labels has their labels.",
+            )
+            yield x, y, weight

@@ -18,7 +18,7 @@ class TrainingDataMixin:
         x, y = (_joined([part[i] for part in opened]) for i in (0, 1))
         return x, y, np.repeat([part[2] for part in opened], [len(part[1]) for part in opened])
 
-    def batches(self, task, batch_size=128, iterations=0, replay_batch_size=0):
+    def batches(self, task, batch_size=128, iterations=0, replay_batch_size=0, sample_weight=None):
         """The `tf.data.Dataset` for `fit`: chunks of batches of the training rows of `task`.
 
         Args:
@@ -27,6 +27,8 @@ class TrainingDataMixin:
           iterations: steps per pass over the dataset for each of `training_tasks(task)`; by default a pass is
             an epoch, every row once.
           replay_batch_size: rows that each draw from the memory adds to a step, by default `batch_size`.
+          sample_weight: factor of the loss of each row, as `task.train.open()` returns them; replayed rows
+            have 1.
 
         Raises:
           InputError: if the task has fewer rows than a batch, or the memory less room than a draw.
@@ -36,6 +38,9 @@ class TrainingDataMixin:
         x, y, own = self.training_rows(task)
         said = f"batch_size is {batch_size} and task {task.number} has only {len(x)} training rows"
         require(len(x) >= batch_size, f"{said}; give at most that many.")
+        self._shuffles = self._shuffles or batches.ShuffleCount()
+        if sample_weight is not None:
+            sample_weight = self._sample_weights(sample_weight, len(x))
         replay = self._replay(y, own, task, replay_batch_size or batch_size)
         data = batches.chunks(
             x,
@@ -45,7 +50,10 @@ class TrainingDataMixin:
             seed=seed_of(self.seed, task.index, ORDER),
             iterations=iterations * len(self.training_tasks(task)),
             replay=replay,
+            shuffles=self._shuffles,
+            sample_weight=sample_weight,
         )
+        data.task = task.index  # `fit` refuses batches of another task
         if self.memory is not None:
             self.memory.watch(data)
         if self.regime is not None:
@@ -56,8 +64,24 @@ class TrainingDataMixin:
         """The replay plan for the batches of `task`; None if its steps draw nothing."""
         if self.memory is None or not self.draws:
             return None
+        passes = int(self._shuffles.count.numpy())
+        again = (passes,) if passes else ()  # other draws in each of several calls
         plan = {"size": size, "draws": self.draws, "offers": self.online, "index": task.index}
-        return self.memory.plan(y, own, seed=seed_of(self.seed, task.index, REPLAY), **plan)
+        return self.memory.plan(y, own, seed=seed_of(self.seed, task.index, REPLAY, *again), **plan)
+
+
+    def _sample_weights(self, given, rows):
+        require(not self.own_loss, f"{self.name} takes no sample_weight: it {self.own_loss}.")
+        weights = np.asarray(given, np.float32)
+        require(
+            weights.shape == (rows,),
+            f"sample_weight has the shape {weights.shape}, and an epoch has {rows} rows.",
+        )
+        require(
+            np.isfinite(weights).all() and weights.min() >= 0,
+            "sample_weight has numbers that are negative or not finite.",
+        )
+        return weights
 
 
 def _joined(arrays):

@@ -11,11 +11,15 @@ import tf_keras as keras
 
 from keras_cl.devices import replicas
 from keras_cl.devices.state import integers
-from keras_cl.errors import InputError, require
+from keras_cl.errors import require
 from keras_cl.learning import batches, heads, loop
 from keras_cl.learning.evaluation import EvaluationMixin
+from keras_cl.learning.fitting import FittingMixin
+from keras_cl.learning.keras_api import REFUSED_BY_COMPILE, KerasMixin, refuse
 from keras_cl.learning.layers import MASKED, image_shape, logits_of
 from keras_cl.learning.slots import FreshState
+from keras_cl.learning.losses import LossMixin
+from keras_cl.learning.order import OrderMixin
 from keras_cl.learning.training_data import TrainingDataMixin
 from keras_cl.numerics.random import DROPOUT, seed_of
 from keras_cl.regimes.base import Regime
@@ -23,7 +27,9 @@ from keras_cl.regimes.base import Regime
 PLAIN = (bool, int, float, str, tuple)
 
 
-class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
+class ContinualModel(
+    OrderMixin, FittingMixin, EvaluationMixin, LossMixin, KerasMixin, TrainingDataMixin, keras.Model
+):
     """Base class of all methods.
 
     Args:
@@ -49,6 +55,8 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
     generated = True
     # Reason why the Hessian of the network's cross entropy cannot be computed; empty if it can.
     no_curvature = ""
+    # Reason why no other loss than the method's own is possible; empty if any loss of a row is.
+    own_loss = ""
     # Whether `end_task` determines the predictions of the method; otherwise it must not change them.
     answers_at_end = False
     # Draws from the memory per step; 0 if the method uses the memory in another way.
@@ -79,8 +87,10 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
         self._forward = tf.function(
             lambda x, task: logits_of(network, x, task), input_signature=[images, tasks]
         )
-        self._class_mask = self._scenario = self.regime = None
+        self._class_mask = self._scenario = self._facts = self.regime = None
         self._heads = heads.Heads()
+        self._shuffles = self._rate_kept = None
+        self._compile_losses()
 
     def __repr__(self):
         weights = sum(theta.shape.num_elements() for theta in self.network.trainable_variables)
@@ -88,15 +98,37 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
         place = f"task {int(self.task.numpy()) + 1}" if self.begun else "no task begun"
         return f"<{type(self).__name__}: network {self.network.name}, {weights:,} weights{memory}, {place}>"
 
-    def compile(self, optimizer="adam", *, regime=None, jit=None, run_eagerly=False):
-        """Sets the optimizer and how steps run.
+    def compile(
+        self,
+        optimizer="adam",
+        loss=None,
+        metrics=None,
+        *,
+        class_weight=None,
+        regime=None,
+        jit=None,
+        run_eagerly=False,
+        **other,
+    ):
+        """Sets the optimizer, the loss and how steps run.
 
         Args:
           optimizer: a tf_keras optimizer or its name.
+          loss: None for the cross entropy; a Keras loss of integer labels or of one class per row, with
+            from_logits=True; or a function of output units `[B]` and logits `[B, C]`, about -1e9 for classes
+            that are not active, that returns the loss of each row `[B]`.
+          metrics: list of Keras metrics of output units and logits, or of such functions.
+          class_weight: `{output unit: factor of the loss of its rows}` in training.
           regime: a `Regime` for the learning rate; None for a constant rate.
           jit: whether XLA compiles the training loop; None chooses by the kind of network, from measurements.
           run_eagerly: run step by step in Python, to debug a `train_step`.
+          **other: other arguments of Keras: refused, each with the way that does.
+
+        Raises:
+          InputError: if the method has a loss of its own, or a loss or metric is not one of a row.
         """
+        refuse("compile", other, REFUSED_BY_COMPILE)
+        self._compile_losses(loss, metrics, class_weight)
         optimizer = keras.optimizers.get(optimizer)
         if any(getattr(part, "compute_dtype", "") == "float16" for part in self.network.submodules):
             optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
@@ -108,20 +140,12 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
         if self.memory is not None:
             self.memory.attach(self.network, self.jit)
 
-    def fit(self, x, y=None, *, steps_per_epoch=None, **kwargs):
-        """Keras's `fit` over `self.batches(task)`, with one iterator for all epochs, as creating it is
-        slow."""
-        if steps_per_epoch is None and isinstance(x, tf.data.Dataset) and x.cardinality() > 0:
-            steps_per_epoch, x = int(x.cardinality()), x.repeat()
-        callbacks = [*(kwargs.pop("callbacks", None) or ()), self.regime.follower]
-        return super().fit(x, y, steps_per_epoch=steps_per_epoch, callbacks=callbacks, **kwargs)
-
     # ---- hooks that a method overrides -------------------------------------------------------------------
 
     def begin_task(self, task):
         """Prepares for training on `task`. No random state carries over from earlier tasks."""
-        self._bind(task.stream)
         self.task.assign(task.index)
+        self._shuffles = None
         for place, layer in enumerate(self.network.submodules):
             if hasattr(layer, "reseed"):
                 layer.reseed(seed_of(self.seed, task.index, DROPOUT, place))
@@ -138,6 +162,7 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
 
     def end_task(self, task):
         """Runs after the last step on `task`, before evaluation; offers the task's rows to the memory."""
+        self._put_rate_back()
         if self.memory is not None and not self.online:
             self.memory.update(task, self.features)
 
@@ -157,18 +182,14 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
         return self._masked(logits_of(self.network, batch.x, batch.task, training=True), batch.task)
 
     def task_loss(self, batch, logits):
-        """Mean cross entropy of the batch plus the regularisation losses of the network, if any."""
-        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, logits)
+        """Mean loss of the rows, by default the cross entropy, plus the regularisation losses of the network."""
+        losses = self.row_losses(batch.y, logits)
         if batch.target is not None:  # the replayed rows come last and have probabilities as labels
             R = batch.target.shape[0]
-            entropy = tf.concat([entropy[:-R], self.memory.entropy(batch.target, logits[-R:])], axis=0)
-        return tf.math.add_n(
-            [
-                batches.weighted_mean(entropy, batch.weight, batch.whole),
-                *self.network.losses,
-                *self._heads.released(),
-            ]
-        )
+            losses = tf.concat([losses[:-R], self.memory.entropy(batch.target, logits[-R:])], axis=0)
+        losses = batch.counted(losses)
+        mean = batches.weighted_mean(losses, batch.weight, batch.whole)
+        return tf.math.add_n([mean, *self.network.losses, *self._heads.released()])
 
     def task_gradients(self, batch):
         """Logits `[B, C]` of the batch and the gradient of its `task_loss`."""
@@ -188,10 +209,7 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
 
     def results(self, batch, logits):
         """Updates the loss and accuracy of the epoch with this batch and returns them."""
-        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, logits)
-        correct = tf.argmax(logits, axis=1, output_type=tf.int32) == batch.y
-        self._loss.update_state(entropy, batch.weight)
-        self._accuracy.update_state(tf.cast(correct, tf.float32), batch.weight)
+        self._measure(batch.y, logits, batch.weight, factors=batch.counted)
         return replicas.results(self.metrics)
 
     # ---- runs ----------------------------------------------------------------------------------------------
@@ -207,15 +225,11 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
         if tasks:
             self._bind(stream)
         read()
+        self._place(tasks, tasks)
 
     def report(self):
         """Numbers of the method to report after a task, `{name: number}`."""
         return {}
-
-    @property
-    def begun(self):
-        """Whether the model has begun to learn a stream."""
-        return self._scenario is not None
 
     @property
     def trained(self):
@@ -232,6 +246,7 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
         """State that the method keeps between tasks besides the network: importances, anchors, memories."""
         other = [
             self.task,
+            self.turn,
             *(self.regime.variables if self.regime else ()),
             *self.network.variables,
             *(v for m in self.metrics for v in m.variables),
@@ -242,12 +257,14 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
     # ---- Keras -------------------------------------------------------------------------------------------
 
     def call(self, x, training=None):
-        return self.network(x, training=training)
+        if isinstance(x, list | tuple):
+            return self.network(x, training=training)
+        return logits_of(self.network, x, tf.fill([tf.shape(x)[0]], self.task), training)
 
     @property
     def metrics(self):
         learning = () if self.memory is None else self.memory.metrics
-        return [self._loss, self._accuracy, *learning]
+        return [self._loss, self._accuracy, *learning, *self.own_metrics]
 
     @property
     def distribute_strategy(self):
@@ -257,10 +274,7 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
     def make_train_function(self, force=False):
         """Makes `fit` run `K` steps per call (see `keras_cl.learning.loop`)."""
         if self.train_function is None or force:
-            require(
-                self._scenario,
-                "Call begin_task(task) before fit: the step needs the stream's class mask.",
-            )
+            self.require_learning()
             self._heads.attach(self.optimizer, self.trained, self.network.submodules)
             how = {"after": self.after_steps, "strategy": self._strategy}
             self.train_function = loop.train_function(self, self._step, self.jit, **how)
@@ -285,12 +299,16 @@ class ContinualModel(EvaluationMixin, TrainingDataMixin, keras.Model):
             f"The network has {outputs} outputs and the {stream.scenario}-incremental stream "
             f"{stream.name} needs {stream.num_classes}.",
         )
+        facts = stream.name, stream.scenario, stream.task_classes, stream.input_shape, stream.seed
         if self._scenario is None:
             self._scenario, self._class_mask = stream.scenario, tf.constant(stream.class_mask)
+            self._facts = repr(facts)
             if self.isolate_heads and stream.scenario == "task":
                 self._heads = heads.Heads(heads.outputs(self.network, self.trained, stream), self._class_mask)
-        elif not np.array_equal(self._class_mask, stream.class_mask):
-            raise InputError("A model learns one stream; make a new model for another one.")
+        require(
+            self._facts == repr(facts) and np.array_equal(self._class_mask, stream.class_mask),
+            "A model learns one stream; make a new model for another one.",
+        )
 
     def _masked(self, logits, task):
         if self._scenario == "domain":

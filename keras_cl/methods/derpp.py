@@ -43,6 +43,6 @@ class DERpp(DER):
 
     def objective(self, batch, h, logits):
         second = batch.replayed(1, self.draws)
-        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(second.y, logits[-second.x.shape[0] :])
+        entropy = self.row_losses(second.y, logits[-second.x.shape[0] :])
         CE = tf.math.divide_no_nan(total(entropy * second.weight), total(second.weight))
         return super().objective(batch, h, logits) + self.beta * CE  # eq. 6

@@ -46,6 +46,7 @@ class EWC(ContinualModel):
 
     forgets_in = ("class",)
     search = {"strength": (10.0, 1e4)}
+    own_loss = "weighs weights by the Fisher information of the softmax, whose loss is the cross entropy"
 
     def __init__(
         self,

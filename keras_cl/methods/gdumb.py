@@ -32,6 +32,7 @@ class GDumb(ContinualModel):
     usual = {"memory": "balanced"}
     memories = ("balanced", "reservoir", "ring")  # herding would select rows by a network that is discarded
     draws = 0
+    own_schedule = True
 
     def __init__(
         self,
@@ -63,8 +64,8 @@ class GDumb(ContinualModel):
         self.step = integers()  # steps taken in this task
         self.epoch = integers(1)  # steps per epoch
 
-    def compile(self, optimizer="sgd", **kwargs):
-        super().compile(optimizer, **kwargs)
+    def compile(self, optimizer="sgd", *losses, **kwargs):
+        super().compile(optimizer, *losses, **kwargs)
         require(not self.regime.changes, "gdumb has a schedule of its own, and takes no other regime.")
         self.high = float(self.optimizer.learning_rate.numpy())
         require(self.low <= self.high, f"low is {self.low}, above the learning rate, which is {self.high}.")
@@ -82,11 +83,11 @@ class GDumb(ContinualModel):
     def training_rows(self, task):
         return self.memory.rows()
 
-    def batches(self, task, batch_size=128, iterations=0, replay_batch_size=0):
+    def batches(self, task, batch_size=128, iterations=0, **options):
         rows = len(self.memory)
         require(batch_size <= rows, f"batch_size is {batch_size} and the memory holds only {rows} rows.")
         self.epoch.assign(rows // batch_size + bool(rows % batch_size and not iterations))
-        return super().batches(task, batch_size, iterations, replay_batch_size)
+        return super().batches(task, batch_size, iterations, **options)
 
     def train_step(self, batch):
         self.optimizer.learning_rate = warm_restarts(self.step // self.epoch, self.high, self.low)

@@ -29,6 +29,7 @@ class GenerativeClassifier(ContinualModel):
     usual = {"network": "class_vaes"}
     memories = ()
     no_curvature = "answers by the likelihood of images"
+    own_loss = "trains with the likelihood of images"
 
     def __init__(self, network, **base):
         super().__init__(network, **base)

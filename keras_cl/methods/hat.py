@@ -48,8 +48,8 @@ class HAT(ContinualModel):
         super().begin_task(task)
         self.step.assign(0)
 
-    def batches(self, task, batch_size=128, iterations=0, replay_batch_size=0):
-        data = super().batches(task, batch_size, iterations, replay_batch_size)
+    def batches(self, task, batch_size=128, iterations=0, **options):
+        data = super().batches(task, batch_size, iterations, **options)
         whole, rest = divmod(len(task.train), batch_size)
         self.epoch.assign(whole + bool(rest and not iterations))
         return data

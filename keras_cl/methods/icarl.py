@@ -39,6 +39,7 @@ class ICaRL(ContinualModel):
     memories = ("balanced", "herding", "ring")  # those that store rows of every class
     answers_at_end = True
     no_curvature = "answers by distances to means"
+    own_loss = "trains with binary cross entropies"
     draws = 0  # exemplars are part of the epoch, like the rows of the task
 
     def __init__(self, network, *, reduction: Reduction = "sum", temperature: float = 1.0, **base):

@@ -41,6 +41,7 @@ class RWalk(ContinualModel):
 
     forgets_in = ("class",)
     search = {"strength": (0.1, 100.0)}
+    own_loss = "weighs weights by the Fisher information of the softmax, whose loss is the cross entropy"
 
     def __init__(
         self,

@@ -47,6 +47,7 @@ def described(model, stream, plan):
         "seeds": [model.seed],
         "reset_optimizer": model.reset_optimizer,
         "isolate_heads": model.isolate_heads,
+        **model.told_losses,
         **plan,
         **{f"method.{name}": value for name, value in model.options.items()},
     }

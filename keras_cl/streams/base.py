@@ -27,10 +27,12 @@ class Split:
     Attributes:
       rows: indices into the source's arrays, ascending.
       open: function that returns `(x, y)`: raw images `[n, *input_shape]` and output units `[n]` int32.
+      task: index of the task.
     """
 
     rows: np.ndarray
     open: Callable[[], tuple[np.ndarray, np.ndarray]]
+    task: int
 
     def __len__(self):
         return len(self.rows)
@@ -203,7 +205,7 @@ class Stream(Sequence):
     def split(self, index, part):
         """The `Split` of task `index` named `part`: "train", "valid" or "test"."""
         rows = (self._test_rows if part == "test" else self._train_rows[part])[index]
-        return Split(rows, functools.partial(self._open, index, part, rows))
+        return Split(rows, functools.partial(self._open, index, part, rows), index)
 
     def _open(self, index, part, rows):
         x, y = self.source.test if part == "test" else self.source.train

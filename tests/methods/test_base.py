@@ -237,6 +237,7 @@ def test_accuracies_are_nan_only_for_classes_that_may_not_answer_yet(scenario):
         row = model.accuracies(stream)
         np.testing.assert_array_equal(np.isnan(row), later > task.index)
         np.testing.assert_array_equal(row, model.accuracies(stream, after=task.number))
+        model.end_task(task)
     np.testing.assert_array_equal(np.isnan(model.accuracies(stream, after=0)), later >= 0)
 
 
@@ -316,6 +317,7 @@ def test_a_fresh_optimizer_keeps_its_learning_rate():
     model = model_of(stream, optimizer=keras.optimizers.Adam(0.01))
     model.begin_task(stream[0])
     model.optimizer.learning_rate = 0.25
+    model.end_task(stream[0])
     model.begin_task(stream[1])
     assert float(model.optimizer.learning_rate) == 0.25
 
