@@ -1,10 +1,16 @@
 """What the program says when it is given something it cannot use: one sentence, no traceback."""
 
 import difflib
+import re
+
+LONG = 300  # characters of a word of a message, as of a number of thousands of digits
 
 
 class InputError(ValueError):
-    """Something that a user gave or provided is unusable; the message is the whole explanation."""
+    """Something that a user gave or provided is unusable; the message, one line, is the whole explanation."""
+
+    def __init__(self, message):
+        super().__init__(_one_line(message))
 
 
 class Diverged(InputError):
@@ -36,3 +42,10 @@ def require(condition, message):
     """Raises `InputError(message)` unless `condition` holds."""
     if not condition:
         raise InputError(message)
+
+
+def _one_line(message):
+    """A message without line breaks, control characters and words of unlimited length."""
+    line = " ".join(part.strip() for part in str(message).splitlines())
+    line = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)
+    return re.sub(rf"\S{{{LONG},}}", lambda word: f"{word[0][:40]}...{word[0][-10:]}", line)

@@ -14,6 +14,7 @@ from keras_cl.errors import pick, require
 from keras_cl.runs.directory import Kind
 from keras_cl.settings import flags
 from keras_cl.settings.config import Config, data_name
+from keras_cl.settings.options import require_usable
 from tuning import space
 
 LOWER_IS_BETTER = ("forgetting", "peak_forgetting")  # among the metrics that can be an objective
@@ -31,6 +32,7 @@ KIND = Kind(
         "config.json",
     ),
 )
+MOST_POINTS = 1000  # of a range in a grid, whose values have four digits
 # Fields that do not change the result of a configuration: a search can be resumed with other values.
 FREE = ("config", "given", "ranges", "trials", "search_dir", "patience")
 
@@ -50,7 +52,7 @@ class Search:
       valid_fraction: fraction of the training rows held out to evaluate trials, in (0, 1).
       objective: number of the summary of a run to optimise.
       budget: what is smaller in the early rounds of hyperband, epochs or tasks.
-      grid_points: number of values per range for grid, at least 2.
+      grid_points: number of values per range for grid, at least 2 and at most 1000.
       search_dir: folder for results; by default a folder in searches/ named after the settings.
       patience: seconds that a chief waits for workers, and that workers wait for the chief at the start.
     """
@@ -70,11 +72,15 @@ class Search:
 
     def __post_init__(self):
         for option in own_flags():
+            require_usable(option.name, getattr(self, option.name))
             if option.choices:
                 pick(f"--{option.name}", getattr(self, option.name), option.choices)
         pick("--objective", self.objective, metrics.DESCRIPTIONS)
         require(self.trials >= 1, f"--trials is {self.trials}; it must be at least 1.")
-        require(self.grid_points >= 2, f"--grid_points is {self.grid_points}; it must be at least 2.")
+        require(
+            2 <= self.grid_points <= MOST_POINTS,
+            f"--grid_points is {self.grid_points}; it must be at least 2 and at most {MOST_POINTS}.",
+        )
         require(self.patience > 0, f"--patience is {self.patience:g}; it must be above 0.")
         require(
             1 <= self.tasks <= self.config.tasks,

@@ -87,9 +87,10 @@ def _value(name, option, text):
 
 
 def gridded(space, points):
-    """The space with every range replaced by `points` values, evenly spaced on a log scale."""
+    """The space with every range replaced by `points` values, evenly spaced on a log scale;
+    values with the same four digits are one."""
     return {
-        flag: [float(format(value, DIGITS)) for value in np.geomspace(*values, points)]
+        flag: list(dict.fromkeys(float(format(value, DIGITS)) for value in np.geomspace(*values, points)))
         if isinstance(values, tuple)
         else values
         for flag, values in space.items()

@@ -9,7 +9,7 @@ from typing import Literal
 
 from keras_cl.errors import InputError, did_you_mean, pick, require
 from keras_cl.settings import catalog, external
-from keras_cl.settings.options import choices_of
+from keras_cl.settings.options import choices_of, require_usable
 
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"]
 SCENARIOS = ("task", "domain", "class")
@@ -108,6 +108,8 @@ class Config:
     options: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
+        for name, value in (vars(self) | self.options).items():
+            require_usable(name, value)
         for axis in ("method", "regime"):
             catalog.choice(axis, getattr(self, axis))
         usual = catalog.usual(self.method, self.regime)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import math
 import re
 import textwrap
 import types
@@ -86,6 +87,22 @@ def option_of(name, annotation, default, help_text):
         f"the like, Literal of strings.",
     )
     return Option(name, kind, many, (), default, help_text)
+
+
+def require_usable(flag, value):
+    """Raises `InputError` for a value that no option can have: a number that is not finite, a whole number
+    beyond 32 bits (64 bits for a seed), text with a NUL character."""
+    bits = 63 if "seed" in flag.rpartition(".")[2] else 31
+    for part in value if isinstance(value, tuple | list) else (value,):
+        if isinstance(part, float):
+            require(math.isfinite(part), f"--{flag} is {part}; it must be a finite number.")
+        elif isinstance(part, int):
+            require(
+                -(2**bits) <= part < 2**bits,
+                f"--{flag} is too large; a whole number must be below 2**{bits}.",
+            )
+        elif isinstance(part, str):
+            require("\0" not in part, f"--{flag} is {part!r}; it must not contain a NUL character.")
 
 
 def choices_of(annotation):

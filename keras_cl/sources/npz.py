@@ -1,8 +1,8 @@
 """Your own arrays: an .npz file of x_train, y_train, x_test and y_test, checked before training."""
 
 import functools
-import zipfile
-import zlib
+import pathlib
+import warnings
 
 import numpy as np
 
@@ -14,22 +14,34 @@ KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 def npz(path):
     """Source of the arrays in the .npz file at `path` (requirements: see `sources.from_arrays`)."""
+    file = pathlib.Path(path)
+    require(file.is_file() or not file.exists(), f"{path} is not a regular file.")  # a pipe would block
+    require(file.is_file(), f"There is no file {path}.")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in KEYS if key not in file]
-            require(
-                not missing,
-                f"{path} has no {' and no '.join(missing)}; it must hold {', '.join(KEYS)} "
-                f"and holds {', '.join(file) or 'nothing'}.",
-            )
-            arrays = [file[key] for key in KEYS]
-    except FileNotFoundError:
-        raise InputError(f"There is no file {path}.") from None
-    except (EOFError, OSError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} cannot be read as an .npz file of plain arrays: {error}") from None
+        with open(file, "rb") as opened:  # closed here, which np.load forgets if the file is damaged
+            arrays = _arrays(path, opened)
+    except InputError:
+        raise
+    except Exception as error:  # damaged files raise many kinds of errors
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = f"{lines[0].strip().rstrip('.'):.200}"
+        raise InputError(f"{path} cannot be read as an .npz file of plain arrays: {reason}.") from None
     return checked(path, *arrays)
+
+
+def _arrays(path, opened):
+    """The four arrays of an open .npz file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of header texts that are no Python
+        loaded = np.load(opened, allow_pickle=False)
+    require(isinstance(loaded, np.lib.npyio.NpzFile), f"{path} holds one array; it must be an .npz file.")
+    missing = [key for key in KEYS if key not in loaded]
+    require(
+        not missing,
+        f"{path} has no {' and no '.join(missing)}; it must hold {', '.join(KEYS)} "
+        f"and holds {_listed([ascii(key)[1:-1] for key in loaded]) or 'nothing'}.",
+    )
+    return [loaded[key] for key in KEYS]
 
 
 def checked(name, x_train, y_train, x_test, y_test):
@@ -75,8 +87,10 @@ def _images(name, key, x):
         f"{name}: {key} has shape {x.shape}; it must be [n, height, width], "
         "[n, height, width, channels] or [n, features].",
     )
+    require(0 not in x.shape[1:], f"{name}: {key} has shape {x.shape}; its images have no pixels.")
     if x.dtype != np.uint8:
-        x = x.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):  # becomes infinite, which is refused
+            x = x.astype(np.float32, copy=False)
         broken = np.flatnonzero(~np.isfinite(x).all(axis=tuple(range(1, x.ndim))))
         require(
             not len(broken),
@@ -88,8 +102,9 @@ def _images(name, key, x):
 
 def _labels(name, key, y):
     y = np.asarray(y)
+    whole = y.dtype.kind in "biu" or (y.dtype.kind == "f" and bool(np.all(np.trunc(y) == y)))
     require(
-        y.ndim == 1 and y.dtype.kind in "biuf" and np.all(np.mod(y, 1) == 0),
+        y.ndim == 1 and whole,
         f"{name}: {key} has shape {y.shape} and type {y.dtype}; labels must be whole numbers, one a row.",
     )
     wrong = y[(y < 0) | (y >= 2**31)]
