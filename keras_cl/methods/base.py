@@ -17,9 +17,9 @@ from keras_cl.learning.evaluation import EvaluationMixin
 from keras_cl.learning.fitting import FittingMixin
 from keras_cl.learning.keras_api import REFUSED_BY_COMPILE, KerasMixin, refuse
 from keras_cl.learning.layers import MASKED, image_shape, logits_of
-from keras_cl.learning.slots import FreshState
 from keras_cl.learning.losses import LossMixin
 from keras_cl.learning.order import OrderMixin
+from keras_cl.learning.slots import FreshState
 from keras_cl.learning.training_data import TrainingDataMixin
 from keras_cl.numerics.random import DROPOUT, seed_of
 from keras_cl.regimes.base import Regime
