@@ -114,7 +114,9 @@ class ShuffleCount:
             self.count = tf.Variable(0, trainable=False)
 
 
-def chunks(x, y, task, *, batch_size, seed, length=0, iterations=0, replay=None, shuffles=None, sample_weight=None):
+def chunks(
+    x, y, task, *, batch_size, seed, length=0, iterations=0, replay=None, shuffles=None, sample_weight=None
+):
     """Dataset of `(Batch [K, B, ...], number of real steps)` that is shuffled anew in every iteration.
 
     One iteration is one epoch: each row exactly once, in an order that depends on `seed` and on the number of

@@ -196,7 +196,13 @@ class EvaluationMixin:
         all."""
         verbose = 1 if verbose == "auto" else verbose
         if not isinstance(callbacks, keras.callbacks.CallbackList):
-            given = {"add_progbar": verbose != 0, "model": self, "verbose": verbose, "epochs": 1, "steps": None}
+            given = {
+                "add_progbar": verbose != 0,
+                "model": self,
+                "verbose": verbose,
+                "epochs": 1,
+                "steps": None,
+            }
             callbacks = keras.callbacks.CallbackList(callbacks, **given)
         getattr(callbacks, f"on_{kind}_begin")()
         self._test_counter.assign(0)

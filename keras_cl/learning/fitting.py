@@ -71,7 +71,9 @@ class FittingMixin:
 
     def _validation(self, data):
         parts = data if isinstance(data, list | tuple) else (data,)
-        require(len(parts) <= 3, f"validation_data is (x, y) or (x, y, sample_weight), not {len(parts)} parts.")
+        require(
+            len(parts) <= 3, f"validation_data is (x, y) or (x, y, sample_weight), not {len(parts)} parts."
+        )
         validation = Validation(self, *parts)
         for _ in validation.blocks:  # rows with wrong labels are refused before anything is trained
             pass

@@ -8,9 +8,18 @@ import tensorflow as tf
 from keras_cl.errors import InputError
 
 # Passed on to `model.network`, the plain Keras model.
-OF_NETWORK = ("compute_output_shape", "compute_output_signature", "count_params", "export", "get_layer", "summary")
+OF_NETWORK = (
+    "compute_output_shape",
+    "compute_output_signature",
+    "count_params",
+    "export",
+    "get_layer",
+    "summary",
+)
 
-_MAKE_AGAIN = "make the method again with its constructor, and give it the state with save_weights and load_weights"
+_MAKE_AGAIN = (
+    "make the method again with its constructor, and give it the state with save_weights and load_weights"
+)
 _SAVE = (
     "model.network.save(path) saves the network, save_weights the whole state, and keras_cl.learn(model, "
     "stream, run_dir=...) keeps and resumes a run"

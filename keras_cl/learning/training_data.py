@@ -69,7 +69,6 @@ class TrainingDataMixin:
         plan = {"size": size, "draws": self.draws, "offers": self.online, "index": task.index}
         return self.memory.plan(y, own, seed=seed_of(self.seed, task.index, REPLAY, *again), **plan)
 
-
     def _sample_weights(self, given, rows):
         require(not self.own_loss, f"{self.name} takes no sample_weight: it {self.own_loss}.")
         weights = np.asarray(given, np.float32)

@@ -80,6 +80,7 @@ class ContinualModel(
         require(memory is None or self.memories != (), f"{self.name} can have no memory.")
         self.memory = memory
         self.task = integers(name="task")
+        self._begin_order()
         self._loss = keras.metrics.Mean("loss")
         self._accuracy = keras.metrics.Mean("accuracy")
         images = tf.TensorSpec([None, *image_shape(network)], tf.float32)
