@@ -38,8 +38,9 @@ def prepare(device, quiet=True, starts=True):
             tf.get_logger().setLevel("ERROR")
         if device == "cpu":
             tf.config.set_visible_devices([], "GPU")
-        for gpu in gpus:
-            tf.config.experimental.set_memory_growth(gpu, True)
+        grow_memory()
+        # Otherwise a GPU rounds the factors of a float32 product to ten bits.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
         tf.config.experimental.enable_op_determinism()
         if starts:
             tf.config.list_logical_devices()
@@ -58,6 +59,28 @@ def import_tensorflow(quiet=True):
         os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # keeps Keras 3 from being loaded beside tf_keras
     with _stderr_silenced() if quiet else contextlib.nullcontext():
         import tensorflow  # noqa: F401
+
+
+def grow_memory():
+    """Lets TensorFlow take the memory of GPUs as it needs it, and not all of it when it starts.
+
+    Changes nothing once TensorFlow has started, nor where a program has settled it in another way.
+    """
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if any(tf.config.experimental.get_memory_growth(gpu) is not None for gpu in gpus):
+        return
+    for gpu in gpus:
+        with contextlib.suppress(RuntimeError, ValueError):  # TensorFlow has started; the GPU is divided
+            tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def kind():
+    """ "gpu" or "cpu": where TensorFlow computes in this process; starts it."""
+    import tensorflow as tf
+
+    return "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
 
 
 def divide_cpu(count):

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from keras_cl.devices.device import grow_memory
 from keras_cl.errors import pick, require
 
 Scenario = Literal["task", "domain", "class"]
@@ -136,6 +137,7 @@ class Stream(Sequence):
             0 <= self.valid_fraction < 1,
             f"valid_fraction is {self.valid_fraction}; it must be at least 0 and below 1.",
         )
+        grow_memory()  # a program of one's own makes its stream first, and then its network, on the GPU
 
     def __len__(self):
         return len(self.task_classes)
