@@ -20,10 +20,18 @@ from keras_cl.settings.build import make_model
 from keras_cl.settings.config import SCENARIOS
 
 METHODS = catalog.names("method")
-SOLITARY = [law for law in LAWS if law.check is not laws.two_devices]  # for that one see test_strategy.py
+# For the others see test_strategy.py.
+SOLITARY = [law for law in LAWS if law.check not in (laws.two_devices, laws.other_device)]
 # What is compiled or exported takes time, and is quick for a few methods: the plain step, a penalty, draws
 # from a memory, a projection, a generator, gates. The slow tests do it for all methods, in every scenario.
-EXPENSIVE = (laws.xla_is_graph, laws.eager_is_graph, laws.exports, laws.exports_the_network, laws.holds_heads)
+EXPENSIVE = (
+    laws.xla_is_graph,
+    laws.eager_is_graph,
+    laws.compiles_for_a_gpu,
+    laws.exports,
+    laws.exports_the_network,
+    laws.holds_heads,
+)
 FEW = ("finetune", "ewc", "er", "gem", "rtf", "hat", "icarl")
 
 

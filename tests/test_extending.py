@@ -92,6 +92,9 @@ def test_the_check_tells_lawful_files_from_others(given, broken, folder):
         assert found == {
             "a run that was killed after its first task ends like one that was not, bit for bit",
             "strength 0 is fine-tuning, bit for bit",
+            "no state is int32, which TensorFlow keeps off a GPU",
+            "XLA can compile the step for a GPU",
+            "a step compiled for another device than the first one finds its variables there",
         }, output
 
 
@@ -114,12 +117,14 @@ class Forgetful(keras_cl.ContinualModel):
     def __init__(self, network, *, strength: float = 0.1, **base):
         super().__init__(network, **base)
         self.strength, self.anchor = strength + 0.01, None
+        self.steps = tf.Variable(0, trainable=False)  # int32, which stays on the host
 
     def begin_task(self, task):
         super().begin_task(task)
         self.train_function = None  # made anew, as what follows is a Python branch
 
     def train_step(self, batch):
+        self.steps.assign_add(1)
         logits, gradients = self.task_gradients(batch)
         if self.anchor is not None:
             pairs = zip(gradients, self.trained, self.anchor, strict=True)

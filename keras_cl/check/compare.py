@@ -3,6 +3,12 @@
 import numpy as np
 import tensorflow as tf
 
+CLOSE = 1e-5  # largest difference of weights and logits that are computed in another order
+
+
+class DoesNotApply(Exception):
+    """A law does not apply to this method; the message says why."""
+
 
 class Broken(AssertionError):
     """A law does not hold; the message says why."""

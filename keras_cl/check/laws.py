@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_cl.check.compare import difference, hold, same, saved_variables
+from keras_cl.check import placement
+from keras_cl.check.compare import CLOSE, DoesNotApply, difference, hold, same, saved_variables
 from keras_cl.devices import device
 from keras_cl.errors import InputError
 from keras_cl.learning import heads
@@ -21,12 +22,6 @@ from keras_cl.runs.directory import RunDirectory
 from keras_cl.settings import catalog
 from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.config import SCENARIOS
-
-CLOSE = 1e-5  # largest difference of weights and logits that are computed in another order
-
-
-class DoesNotApply(Exception):
-    """A law does not apply to this method; the message says why."""
 
 
 class Law(NamedTuple):
@@ -309,3 +304,8 @@ def _handed_over(config, stream, strategy, model):
             Checkpoints(model).write(pathlib.Path(folder))
             Checkpoints(made).read(pathlib.Path(folder))
     return made
+
+
+law("no state is int32, which TensorFlow keeps off a GPU", everywhere=True)(placement.state_goes_to_a_gpu)
+law("XLA can compile the step for a GPU")(placement.compiles_for_a_gpu)
+law("a step compiled for another device than the first one finds its variables there")(placement.other_device)

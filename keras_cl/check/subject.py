@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from keras_cl import train
+from keras_cl.check.placement import as_on_gpu
 from keras_cl.learning import batches
 from keras_cl.runs import saved_model
 from keras_cl.runs.console import Display
@@ -127,12 +128,19 @@ class Subject:
             config, options={k: v for k, v in wanted.items() if k in config.known_options}
         )
 
-    def trained(self, scenario, *, jit="off", eagerly=None, **options):
-        """The `Trained` model of a scenario, trained once for the same arguments; `options` of the method."""
-        eagerly = (jit == "off" and scenario in self.eager) if eagerly is None else eagerly
-        return self._trained_once(scenario, jit, eagerly, **options)
+    def trained(self, scenario, *, jit="off", eagerly=None, device="", **options):
+        """The `Trained` model of a scenario, trained once for the same arguments; `options` of the method.
 
-    def _trained(self, scenario, jit, eagerly, **options):
+        `device` is a second CPU that stands for a GPU.
+        """
+        eagerly = (jit == "off" and scenario in self.eager) if eagerly is None else eagerly
+        return self._trained_once(scenario, jit, eagerly, device, **options)
+
+    def _trained(self, scenario, jit, eagerly, device, **options):
+        with as_on_gpu(device) if device else contextlib.nullcontext():
+            return self._learned(scenario, jit, eagerly, **options)
+
+    def _learned(self, scenario, jit, eagerly, **options):
         config = self.config(scenario, jit=jit, **options)
         stream = make_stream(config)
         model = make_model(config, stream, seed=0)

@@ -56,7 +56,7 @@ class Ring(Memory):
         Its shape is the same for every task: other rows have weight 0. Every replica gets all rows.
         """
         slot = tf.range(self.capacity, dtype=tf.int64)
-        own = (self._task == task) & (slot < self._filled)
+        own = (self._task == tf.cast(task, tf.int64)) & (slot < self._filled)
         # The slots of a task are contiguous: tasks come one after the other and never share slots.
         first = tf.reduce_min(tf.where(own, slot, self.capacity - self.most))
         rows = first + tf.range(self.most, dtype=tf.int64)

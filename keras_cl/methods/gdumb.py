@@ -61,8 +61,7 @@ class GDumb(ContinualModel):
         self.low, self.weight_decay, self.clip_norm, self.cutmix = low, weight_decay, clip_norm, cutmix
         self._initial_weights = network.get_weights()
         self.mixing = integers()  # seed of CutMix in this task
-        self.step = integers()  # steps taken in this task
-        self.epoch = integers(1)  # steps per epoch
+        self.step, self.epoch = integers(), integers(1)  # steps taken in this task; steps per epoch
 
     def compile(self, optimizer="sgd", *losses, **kwargs):
         super().compile(optimizer, *losses, **kwargs)
