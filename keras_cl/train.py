@@ -16,6 +16,7 @@ from keras_cl.runs.checkpoints import Checkpoints
 from keras_cl.runs.console import Display
 from keras_cl.runs.directory import open_run
 from keras_cl.runs.exports import Exports, claim
+from keras_cl.runs.hardware import moved
 from keras_cl.runs.learn import Plan, check, learn
 from keras_cl.runs.provenance import about
 from keras_cl.runs.results import mean_costs
@@ -52,6 +53,8 @@ def run(config, device="cpu", display=None, strategy=None):
         open_run(config.directory, config.settings, facts, config.overwrite) as directory,
         display.logging(directory.path),
     ):
+        if told := moved(directory, config.device):
+            display.say(told)
         workers.shared(config, strategy)
         folder = pathlib.Path(config.export_dir, config.name)
         claim(folder, config.hash, config.overwrite)

@@ -41,12 +41,15 @@ def lead(search, stream, model, display, chief=False):
       InputError: if the directory holds another search, the data cannot be used, or every trial failed.
     """
     from keras_cl.runs.directory import open_run
+    from keras_cl.runs.hardware import moved
     from keras_cl.runs.provenance import about
     from tuning import report
     from tuning.tuner import Tuner
 
     path, overwrite = search.directory, search.config.overwrite
     with open_run(path, search.settings, about(), overwrite, settings.KIND) as directory:
+        if told := moved(directory, search.config.device):
+            display.say(told)
         headline(search, stream, display)
         check_rows(search, stream, model)
         tuner = Tuner(search, stream, path, workers.CHIEF if chief else "alone", display)

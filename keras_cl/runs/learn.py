@@ -15,6 +15,7 @@ from keras_cl.runs.checkpoints import Checkpoints
 from keras_cl.runs.console import Display
 from keras_cl.runs.directory import NoDirectory, RunDirectory, open_run
 from keras_cl.runs.exports import Exports, NoExports
+from keras_cl.runs.hardware import moved
 from keras_cl.runs.history import EpochHistory, title_of
 from keras_cl.runs.provenance import about, described
 from keras_cl.runs.results import Results, plain
@@ -221,6 +222,8 @@ def _restore(model, stream, directory, checkpoints, exports, results, display):
             checkpoints.read(directory.task_folder(task.number))
             exports.write(model, task, results.up_to(task.number))
     checkpoints.read(directory.task_folder(results.tasks))
+    if told := moved(directory):
+        display.say(told)
     if results.tasks:
         display.say(f"going on after task {results.tasks}")
 

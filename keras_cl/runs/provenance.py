@@ -11,14 +11,15 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_cl
+from keras_cl.devices import device
 from keras_cl.methods.base import PLAIN
 
 
 def about():
-    """Versions and commit, which config.json records beside the settings."""
+    """Versions, commit and device, which config.json records beside the settings."""
     versions = {"keras_cl": keras_cl.__version__, "python": platform.python_version()}
     versions |= {module.__name__: module.__version__ for module in (tf, keras, np)}
-    return {"versions": versions, "commit": _commit()}
+    return {"versions": versions, "commit": _commit(), "devices": [device.kind()]}
 
 
 def described(model, stream, plan):

@@ -25,7 +25,7 @@ SUPPLIED = {
 }
 
 # Settings for places, devices and output: a run can be resumed with other values.
-PLACES = ("strategy", "run_dir", "export_dir", "data_dir", "cache_dir", "overwrite", "verbosity")
+PLACES = ("device", "strategy", "run_dir", "export_dir", "data_dir", "cache_dir", "overwrite", "verbosity")
 # Settings for measurements after training: they can be added to a finished run.
 AFTERWARDS = ("curvature", "curvature_rows")
 
@@ -62,7 +62,8 @@ class Config:
       curvature_rows: rows per task used to measure curvature.
       precision: precision of activations; variables, importances and logits are always float32.
       jit: whether XLA compiles the training loop; auto chooses the faster way, from measurements.
-      device: device to run on; auto uses a GPU if there is one.
+      device: device to run on; auto uses a GPU if there is one, and does not go on with a run of another
+        device.
       strategy: how many devices share the rows of a step: none, one; mirrored, all GPUs of this machine;
         multiworker, those of all machines that TF_CONFIG names.
       run_dir: folder for results; by default a folder in runs/ named after the settings.
