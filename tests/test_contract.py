@@ -11,7 +11,7 @@ import pytest
 import tf_keras as keras
 
 from keras_cl import train
-from keras_cl.check import laws
+from keras_cl.check import laws, placement
 from keras_cl.check.laws import LAWS
 from keras_cl.check.subject import Subject
 from keras_cl.runs import figures, samples, saved_model
@@ -20,14 +20,14 @@ from keras_cl.settings.build import make_model
 from keras_cl.settings.config import SCENARIOS
 
 METHODS = catalog.names("method")
-# For the others see test_strategy.py.
-SOLITARY = [law for law in LAWS if law.check not in (laws.two_devices, laws.other_device)]
+# For the others see test_strategy.py and test_placement.py.
+SOLITARY = [law for law in LAWS if law.check not in (laws.two_devices, placement.other_device)]
 # What is compiled or exported takes time, and is quick for a few methods: the plain step, a penalty, draws
 # from a memory, a projection, a generator, gates. The slow tests do it for all methods, in every scenario.
 EXPENSIVE = (
     laws.xla_is_graph,
     laws.eager_is_graph,
-    laws.compiles_for_a_gpu,
+    placement.compiles_for_a_gpu,
     laws.exports,
     laws.exports_the_network,
     laws.holds_heads,

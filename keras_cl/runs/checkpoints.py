@@ -30,8 +30,8 @@ class Checkpoints:
         """
         try:
             self._checkpoint.read(str(folder / "variables")).assert_existing_objects_matched()
-        except (AssertionError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
+        except (AssertionError, ValueError, tf.errors.InvalidArgumentError) as error:  # the last: other types
+            reason = str(error).partition("\n")[0].rpartition("}} ")[2]
             raise InputError(f"The checkpoint {folder} is of another model: {reason}") from error
 
 

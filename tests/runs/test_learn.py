@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras as keras
 from helpers import assert_same, silent
 from processes import small
@@ -13,6 +14,7 @@ from keras_cl import train
 from keras_cl.errors import InputError
 from keras_cl.memories import Reservoir
 from keras_cl.methods import ER, L2
+from keras_cl.runs.checkpoints import Checkpoints
 
 pytestmark = pytest.mark.usefixtures("eagerly")
 
@@ -192,6 +194,16 @@ def test_a_run_from_python_needs_its_model_and_its_stream(tmp_path):
         keras_cl.load(tmp_path)
     with pytest.raises(InputError, match="is of another model"):
         keras_cl.load(tmp_path, model=model_of(stream, units=9), stream=stream)
+
+
+def test_a_checkpoint_of_other_types_is_refused_in_one_sentence(tmp_path):
+    stream = stream_of(2)
+    older = model_of(stream)
+    older.task = tf.Variable(0, name="task")  # int32, as once
+    Checkpoints(older).write(tmp_path)
+    said = "is of another model: tensor_name = model/task.* expected dtype int64 .* dtype int32$"
+    with pytest.raises(InputError, match=said):
+        Checkpoints(model_of(stream)).read(tmp_path)
 
 
 def test_what_cannot_be_loaded_is_one_sentence(run, tmp_path):
