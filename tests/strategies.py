@@ -26,6 +26,7 @@ MORE = {
     "generative_replay": ({}, {"memory.epochs": 2}),
 }
 HANDED_OVER = "er"  # to other devices between the tasks
+HEADS = "er"  # also learned with momentum of earlier tasks, which heads of other tasks must not follow
 # Methods that two devices also learn in a traced graph in the quick form; tracing takes time, so the others
 # take the same steps together eagerly.
 TRACED = ("er",)
@@ -40,6 +41,8 @@ def verdict(method, eager):
             two_devices(subject)
             if method == HANDED_OVER:
                 handed_over(subject)
+            if method == HEADS:
+                heads_held(subject)
         except Broken as error:
             return str(error)
     return ""
@@ -52,6 +55,13 @@ def handed_over(subject):
     for strategies in ((None, two), (two, None)):
         apart = difference(one, on_devices(subject, *strategies))
         hold(apart <= CLOSE, f"handed over, weights or metrics are up to {apart:.2g} apart")
+
+
+def heads_held(subject):
+    """Which heads a step moves depends on the rows of all devices."""
+    given = {"scenario": "task", "momentum": 0.9, "reset_optimizer": False}
+    one, two = (on_devices(subject, *[strategy] * 2, **given) for strategy in (None, mirrored()))
+    hold(difference(one, two) <= CLOSE, f"with heads, weights are up to {difference(one, two):.2g} apart")
 
 
 def main(how, *methods):

@@ -275,11 +275,11 @@ def mirrored():
     return device.strategy("mirrored")
 
 
-def on_devices(subject, first, second):
+def on_devices(subject, first, second, scenario="", **given):
     """Weights and metrics after each of two tasks, learned on the devices of the strategies `first` and
-    `second`; None is one device."""
+    `second`; None is one device. `given` are further settings."""
     settings = {"dataset": subject.larger, "batch_size": 8, "optimizer": "sgd", "learning_rate": 0.1}
-    config = subject.config(subject.scenarios[-1], **settings)
+    config = subject.config(scenario or subject.scenarios[-1], **settings | given)
     stream, weights, metrics, model = make_stream(config), [], [], None
     for task, strategy in zip(stream, (first, second), strict=True):
         if model is None or second is not first:

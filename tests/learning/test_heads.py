@@ -38,7 +38,8 @@ def model_of(stream, method=methods.Finetune, optimizer="adam", network=None, ji
 def columns(model, units):
     """The weights and the optimizer's state of some outputs."""
     weights = model.trained
-    kinds = [weights, *slots(model.optimizer, weights)]
+    plain = type(model.optimizer) is keras.optimizers.SGD and not model.optimizer.momentum
+    kinds = [weights, *([] if plain else slots(model.optimizer, weights))]  # plain SGD does not use its own
     assert len(weights[-2].shape) == 2  # the kernel and the bias of the last layer
     return [variable.numpy()[..., units] for kind in kinds for variable in kind[-2:]]
 
