@@ -15,8 +15,9 @@ from keras_cl.learning.batches import weighted_mean
 from keras_cl.learning.layers import MASKED, frozen_copy
 from keras_cl.methods.base import ContinualModel
 
-Weighting = Literal["count", "constant", "share"]
+Weighting = Literal["cited", "count", "constant", "share"]
 Student = Literal["old", "all"]
+CITED = {"task": "count", "domain": "share", "class": "share"}  # by scenario
 
 
 class LwF(ContinualModel):
@@ -32,7 +33,8 @@ class LwF(ContinualModel):
       strength: lambda_o, weight of the distillation.
       temperature: T of the distillation.
       weighting: loss at task t: count, CE + (t-1) * strength * KD, the paper's sum over old heads; constant,
-        CE + strength * KD; share, CE/t + (1 - 1/t) * strength * KD.
+        CE + strength * KD; share, CE/t + (1 - 1/t) * strength * KD; cited, that of the source, count (Li and
+        Hoiem) in the task-incremental scenario and share (van de Ven and Tolias) in the others.
       student: classes of the student's softmax in the class-incremental scenario: old, those of the teacher;
         all, including new classes, to which the teacher gives probability 0.
       scale_by_t2: whether KD is multiplied by T^2, so that its gradient does not shrink with T.
@@ -47,7 +49,7 @@ class LwF(ContinualModel):
         *,
         strength: float = 1.0,
         temperature: float = 2.0,
-        weighting: Weighting = "count",
+        weighting: Weighting = "cited",
         student: Student = "old",
         scale_by_t2: bool = False,
         **base,
@@ -64,8 +66,9 @@ class LwF(ContinualModel):
     def train_step(self, batch):
         z_old = self.teacher(batch.x, training=False)
         old = tf.cast(self.taught, tf.float32)
-        weight_ce = 1 / (old + 1) if self.weighting == "share" else 1.0
-        weight_kd = {"count": old, "constant": tf.sign(old), "share": 1 - 1 / (old + 1)}[self.weighting]
+        weighting = CITED[self._scenario] if self.weighting == "cited" else self.weighting
+        weight_ce = 1 / (old + 1) if weighting == "share" else 1.0
+        weight_kd = {"count": old, "constant": tf.sign(old), "share": 1 - 1 / (old + 1)}[weighting]
         with tf.GradientTape() as tape:
             z = self.network(batch.x, training=True)
             logits = self._masked(z, batch.task)

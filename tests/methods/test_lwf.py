@@ -165,7 +165,7 @@ SHARES = {  # of CE and KD in the tasks 1, 2 and 3
 }
 
 
-def check_step(scenario, t, *, weighting="count", strength=1.0, scale=1.0, given=None, **definition):
+def check_step(scenario, t, *, weighting="", strength=1.0, scale=1.0, given=None, **definition):
     """One step of SGD of a model with the options `given` is the one of the definition."""
     stream = stream_of(scenario)
     old, new = random_weights(stream, 0), random_weights(stream, 1)
@@ -175,7 +175,8 @@ def check_step(scenario, t, *, weighting="count", strength=1.0, scale=1.0, given
     x, y = batch.x.numpy()[:-1].astype(float), batch.y.numpy()[:-1]  # padding counts for nothing
     z, z_old = (x @ kernel.astype(float) + bias for kernel, bias in (new, old))
     CE, by_CE, KD, by_KD = losses(z, z_old, y, t, scenario, **definition)
-    of_CE, of_KD = SHARES[weighting][t - 1]
+    cited = "count" if scenario == "task" else "share"  # Li and Hoiem; van de Ven and Tolias
+    of_CE, of_KD = SHARES[weighting or cited][t - 1]
     of_KD *= strength * scale
     assert model.total == pytest.approx(of_CE * CE + of_KD * KD, rel=1e-5)
     assert float(result["loss"]) == pytest.approx(CE, rel=1e-5)  # what is shown is what is learned
@@ -459,7 +460,7 @@ def test_a_network_that_cannot_be_copied_is_refused_in_a_sentence(make):
         ({"temperature": 0}, "temperature is 0; it must be above 0."),
         ({"temperature": -2.0}, "temperature is -2.0; it must be above 0."),
         ({"weighting": "shares"}, "Did you mean share?"),
-        ({"weighting": "shares"}, "possible: count, constant, share."),
+        ({"weighting": "shares"}, "possible: cited, count, constant, share."),
         ({"student": "new"}, "possible: old, all."),
     ],
 )
