@@ -103,7 +103,7 @@ class EvaluationMixin:
         )
         rows = x if isinstance(x, Validation) else Validation(self, x, y, sample_weight, task, steps)
         shown = [self._loss, self._accuracy, *self.own_metrics]
-        with self._watched("test", callbacks, verbose) as (batch_done, end):
+        with self._watched("test", callbacks, verbose, rows.steps) as (batch_done, end):
             for metric in shown:
                 metric.reset_state()
             for images, units, weight in rows.blocks:
@@ -138,7 +138,7 @@ class EvaluationMixin:
             `evaluate`.
         """
         rows = rows_of(x, task=task, labelled=False, steps=steps)
-        with self._watched("predict", callbacks, verbose) as (batch_done, end):
+        with self._watched("predict", callbacks, verbose, rows.steps) as (batch_done, end):
             parts = []
             for images, *_ in rows.blocks:
                 logits = self._scores(images, rows.task)
@@ -191,18 +191,13 @@ class EvaluationMixin:
         return tf.gather(self._class_mask, self.task if task is None or self._scenario == "class" else task)
 
     @contextlib.contextmanager
-    def _watched(self, kind, callbacks, verbose):
+    def _watched(self, kind, callbacks, verbose, steps):
         """Calls Keras callbacks around blocks of rows; gives the functions for the end of a block, and of
         all."""
         verbose = 1 if verbose == "auto" else verbose
         if not isinstance(callbacks, keras.callbacks.CallbackList):
-            given = {
-                "add_progbar": verbose != 0,
-                "model": self,
-                "verbose": verbose,
-                "epochs": 1,
-                "steps": None,
-            }
+            given = {"add_progbar": verbose != 0, "model": self, "verbose": verbose, "epochs": 1}
+            given["steps"] = steps
             callbacks = keras.callbacks.CallbackList(callbacks, **given)
         getattr(callbacks, f"on_{kind}_begin")()
         self._test_counter.assign(0)
@@ -226,7 +221,7 @@ class Validation:
 
     def __init__(self, model, x, y=None, sample_weight=None, task=None, steps=None):
         rows = rows_of(x, y, sample_weight, task=task, steps=steps)
-        self.task, self._blocks = rows.task, rows.blocks
+        self.task, self.steps, self._blocks = rows.task, rows.steps, rows.blocks
         mask = model._active_classes(self.task)
         self._active = np.ones(model.network.output_shape[-1], bool) if mask is None else mask.numpy()
 

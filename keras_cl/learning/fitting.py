@@ -38,7 +38,7 @@ class FittingMixin:
           y: None: the batches have labels.
           batch_size: rows per step, if `x` is a `Task`.
           epochs, verbose, callbacks, validation_freq, initial_epoch: as in Keras.
-          validation_data: what `evaluate` takes: `task.valid`, `(x, y)`, `(x, y, sample_weight)` or a data set.
+          validation_data: what `evaluate` takes: `task.valid`, `(x, y)`, `(x, y, sample_weight)` or data.
           **other: other arguments of Keras: refused, each with the way that does, or without effect.
 
         Raises:
@@ -65,7 +65,7 @@ class FittingMixin:
         try:
             if x.cardinality() > 0:
                 how["steps_per_epoch"], x = int(x.cardinality()), x.repeat()
-            return super().fit(x, callbacks=[*callbacks, self.regime.follower], **how)
+            return super().fit(x, callbacks=[self.regime.follower, *callbacks], **how)
         finally:
             self._eval_data_handler = None
 
@@ -95,8 +95,8 @@ class FittingMixin:
             name = type(callback).__name__
             require(
                 not isinstance(callback, keras.callbacks.BackupAndRestore),
-                "BackupAndRestore does not keep a stream: keras_cl.learn(model, stream, run_dir=...) resumes a "
-                "run that was stopped.",
+                "BackupAndRestore does not keep a stream: keras_cl.learn(model, stream, run_dir=...) resumes "
+                "a run that was stopped.",
             )
             if isinstance(callback, keras.callbacks.ModelCheckpoint):
                 self._require_checkpoint(callback)
@@ -109,8 +109,8 @@ class FittingMixin:
     def _require_checkpoint(self, callback):
         require(
             callback.save_weights_only and not callback.filepath.endswith((".h5", ".keras")),
-            "ModelCheckpoint writes the state of the method only with save_weights_only=True and a path without "
-            ".h5 or .keras.",
+            "ModelCheckpoint writes the state of the method only with save_weights_only=True and a path "
+            "without .h5 or .keras.",
         )
         require(
             callback.save_freq == "epoch",

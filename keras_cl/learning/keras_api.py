@@ -53,8 +53,8 @@ REFUSED = {
     "to_json": "model.network.to_json() describes the network",
     "to_yaml": "model.network.to_json() describes the network",
     "train_on_batch": (
-        "rows need their task and the plan of a memory: fit takes model.batches(task), and model.train_step(batch) "
-        "a keras_cl.learning.Batch"
+        "rows need their task and the plan of a memory: fit takes model.batches(task), and "
+        "model.train_step(batch) a keras_cl.learning.Batch"
     ),
     # What `copy` and `pickle` call.
     "__copy__": _MAKE_AGAIN,

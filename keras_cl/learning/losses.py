@@ -12,8 +12,8 @@ from keras_cl.learning.layers import MASKED
 
 POSSIBLE = (
     "SparseCategoricalCrossentropy, CategoricalCrossentropy, CategoricalFocalCrossentropy and "
-    "BinaryCrossentropy, each with from_logits=True, or a function of one's own, of output units [B] and logits "
-    "[B, C], that returns the loss of each row [B]"
+    "BinaryCrossentropy, each with from_logits=True, or a function of one's own, of output units [B] and "
+    "logits [B, C], that returns the loss of each row [B]"
 )
 METRICS = ("SparseCategoricalAccuracy", "SparseTopKCategoricalAccuracy", "SparseCategoricalCrossentropy")
 SHOWN_ANYWAY = ("accuracy", "acc", "loss")
@@ -122,8 +122,8 @@ def _checked(function, name, outputs):
     require(shape == [2], f"The loss {name} has to return one number a row; of 2 rows it returns {shape}.")
     require(
         bool(tf.reduce_all(tf.abs(losses) < -MASKED / 1e3)),
-        f"The loss {name} is {losses.numpy().max():g} for a row in which a class is not active: leave out the "
-        f"classes whose logit is {MASKED:g}.",
+        f"The loss {name} is {losses.numpy().max():g} for a row in which a class is not active: leave out "
+        f"the classes whose logit is {MASKED:g}.",
     )
     return function
 
@@ -180,8 +180,8 @@ def _metric(given):
     name, of_keras = type(given).__name__, type(given).__module__.startswith("tf_keras")
     require(
         not of_keras or name in (*METRICS, "MeanMetricWrapper"),
-        f"The metric {name} is not one of integer labels and logits; possible: {', '.join(METRICS)}, or one of "
-        f"one's own.",
+        f"The metric {name} is not one of integer labels and logits; possible: {', '.join(METRICS)}, or one "
+        f"of one's own.",
     )
     require(
         not of_keras or getattr(given, "_fn_kwargs", {}).get("from_logits", True),

@@ -54,8 +54,8 @@ class OrderMixin:
         )
         require(
             not ended or task.number == ended + 1,
-            f"The last task that ended is task {ended}, so that task {ended + 1} comes next, and this is task "
-            f"{task.number}.",
+            f"The last task that ended is task {ended}, so that task {ended + 1} comes next, and this is "
+            f"task {task.number}.",
         )
 
     def _has_begun(self, task):
@@ -84,7 +84,8 @@ def _in_turn(method, check, done):
     @functools.wraps(method)
     def called(self, task):
         if self._inside:
-            return method(self, task)
+            method(self, task)
+            return
         check(self, task)
         self._inside = True
         try:

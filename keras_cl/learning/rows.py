@@ -23,6 +23,11 @@ class Rows(NamedTuple):
     blocks: Iterable
     task: int | None
 
+    @property
+    def steps(self):
+        """Number of blocks; None for a data set."""
+        return len(self.blocks) if isinstance(self.blocks, list) else None
+
 
 def rows_of(x, y=None, sample_weight=None, *, task=None, labelled=True, steps=None):
     """The `Rows` that a user gave.

@@ -60,6 +60,11 @@ class TrainingDataMixin:
             self.regime.watch(iterations * len(self.training_tasks(task)) or -(-len(x) // batch_size))
         return data
 
+    @property
+    def shuffle_counts(self):
+        """The variable that counts how often the rows of this task were shuffled, if there are any."""
+        return [self._shuffles.count] if self._shuffles else []
+
     def _replay(self, y, own, task, size):
         """The replay plan for the batches of `task`; None if its steps draw nothing."""
         if self.memory is None or not self.draws:

@@ -70,6 +70,9 @@ class GenerativeClassifier(ContinualModel):
             x = layer(x)
         return x
 
+    def row_losses(self, y, logits, training=True):
+        return -tf.gather(logits, y, batch_dims=1)  # -log p(x|y), which -ELBO bounds
+
     def _shown(self, batch, scores, mine, units):
         """Updates the metrics: mean -ELBO under the own class, accuracy among the task's classes."""
         rows = tf.reduce_sum(mine, axis=0)
@@ -77,4 +80,8 @@ class GenerativeClassifier(ContinualModel):
         best = tf.argmax(tf.where(units[:, tf.newaxis] >= 0, scores, MASKED), axis=0)
         correct = tf.gather(units, best) == batch.y
         self._accuracy.update_state(tf.cast(correct, tf.float32), batch.weight)
+        own = tf.one_hot(units, len(self._class_mask[0]))  # [W, C]
+        for metric in self.own_metrics:
+            logits = tf.where(tf.reduce_any(own > 0, axis=0), tf.matmul(scores, own, True), MASKED)
+            metric.update_state(batch.y, logits, sample_weight=batch.weight)
         return results(self.metrics)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_cl.devices.state import integers
 from keras_cl.errors import pick, require
 from keras_cl.learning.batches import weighted_mean
-from keras_cl.learning.layers import classified_by_means, frozen_copy, logits_of
+from keras_cl.learning.layers import classified_by_means, frozen_copy, in_blocks, logits_of
 from keras_cl.memories.herding import normalised
 from keras_cl.methods.base import ContinualModel
 
@@ -24,7 +24,7 @@ class ICaRL(ContinualModel):
     The target of an old class is sigmoid(z_c / T) of the network after the previous task. The target of a new
     class is 1 for the row's own class and 0 otherwise. The predicted class is the one whose exemplars have
     the nearest mean feature, y* = argmin_y ||phi(x) - mu_y|| (algorithm 1); features have length 1. During a
-    task, its new classes have no mean yet and are not predicted.
+    task, its new classes have no mean yet and are not predicted; `evaluate` then goes by the logits.
 
     Args:
       network: raw images to logits; phi is the input of its last dense layer.
@@ -50,6 +50,7 @@ class ICaRL(ContinualModel):
         require(self.memory is not None, "icarl keeps its exemplars in a memory; give it one.")
         self.teacher, self._teach = frozen_copy(network)
         self.taught = integers()  # tasks that the teacher has learned: t - 1
+        self._trained_logits = tf.function(lambda x: network(x), reduce_retracing=True)
 
     def training_rows(self, task):
         new, old = super().training_rows(task), self.memory.rows()
@@ -70,6 +71,9 @@ class ICaRL(ContinualModel):
             L = tf.math.add_n([L, *self.network.losses])
         self.apply(self.gradients(tape, L))
         return self.results(batch, self._masked(z, batch.task))
+
+    def _scores(self, x, task):
+        return in_blocks(self._trained_logits, x) if self.learning else super()._scores(x, task)
 
     def end_task(self, task):
         super().end_task(task)

@@ -18,8 +18,9 @@ def draw(path):
 
     matrix.png is the accuracy matrix: one row per number of tasks learned, one column per task. accuracy.png
     is the accuracy on every task, and the mean over the tasks seen, against the number of tasks learned.
-    training.png shows the accuracies after every epoch if they were measured; curvature.png shows the
-    curvature if it was measured.
+    training.png shows the accuracies after every epoch if they were measured; validation.png the loss and the
+    accuracy of every epoch on the training and the validation rows, if there are any; curvature.png shows
+    the curvature if it was measured.
     """
     from matplotlib.figure import Figure
 
@@ -36,10 +37,12 @@ def draw(path):
     epochs = _epochs(path) if settings["eval_every"] == "epoch" else None
     if epochs is not None:
         plots["training.png"] = functools.partial(_training, *epochs)
+    if (losses := _losses(path)) is not None:
+        plots["validation.png"] = functools.partial(_validation, losses)
     if (path / "curvature.csv").exists():
         plots["curvature.png"] = functools.partial(_curvature, _columns(path / "curvature.csv"))
     for name, plot in plots.items():
-        wide = name == "curvature.png"
+        wide = name in ("curvature.png", "validation.png")
         figure = Figure(figsize=(10.2 if wide else 6.4, 4.8), layout="constrained")
         plot(axes=figure.subplots(1, 2 if wide else 1))
         figure.suptitle(title, fontsize=11)
@@ -82,6 +85,29 @@ def _training(measured, tasks, *, axes):
     axes.legend(fontsize=8, loc="lower left")
 
 
+def _losses(path):
+    """Columns of metrics.csv if the epochs have validation losses, else None."""
+    if not (path / "metrics.csv").exists():
+        return None
+    columns = _columns(path / "metrics.csv")
+    return columns if "val_loss" in columns else None
+
+
+def _validation(columns, *, axes):
+    epochs = np.arange(1, len(columns["task"]) + 1)
+    for panel, name, scale in zip(axes, ("loss", "accuracy"), (1, 100), strict=True):
+        for rows, column in (("training", name), ("validation", f"val_{name}")):
+            panel.plot(
+                epochs, scale * columns[column], lw=1.2, marker="o", markersize=2, label=f"{rows} rows"
+            )
+        for first in np.flatnonzero(np.diff(columns["task"])) + 1.5:
+            panel.axvline(first, color="0.8", lw=0.8, zorder=0)
+        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.set(xlabel="epochs over all tasks", ylabel=name + (", percent" if scale > 1 else ""))
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize=8)
+
+
 def _matrix(R, *, axes):
     tasks = R.shape[1]
     image = axes.imshow(100 * R, cmap="viridis", vmin=0, vmax=100, aspect="auto")
@@ -120,7 +146,8 @@ def _columns(file):
     """`{name: array}` of a CSV file of numbers, NaN for empty cells."""
     with open(file, newline="") as lines:
         rows = list(csv.DictReader(lines))
-    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
+    names = rows[0] if rows else ()
+    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}
 
 
 def _curvature(columns, *, axes):

@@ -23,7 +23,8 @@ class EpochHistory(keras.callbacks.Callback):
       measured: whether a record also contains the accuracies on the tasks so far.
 
     Attributes:
-      epochs: list of dicts with epoch, loss, accuracy, learning_rate, seconds and, if measured, accuracies.
+      epochs: list of dicts with epoch, loss, accuracy, learning_rate, seconds and, if measured, accuracies;
+        val_loss and val_accuracy if there are validation rows.
     """
 
     def __init__(self, learner, task, measured=False):

@@ -14,6 +14,7 @@ from keras_cl.runs import figures, samples
 from keras_cl.runs.checkpoints import Checkpoints
 from keras_cl.runs.console import Display
 from keras_cl.runs.directory import NoDirectory, RunDirectory, open_run
+from keras_cl.runs.early_stopping import early_stopping as stops
 from keras_cl.runs.exports import Exports, NoExports
 from keras_cl.runs.hardware import moved
 from keras_cl.runs.history import EpochHistory, title_of
@@ -44,6 +45,7 @@ class Plan:
     batch_size: int
     replay_batch_size: int
     eval_every: str
+    early_stopping: int
 
 
 def learn(
@@ -55,6 +57,7 @@ def learn(
     iterations=0,
     replay_batch_size=0,
     eval_every="task",
+    early_stopping=0,
     run_dir=None,
     export_dir=None,
     callbacks=(),
@@ -71,6 +74,8 @@ def learn(
       iterations: steps per task instead of epochs.
       replay_batch_size: rows that each draw from the memory adds to a step; 0 for `batch_size`.
       eval_every: "task", or "epoch" to measure the accuracies after each epoch too.
+      early_stopping: epochs without a better validation loss after which training on a task stops; the best
+        state is restored. 0 for none.
       run_dir: folder for results, checkpoints and figures; the same call resumes a run that was stopped.
         None stores nothing. An open `RunDirectory` is used as it is.
       export_dir: folder for one SavedModel per task, 1 to T; None exports nothing.
@@ -84,7 +89,7 @@ def learn(
     Raises:
       InputError: one sentence about an unusable argument.
     """
-    plan = Plan(epochs, iterations, batch_size, replay_batch_size, eval_every)
+    plan = Plan(epochs, iterations, batch_size, replay_batch_size, eval_every, early_stopping)
     check(model, stream, plan)
     alone, display = display is None, display or Display()
     with _opened(run_dir, model, stream, plan, overwrite) as directory, display.logging(directory.path):
@@ -134,6 +139,7 @@ def check(model, stream, plan):
         "--regime.clock=step or task, and another schedule than plateau.",
     )
     for task in stream:
+        stops(plan, task)
         rows = len(task.train)
         require(
             rows >= plan.batch_size,
@@ -164,7 +170,8 @@ def _learn_tasks(model, stream, plan, results, directory, exports, callbacks, di
 
             row = model.accuracies(stream)
             if epochs:
-                epochs[-1]["accuracies"] = plain(row)
+                best = min(epochs, key=lambda epoch: epoch["val_loss"]) if plan.early_stopping else epochs[-1]
+                best["accuracies"] = plain(row)
             record = results.add(model, row, len(task.train), seconds, epochs)
             if model.memory is not None and model.memory.generates:
                 record["generated_labels"] = samples.label_counts(task, model.memory, stream.num_classes)
@@ -208,7 +215,13 @@ def learn_task(model, task, plan, *callbacks):
 def _fit(model, task, plan, callbacks):
     history = EpochHistory(model, task, measured=plan.eval_every == "epoch")
     batches = model.batches(task, plan.batch_size, plan.iterations, plan.replay_batch_size)
-    model.fit(batches, epochs=passes(plan), verbose=0, callbacks=[history, *callbacks])
+    model.fit(
+        batches,
+        epochs=passes(plan),
+        verbose=0,
+        callbacks=[history, *callbacks, *stops(plan, task)],
+        validation_data=task.valid if len(task.valid) else None,
+    )
     # The loss of a step is computed before its update, so only the weights show if the last step diverged.
     if not all(np.isfinite(variable).all() for variable in (*model.network.weights, *model.trained)):
         raise Diverged(f"The weights are no longer finite after {title_of(task)}")

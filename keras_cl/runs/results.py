@@ -109,12 +109,13 @@ class Results:
     def epochs(self):
         """Yields one dict per epoch: the content of metrics.csv; unmeasured accuracies are None."""
         width = len(self.records[0]["accuracies"])
+        names = dict.fromkeys(name for record in self.records for epoch in record["epochs"] for name in epoch)
         for number, record in enumerate(self.records[1:], start=1):
             for epoch in record["epochs"]:
                 measured = epoch.get("accuracies") or [None] * width
                 yield {
                     "task": number,
-                    **{name: value for name, value in epoch.items() if name != "accuracies"},
+                    **{name: epoch.get(name) for name in names if name != "accuracies"},
                     **{f"task_{j + 1}": value for j, value in enumerate(measured)},
                 }
 

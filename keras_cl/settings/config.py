@@ -58,6 +58,8 @@ class Config:
       seeds: seeds of the model (weights, order of rows, dropout), one run per seed; the stream has
         --stream.seed.
       eval_every: measure accuracy after each task, or also after each epoch.
+      early_stopping: epochs without a better validation loss after which a task ends, with the state of its
+        best epoch; needs --stream.valid_fraction; 0 for none.
       curvature: number of largest eigenvalues of the loss's Hessian measured after each task; 0 for none.
       curvature_rows: rows per task used to measure curvature.
       precision: precision of activations; variables, importances and logits are always float32.
@@ -94,6 +96,7 @@ class Config:
     isolate_heads: bool = True
     seeds: tuple[int, ...] = (0,)
     eval_every: Literal["task", "epoch"] = "task"
+    early_stopping: int = 0
     curvature: int = 0
     curvature_rows: int = 2048
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
@@ -127,7 +130,7 @@ class Config:
                 pick(f"--{field.name}", value, [choice for choice in possible if choice])
         for name in ("epochs", "batch_size", "curvature_rows"):
             require(getattr(self, name) >= 1, f"--{name} is {getattr(self, name)}; it must be at least 1.")
-        for name in ("iterations", "replay_batch_size", "curvature"):
+        for name in ("iterations", "replay_batch_size", "early_stopping", "curvature"):
             require(getattr(self, name) >= 0, f"--{name} is {getattr(self, name)}; it must not be negative.")
         require(self.learning_rate > 0, f"--learning_rate is {self.learning_rate}; it must be above 0.")
         require(0 <= self.momentum < 1, f"--momentum is {self.momentum}; it must be at least 0 and below 1.")

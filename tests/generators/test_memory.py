@@ -16,6 +16,8 @@ from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.config import SCENARIOS, Config
 from keras_cl.streams.base import Stream
 
+pytestmark = pytest.mark.usefixtures("any_order")
+
 B, STEPS = 4, 3  # of a task
 SIDE = 4
 OWN = {"memory.hidden": (8,), "memory.latent": 2}

@@ -15,6 +15,8 @@ from keras_cl.networks.mlp import mlp
 from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.config import Config
 
+pytestmark = pytest.mark.usefixtures("any_order")
+
 # ---- the projection --------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,8 @@ from keras_cl.networks.mlp import mlp
 from keras_cl.sources.base import Source
 from keras_cl.streams.split import split
 
+pytestmark = pytest.mark.usefixtures("any_order")
+
 STREAM = split("digits", tasks=5, scenario="task")
 BATCH = 96
 

@@ -16,6 +16,8 @@ from keras_cl.networks import mlp
 from keras_cl.numerics.cutmix import cutmix
 from keras_cl.numerics.random import random_bits
 
+pytestmark = pytest.mark.usefixtures("any_order")
+
 STREAM = streams.split(sources.from_arrays(**blobs([8] * 4)), tasks=2, scenario="class")
 
 

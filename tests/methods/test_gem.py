@@ -19,6 +19,8 @@ from keras_cl.networks.mlp import mlp
 from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.config import Config
 
+pytestmark = pytest.mark.usefixtures("any_order")
+
 
 def by_enumeration(G, g, gamma, ridge):
     """u >= gamma that minimises 1/2 u'(GG' + ridge I)u + (Gg)'u: the best of all sets of free entries."""

@@ -14,7 +14,7 @@ from keras_cl.numerics.schedules import images_to_generate
 from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.config import Config
 
-pytestmark = pytest.mark.usefixtures("eagerly")
+pytestmark = pytest.mark.usefixtures("eagerly", "any_order")
 B, OWN = 4, 6  # rows of a batch, and of a task
 LISTED = (7, 0, 9, 3)
 GROWTH = {

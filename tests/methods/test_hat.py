@@ -15,6 +15,8 @@ from keras_cl.settings.config import Config
 from keras_cl.sources.base import Source
 from keras_cl.streams.split import split
 
+pytestmark = pytest.mark.usefixtures("any_order")
+
 FEATURES, HIDDEN, CLASSES = 5, (4, 3), 6  # two classes a task
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.1),

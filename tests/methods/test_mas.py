@@ -22,6 +22,8 @@ from keras_cl.errors import InputError
 from keras_cl.importance import moments
 from keras_cl.methods import MAS
 
+pytestmark = pytest.mark.usefixtures("any_order")
+
 eagerly = pytest.mark.usefixtures("eagerly")  # the passes themselves are compared compiled
 
 

@@ -10,6 +10,8 @@ from keras_cl.methods import RWalk
 from keras_cl.networks.mlp import mlp
 from keras_cl.streams.split import split
 
+pytestmark = pytest.mark.usefixtures("any_order")
+
 # Two weights of the kernel and two of the bias.
 CURVATURES = np.array([[1, 4, 0.5, 2], [3, 1, 2, 0.5], [0.5, 2, 4, 1]])
 CENTERS = np.array([[0, 0, 1, -1], [1, -1, 0.5, 2], [-1, 0.5, 0, 1]])

@@ -22,6 +22,8 @@ from keras_cl.importance import cramer, moments
 from keras_cl.importance.cramer import on_sphere
 from keras_cl.methods import MAS, SCP
 
+pytestmark = pytest.mark.usefixtures("any_order")
+
 eagerly = pytest.mark.usefixtures("eagerly")  # the passes themselves are compared compiled
 
 
