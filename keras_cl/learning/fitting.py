@@ -7,7 +7,10 @@ from keras_cl.errors import require
 from keras_cl.learning.evaluation import Validation
 from keras_cl.learning.keras_api import NO_EFFECT_IN_FIT, REFUSED_BY_FIT, refuse
 
-TAKES = "fit takes model.batches(task, batch_size=...), not plain arrays or data sets: every row must know its task."
+TAKES = (
+    "fit takes model.batches(task, batch_size=...), not plain arrays or data sets: every row must know its "
+    "task."
+)
 BATCH_SIZE = 32  # of Keras's fit
 
 

@@ -21,10 +21,10 @@ from keras_cl.regimes import Plain
 pytestmark = pytest.mark.usefixtures("eagerly")
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs/keras.md"
-STREAM = streams.split(
-    sources.from_arrays(**blobs([10] * 6)), tasks=3, scenario="class", valid_fraction=0.2
-)
-PUBLIC = {name for name in dir(keras.Model) if not name.startswith("_") and callable(getattr(keras.Model, name))}
+STREAM = streams.split(sources.from_arrays(**blobs([10] * 6)), tasks=3, scenario="class", valid_fraction=0.2)
+PUBLIC = {
+    name for name in dir(keras.Model) if not name.startswith("_") and callable(getattr(keras.Model, name))
+}
 
 
 def model_of(method=Finetune, stream=STREAM, optimizer=None, compiled=True, **options):
@@ -121,10 +121,9 @@ WORKS = {
 }
 PASSED_ON = {
     "compute_output_shape": lambda m: m.compute_output_shape((None, 4, 4, 1)) == (None, 6),
-    "compute_output_signature": lambda m: m.compute_output_signature(
-        tf.TensorSpec((None, 4, 4, 1), tf.float32)
-    ).shape
-    == [None, 6],
+    "compute_output_signature": lambda m: (
+        m.compute_output_signature(tf.TensorSpec((None, 4, 4, 1), tf.float32)).shape == [None, 6]
+    ),
     "count_params": lambda m: m.count_params() == m.network.count_params(),
     "export": None,  # a test of its own
     "get_layer": lambda m: m.get_layer("dense_1") is m.network.layers[-1],
@@ -281,9 +280,7 @@ def test_fit_is_in_its_place():
     )
     data = model.batches(STREAM[0], 4)
     model.end_task(STREAM[0])
-    assert refused(model.fit, data) == (
-        "Task 1 has ended: call begin_task of the next task before fit."
-    )
+    assert refused(model.fit, data) == ("Task 1 has ended: call begin_task of the next task before fit.")
 
 
 def test_a_call_that_fails_does_not_begin_the_task():
@@ -333,7 +330,9 @@ def test_a_reduced_learning_rate_ends_with_its_task():
     assert float(model.optimizer.learning_rate) == 0.5
 
 
-@pytest.mark.parametrize("callback", [keras.callbacks.ReduceLROnPlateau(), keras.callbacks.LearningRateScheduler(abs)])
+@pytest.mark.parametrize(
+    "callback", [keras.callbacks.ReduceLROnPlateau(), keras.callbacks.LearningRateScheduler(abs)]
+)
 def test_a_rate_that_the_steps_set_is_not_set_by_callbacks(callback):
     model = model_of()
     model.compile("sgd", jit=False, regime=Plain(schedule="cosine", length=3))
@@ -375,7 +374,11 @@ def test_logs_and_tensorboard_have_the_validation(model, tmp_path):
     model.fit(STREAM[0], epochs=2, batch_size=4, **how)
     assert (tmp_path / "log.csv").read_text().startswith("epoch,accuracy,loss,val_accuracy,val_loss\n0,")
     (events,) = (tmp_path / "board/validation").iterdir()
-    seen = [value.tag for event in tf.compat.v1.train.summary_iterator(str(events)) for value in event.summary.value]
+    seen = [
+        value.tag
+        for event in tf.compat.v1.train.summary_iterator(str(events))
+        for value in event.summary.value
+    ]
     assert seen.count("epoch_loss") == 2
 
 

@@ -460,6 +460,7 @@ OTHER_VALUES = {
     "reset_optimizer": False,
     "seeds": (1,),
     "eval_every": "epoch",
+    "early_stopping": 2,
     "curvature": 2,
     "curvature_rows": 100,
     "precision": "mixed_bfloat16",
