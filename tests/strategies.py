@@ -4,6 +4,7 @@ A process of its own, because the number of devices is settled before TensorFlow
 each method: why the law is broken, or "".
 """
 
+import contextlib
 import json
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from keras_cl.check.laws import CLOSE, mirrored, on_devices, two_devices
 from keras_cl.check.subject import Subject
 from keras_cl.devices import device
 from keras_cl.settings import catalog
+from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.config import SCENARIOS
 
 # Settings and options, beside those that keep a method small, that several devices could get wrong:
@@ -41,6 +43,7 @@ def verdict(method, eager):
             two_devices(subject)
             if method == HANDED_OVER:
                 handed_over(subject)
+                evaluated(subject)
             if method == HEADS:
                 heads_held(subject)
         except Broken as error:
@@ -62,6 +65,18 @@ def heads_held(subject):
     given = {"scenario": "task", "momentum": 0.9, "reset_optimizer": False}
     one, two = (on_devices(subject, *[strategy] * 2, **given) for strategy in (None, mirrored()))
     hold(difference(one, two) <= CLOSE, f"with heads, weights are up to {difference(one, two):.2g} apart")
+
+
+def evaluated(subject):
+    """Two devices evaluate a model as one does: loss and accuracy are means over the rows, each counted once."""
+    config, found = subject.config(subject.scenarios[-1], dataset=subject.larger, batch_size=8), []
+    stream = make_stream(config)
+    for strategy in (None, mirrored()):
+        with strategy.scope() if strategy else contextlib.nullcontext():
+            model = make_model(config, stream, seed=0)
+        model.begin_task(stream[0])
+        found.append(model.evaluate(stream[0].test, verbose=0))
+    hold(difference(*found) <= CLOSE, f"evaluated on one device and on two: {found}")
 
 
 def main(how, *methods):

@@ -1,6 +1,7 @@
 """Evaluation of a network outside of training: logits, predicted units, accuracy, and Keras's `evaluate`."""
 
 import contextlib
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -108,7 +109,7 @@ class EvaluationMixin:
                 metric.reset_state()
             for images, units, weight in rows.blocks:
                 logits = self._active_logits(self._scores(images, rows.task), rows.task)
-                self._measure(tf.constant(units), logits, weight, training=False)
+                self._measure_everywhere(tf.constant(units), logits, weight)
                 batch_done({metric.name: metric.result() for metric in shown})
             logs = {metric.name: float(metric.result()) for metric in shown}
             end(logs)
@@ -177,6 +178,11 @@ class EvaluationMixin:
         """Unmasked logits by which rows are evaluated while a task is learned and after."""
         return self.predict_logits(np.asarray(x), task)
 
+    def _measure_everywhere(self, *rows):
+        """Updates the metrics on each device with all rows, so that their means are those of the rows."""
+        measure = functools.partial(self._measure, training=False)
+        measure(*rows) if self._strategy is None else self._strategy.run(measure, args=rows)
+
     def _tasks(self, n, task=None):
         return np.full(n, self.task.numpy() if task is None else task, np.int32)
 
@@ -223,7 +229,7 @@ class Validation:
         rows = rows_of(x, y, sample_weight, task=task, steps=steps)
         self.task, self.steps, self._blocks = rows.task, rows.steps, rows.blocks
         mask = model._active_classes(self.task)
-        self._active = np.ones(model.network.output_shape[-1], bool) if mask is None else mask.numpy()
+        self._active = np.ones(len(model._class_mask[0]), bool) if mask is None else mask.numpy()
 
     @property
     def blocks(self):

@@ -125,10 +125,11 @@ class KerasMixin:
         if skip_mismatch or by_name:
             raise InputError("load_weights reads the whole state: neither skip_mismatch nor by_name.")
         self._require_compiled()
-        status = super().load_weights(filepath, options=options)
+        if not tf.io.gfile.exists(f"{filepath}.index"):
+            raise InputError(f"There is no {filepath}.index, which save_weights writes.")
         try:
-            return status.assert_existing_objects_matched()
-        except (AssertionError, AttributeError):
+            return super().load_weights(filepath, options=options).assert_existing_objects_matched()
+        except (AssertionError, ValueError):
             raise InputError(f"{filepath} holds the state of another model.") from None
 
 

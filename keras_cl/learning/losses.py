@@ -24,9 +24,11 @@ class LossMixin:
 
     def _compile_losses(self, loss=None, metrics=None, class_weight=None):
         """Sets the loss, the metrics and the class weights, as `compile` takes them."""
-        outputs = self.network.output_shape[-1]
-        own_loss, own_metrics = row_loss(loss, outputs), row_metrics(metrics)
-        weights = None if class_weight is None else weights_of(class_weight, outputs)
+        own_loss = None if loss is None else row_loss(loss, self.network.output_shape[-1])
+        own_metrics = row_metrics(metrics)
+        weights = (
+            class_weight if class_weight is None else weights_of(class_weight, self.network.output_shape[-1])
+        )
         for given, what in ((own_loss, "loss"), (weights, "class_weight")):
             require(
                 given is None or not self.own_loss,
@@ -71,13 +73,11 @@ def row_loss(loss, outputs):
       outputs: C.
 
     Returns:
-      None for the cross entropy, which is the default.
+      None for the cross entropy of the default.
 
     Raises:
       InputError: if the loss is not one of integer labels, or not finite where classes are not active.
     """
-    if loss is None:
-        return None
     name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
     losses, of_keras = keras.losses, getattr(loss, "__module__", type(loss).__module__).startswith("tf_keras")
     require(callable(loss) and not (of_keras and not isinstance(loss, losses.Loss)), _unusable(name))

@@ -225,6 +225,11 @@ def test_weights_of_another_model_are_refused(tmp_path):
         model_of(EWC).load_weights(str(tmp_path / "w"))
 
 
+def test_weights_that_are_not_there_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"There is no .*w.index, which save_weights writes"):
+        model_of().load_weights(str(tmp_path / "w"))
+
+
 @pytest.mark.parametrize("name", ["w.h5", "w.weights.h5", "w.keras"])
 def test_formats_that_lose_the_state_of_the_method_are_refused(name, model, tmp_path):
     with pytest.raises(InputError, match="give .* no such ending"):
