@@ -24,11 +24,12 @@ class LossMixin:
 
     def _compile_losses(self, loss=None, metrics=None, class_weight=None):
         """Sets the loss, the metrics and the class weights, as `compile` takes them."""
-        own_loss = None if loss is None else row_loss(loss, self.network.output_shape[-1])
+        own_loss = weights = None
+        if loss is not None:
+            own_loss = row_loss(loss, self.network.output_shape[-1])
+        if class_weight is not None:
+            weights = weights_of(class_weight, self.network.output_shape[-1])
         own_metrics = row_metrics(metrics)
-        weights = (
-            class_weight if class_weight is None else weights_of(class_weight, self.network.output_shape[-1])
-        )
         for given, what in ((own_loss, "loss"), (weights, "class_weight")):
             require(
                 given is None or not self.own_loss,
