@@ -8,6 +8,7 @@ import tf_keras as keras
 
 from keras_cl.devices import replicas
 from keras_cl.errors import InputError, require
+from keras_cl.learning.network import asks_for_task
 from keras_cl.numerics.random import random_bits, seed_of
 
 MASKED = -1e9  # logit of an inactive class; finite, because -inf * 0 is NaN
@@ -166,13 +167,47 @@ def _misfit(network):
     if len(network.inputs or ()) != 1:
         return "is not made of layers from one input"
     (end,) = network.inputs
+    width = 0  # of the last dense layer
     for layer in _own_layers(network):
         dense = isinstance(layer, keras.layers.Dense) and len(layer.input.shape) == 2
         stateless = not any(weight.dtype.is_floating for weight in layer.weights)
         if len(layer.inbound_nodes) != 1 or layer.input is not end or not (dense or stateless):
             return f"has the layer {layer.name}"
-        end = layer.output
+        end, width = layer.output, layer.units if dense else width
+        if width and _mixes_units(layer, width):
+            return f"has the layer {layer.name}, in which a unit depends on other units"
     return None
+
+
+def _mixes_units(layer, width):
+    """Whether an output of a layer, or of a dense layer's activation, depends on another of its units.
+
+    It is tried in inference mode. Half of the units are changed, which may not change the others; a half for
+    each binary digit of a unit's number, so that every two units are in different halves.
+    """
+    if isinstance(layer, keras.layers.Dense):
+        function = layer.activation
+        if function in (keras.activations.linear, keras.activations.relu):
+            return False
+    elif isinstance(layer, (Dropout, keras.layers.ReLU)):
+        return False
+    else:
+        inference = keras.Model(layer.input, layer.output)
+        if inference.output_shape != (None, width):
+            return True
+        function = functools.partial(inference, training=False)
+    rng = np.random.default_rng(0)
+    for digit in range(max(int(width - 1).bit_length(), 1)):
+        for changed in (np.arange(width) >> digit & 1 == 0, np.arange(width) >> digit & 1 == 1):
+            x = rng.normal(size=[8, width])
+            changes = rng.normal(0, 5, [8, width])
+            one, other = (
+                function(tf.constant(part, tf.float32)) for part in (x, np.where(changed, changes, x))
+            )
+            one, other = (tf.cast(part, tf.float32).numpy()[:, ~changed] for part in (one, other))
+            if not np.allclose(one, other, rtol=1e-2, atol=1e-4):  # bfloat16 has 8 bits
+                return True
+    return False
 
 
 def _own_layers(network):
@@ -181,19 +216,7 @@ def _own_layers(network):
 
 def logits_of(network, x, task, training=False):
     """Logits `[B, C]` of raw images; `task` `[B]` is for a network that takes it as a second input."""
-    return network([x, task] if _asks_for_task(network) else x, training=training)
-
-
-def image_shape(network):
-    """Shape of one input image of a network."""
-    require(
-        network.built and hasattr(network, "inputs"), f"{network.name} does not know its input shape yet."
-    )
-    return (network.input_shape[0] if _asks_for_task(network) else network.input_shape)[1:]
-
-
-def _asks_for_task(network):
-    return isinstance(network.input_shape, list)
+    return network([x, task] if asks_for_task(network) else x, training=training)
 
 
 def frozen_copy(network):

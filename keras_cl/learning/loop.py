@@ -5,11 +5,78 @@ batches to one compiled loop. With XLA the loop is one program; without XLA it i
 `train_step`.
 """
 
+import re
+import warnings
+
 import tensorflow as tf
 import tf_keras as keras
 
 from keras_cl.errors import require
 from keras_cl.learning.batches import Batch
+from keras_cl.learning.layers import logits_of
+from keras_cl.learning.network import image_shape, layers_of
+
+# Packages of Keras's layers that XLA compiles; of others it is tried.
+COMPILED = {
+    *("activation", "convolutional", "merging", "normalization", "pooling", "regularization", "reshaping")
+}
+ALSO_COMPILED = ("Activation", "Dense", "Functional", "InputLayer", "Rescaling", "Sequential")
+
+
+def uses_xla(network, jit=None):
+    """Whether XLA compiles the training loop of a network.
+
+    Args:
+      network: the network that is trained.
+      jit: what the user asked for; None chooses, and says so if XLA would be faster and cannot compile.
+
+    Raises:
+      InputError: if `jit` is true and XLA cannot compile the network.
+    """
+    if not (prefers_xla(network) if jit is None else jit):
+        return False
+    missing = not_compiled(network)
+    if missing and jit is None:
+        warnings.warn(
+            f"XLA cannot compile {network.name} ({missing}), so its training loop runs without XLA.",
+            stacklevel=3,
+        )
+    require(
+        not (missing and jit),
+        f"XLA cannot compile {network.name} ({missing}); give jit=None or jit=False.",
+    )
+    return not missing
+
+
+def not_compiled(network):
+    """What XLA cannot compile in a step of a network; empty if it can.
+
+    Layers that are known to be compiled are not tried. To try a network is to trace a step of two images,
+    which is not run.
+    """
+    if all(map(_is_compiled, layers_of(network))):
+        return ""
+
+    @tf.function(jit_compile=True)
+    def step(images, task):
+        with tf.GradientTape() as tape:
+            total = tf.reduce_sum(logits_of(network, images, task, training=True))
+        return tape.gradient(total, network.trainable_variables)
+
+    images = tf.zeros([2, *(side or 32 for side in image_shape(network))])
+    try:
+        step.experimental_get_compiler_ir(images, tf.zeros([2], tf.int32))(stage="hlo")
+    except (tf.errors.OpError, ValueError) as error:
+        operations = sorted(set(re.findall(r"(\w+) \(No registered", str(error))))
+        return ", ".join(operations) or str(error).strip().splitlines()[0][:100]
+    return ""
+
+
+def _is_compiled(layer):
+    package, name = type(layer).__module__.split("."), type(layer).__name__
+    if package[0] == "keras_cl" or not isinstance(layer, keras.layers.Layer):
+        return True
+    return package[0] == "tf_keras" and (name in ALSO_COMPILED or bool(COMPILED.intersection(package)))
 
 
 def prefers_xla(network):
@@ -21,7 +88,7 @@ def prefers_xla(network):
     """
     if tf.distribute.has_strategy():
         return False
-    convolves = any(isinstance(layer, keras.layers.Conv1D.__base__) for layer in network.submodules)
+    convolves = any(isinstance(layer, keras.layers.Conv1D.__base__) for layer in layers_of(network))
     return not convolves or bool(tf.config.list_logical_devices("GPU"))
 
 

@@ -32,6 +32,7 @@ class Memory(tf.Module):
 
     generates = False  # its rows are stored
     by_row = True  # whether rows can be offered one by one, as they are trained on
+    by_features = False  # whether it selects rows by features of the network
     metrics = ()  # of a memory that learns
 
     def __init__(self, stream, *, capacity, seed=0):

@@ -22,6 +22,7 @@ class Herding(Memory):
     """
 
     by_row = False
+    by_features = True
 
     def __init__(self, stream, *, capacity: int = 500, **base):
         super().__init__(stream, capacity=capacity, **base)

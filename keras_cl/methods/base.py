@@ -12,16 +12,16 @@ import tf_keras as keras
 from keras_cl.devices import replicas
 from keras_cl.devices.state import integers
 from keras_cl.errors import require
-from keras_cl.learning import batches, heads, loop
+from keras_cl.learning import batches, heads, loop, noise
 from keras_cl.learning.evaluation import EvaluationMixin
 from keras_cl.learning.fitting import FittingMixin
 from keras_cl.learning.keras_api import REFUSED_BY_COMPILE, KerasMixin, refuse
-from keras_cl.learning.layers import MASKED, image_shape, logits_of
+from keras_cl.learning.layers import MASKED, feature_extractor, logits_of
 from keras_cl.learning.losses import LossMixin
+from keras_cl.learning.network import checked, image_shape, layers_of, require_images
 from keras_cl.learning.order import OrderMixin
 from keras_cl.learning.slots import FreshState
 from keras_cl.learning.training_data import TrainingDataMixin
-from keras_cl.numerics.random import DROPOUT, seed_of
 from keras_cl.regimes.base import Regime
 
 PLAIN = (bool, int, float, str, tuple)
@@ -34,7 +34,7 @@ class ContinualModel(
 
     Args:
       network: `tf_keras.Model` from raw images `[B, *input_shape]`, and optionally their task indices `[B]`,
-        to logits `[B, C]`.
+        to logits `[B, C]` (docs/networks.md).
       seed: seed of all randomness in training; every task reseeds from (seed, task index).
       reset_optimizer: whether every task starts with a fresh optimizer state.
       isolate_heads: whether the optimizer's state, weight decay and averages leave the outputs of tasks that
@@ -74,13 +74,16 @@ class ContinualModel(
     def __init__(self, network, *, seed=0, reset_optimizer=True, isolate_heads=True, memory=None, name=None):
         super().__init__(name=name or _name_of(type(self)))
         self._strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
-        self.network = network
+        self.network = network = checked(network)
+        noise.prepare(network)
         self.seed = seed
         self.reset_optimizer, self.isolate_heads = reset_optimizer, isolate_heads
         require(memory is None or self.memories != (), f"{self.name} can have no memory.")
         self.memory = memory
         self.task = integers(name="task")
         self._begin_order()
+        if getattr(memory, "by_features", False):
+            feature_extractor(network)  # refuses networks that have none before anything is trained
         self._loss = keras.metrics.Mean("loss")
         self._accuracy = keras.metrics.Mean("accuracy")
         images = tf.TensorSpec([None, *image_shape(network)], tf.float32)
@@ -121,7 +124,8 @@ class ContinualModel(
           metrics: list of Keras metrics of output units and logits, or of such functions.
           class_weight: `{output unit: factor of the loss of its rows}` in training.
           regime: a `Regime` for the learning rate; None for a constant rate.
-          jit: whether XLA compiles the training loop; None chooses by the kind of network, from measurements.
+          jit: whether XLA compiles the training loop; None chooses by the kind of network, from measurements,
+            and False if XLA cannot compile it.
           run_eagerly: run step by step in Python, to debug a `train_step`.
           **other: other arguments of Keras: refused, each with the way that does.
 
@@ -131,12 +135,12 @@ class ContinualModel(
         refuse("compile", other, REFUSED_BY_COMPILE)
         self._compile_losses(loss, metrics, class_weight)
         optimizer = keras.optimizers.get(optimizer)
-        if any(getattr(part, "compute_dtype", "") == "float16" for part in self.network.submodules):
+        if any(getattr(part, "compute_dtype", "") == "float16" for part in layers_of(self.network)):
             optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
         super().compile(optimizer=optimizer, run_eagerly=run_eagerly)
         self.regime = regime or Regime()
         self._learning_rate = float(optimizer.learning_rate.numpy())  # initial rate of the regime
-        self.jit = loop.prefers_xla(self.network) if jit is None else jit
+        self.jit = loop.uses_xla(self.network, jit)
         self._fresh_optimizer = FreshState(self.optimizer, self.trained)
         if self.memory is not None:
             self.memory.attach(self.network, self.jit)
@@ -147,9 +151,7 @@ class ContinualModel(
         """Prepares for training on `task`. No random state carries over from earlier tasks."""
         self.task.assign(task.index)
         self._shuffles = None
-        for place, layer in enumerate(self.network.submodules):
-            if hasattr(layer, "reseed"):
-                layer.reseed(seed_of(self.seed, task.index, DROPOUT, place))
+        noise.reseed(self.network, self.seed, task.index)
         if self.reset_optimizer:
             self._fresh_optimizer.restore()
         if self.memory is not None:
@@ -294,6 +296,7 @@ class ContinualModel(
 
     def _bind(self, stream):
         """Fixes the class mask at the first task: it is a constant of the traced step."""
+        require_images(self.network, stream)
         outputs = self.network.output_shape[-1]
         require(
             outputs == stream.num_classes,

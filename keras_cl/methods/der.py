@@ -50,7 +50,7 @@ class DER(ContinualModel):
         self.alpha, self.reduction = alpha, pick("reduction", reduction, get_args(Reduction))
         self.head = pick("head", head, get_args(Head))
         # One extra row, for rows that the memory does not store.
-        shape = [self.memory.capacity + 1, network.output_shape[-1]]
+        shape = [self.memory.capacity + 1, self.network.output_shape[-1]]
         self.z = tf.Variable(tf.zeros(shape), trainable=False, name="z")
 
     def train_step(self, batch):

@@ -78,7 +78,7 @@ class EWC(ContinualModel):
         self.normalise = pick("normalise", normalise, get_args(Normalise))
         pick("fisher", fisher, get_args(Kind))
         self._rows_needed = fisher_batch if fisher == "batched" else 1
-        self._fisher = Fisher(network, fisher, n_samples=n_samples, batch_size=fisher_batch)
+        self._fisher = Fisher(self.network, fisher, n_samples=n_samples, batch_size=fisher_batch)
         self.penalty = QuadraticPenalty(
             network.trainable_variables, strength, half=half_penalty, merge="anchors"
         )

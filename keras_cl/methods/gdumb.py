@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_cl.devices.state import integers
 from keras_cl.errors import require
 from keras_cl.learning.layers import logits_of
+from keras_cl.learning.network import image_shape
 from keras_cl.methods.base import ContinualModel
 from keras_cl.numerics.cutmix import cutmix
 from keras_cl.numerics.random import MIX, random_bits, seed_of
@@ -49,17 +50,15 @@ class GDumb(ContinualModel):
         require(clip_norm > 0, f"clip_norm is {clip_norm}; it must be above 0.")
         require(0 <= cutmix <= 1, f"cutmix is {cutmix}; it must be at least 0 and at most 1.")
         require(
-            not cutmix or len(network.input_shape) == 4,
-            f"cutmix is for images, and the network takes rows of {network.input_shape[1:]}.",
-        )
-        require(
             base.get("reset_optimizer", True),
             "gdumb starts again at every task, its optimizer too: reset_optimizer cannot be false.",
         )
         super().__init__(network, **base)
+        shape = image_shape(self.network)
+        require(not cutmix or len(shape) == 3, f"cutmix is for images, and the network takes {shape}.")
         require(self.memory is not None, "gdumb learns from a memory; give it one.")
         self.low, self.weight_decay, self.clip_norm, self.cutmix = low, weight_decay, clip_norm, cutmix
-        self._initial_weights = network.get_weights()
+        self._initial_weights = self.network.get_weights()
         self.mixing = integers()  # seed of CutMix in this task
         self.step, self.epoch = integers(), integers(1)  # steps taken in this task; steps per epoch
 

@@ -34,7 +34,7 @@ class GenerativeClassifier(ContinualModel):
     def __init__(self, network, **base):
         super().__init__(network, **base)
         require(
-            isinstance(network.layers[-1], ClassVAEs),
+            isinstance(self.network.layers[-1], ClassVAEs),
             f"generative_classifier takes the network class_vaes, one generator a class, and not "
             f"{network.name}.",
         )

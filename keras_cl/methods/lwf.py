@@ -60,7 +60,7 @@ class LwF(ContinualModel):
         self.strength = strength * temperature**2 if scale_by_t2 else strength
         self.T, self.weighting = temperature, pick("weighting", weighting, get_args(Weighting))
         self.student = pick("student", student, get_args(Student))
-        self.teacher, self._teach = frozen_copy(network)
+        self.teacher, self._teach = frozen_copy(self.network)
         self.taught = integers()  # tasks that the teacher has learned: t - 1
 
     def train_step(self, batch):

@@ -45,7 +45,7 @@ class MAS(ContinualModel):
         require(n_samples >= 0, f"n_samples is {n_samples}; it must not be negative.")
         super().__init__(network, **base)
         self.penalty = QuadraticPenalty(network.trainable_variables, strength, merge=merge, alpha=alpha)
-        self._sensitivity = Moments(network, _squared_length, power=1)
+        self._sensitivity = Moments(self.network, _squared_length, power=1)
         self._n_samples = n_samples or self._sensitivity.usual_samples
 
     def train_step(self, batch):

@@ -11,7 +11,8 @@ import tf_keras as keras
 from keras_cl.errors import pick
 from keras_cl.generators import VAE
 from keras_cl.generators.memory import GenerativeMemory
-from keras_cl.learning.layers import feature_extractor, image_shape
+from keras_cl.learning.layers import feature_extractor
+from keras_cl.learning.network import image_shape
 from keras_cl.methods.base import ContinualModel
 
 Labels = Literal["hard", "soft"]
@@ -52,6 +53,7 @@ class RtF(ContinualModel):
         **base,
     ):
         super().__init__(network, **base)
+        network = self.network
         h = feature_extractor(network)
         hidden = [layer.units for layer in h.layers if isinstance(layer, keras.layers.Dense)]
         vae = VAE(image_shape(network), hidden=hidden, latent=latent, per_pixel=True, trunk=h, seed=self.seed)

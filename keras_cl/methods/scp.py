@@ -52,7 +52,7 @@ class SCP(ContinualModel):
         super().__init__(network, **base)
         self.slices, self.n_samples = slices, n_samples
         self.penalty = QuadraticPenalty(network.trainable_variables, strength, merge=merge, alpha=alpha)
-        self._sensitivity = MeanSensitivity(network)
+        self._sensitivity = MeanSensitivity(self.network)
 
     def train_step(self, batch):
         logits, gradients = self.task_gradients(batch)

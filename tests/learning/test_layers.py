@@ -9,7 +9,8 @@ import tf_keras as keras
 from scipy import stats
 
 from keras_cl.errors import InputError
-from keras_cl.learning.layers import Dropout, TaskGate, gated, image_shape, logits_of
+from keras_cl.learning.layers import Dropout, TaskGate, gated, logits_of
+from keras_cl.learning.network import image_shape
 from keras_cl.numerics.random import random_bits, seed_of
 
 MODES = ("eager", "graph", "xla")
