@@ -9,6 +9,7 @@ from processes import ROOT, said, start
 
 import keras_cl
 from keras_cl.check.laws import LAWS
+from keras_cl.check.subject import Subject
 from keras_cl.settings import flags
 from tuning import settings
 
@@ -96,6 +97,36 @@ def test_the_check_tells_lawful_files_from_others(given, broken, folder):
             "XLA can compile the step for a GPU",
             "a step compiled for another device than the first one finds its variables there",
         }, output
+
+
+NETWORK = '''
+"""A network of shape and layers that are filled in."""
+
+import tf_keras as keras
+
+
+def network(stream):
+    """Returns a network.
+
+    Args:
+      stream: gives the shape of the images and the number of outputs.
+    """
+    pools = [keras.layers.MaxPooling2D() for _ in range({pools})]
+    ends = [keras.layers.Flatten(), keras.layers.Dense(stream.num_classes)]
+    return keras.Sequential([keras.Input({shape}), *pools, *ends])
+'''
+
+
+@pytest.mark.parametrize(
+    ("shape", "pools", "expected"),
+    [("(6, 7, 1)", 0, (6, 7, 1)), ("stream.input_shape", 4, (16, 16, 1)), ("(40,)", 0, (40,))],
+)
+@pytest.mark.usefixtures("eagerly")
+def test_the_laws_have_images_that_the_network_takes(shape, pools, expected, tmp_path):
+    file = tmp_path / "network.py"
+    file.write_text(NETWORK.format(shape=shape, pools=pools))
+    subject = Subject("finetune", tmp_path / "subject", network=str(file))
+    assert subject.trained("class", eagerly=True).model.network.input_shape[1:] == expected
 
 
 FORGETFUL = '''

@@ -13,6 +13,7 @@ from rich.console import Console
 from keras_cl import train
 from keras_cl.check.placement import as_on_gpu
 from keras_cl.learning import batches
+from keras_cl.learning.network import checked, image_shape
 from keras_cl.runs import saved_model
 from keras_cl.runs.console import Display
 from keras_cl.settings import catalog
@@ -21,6 +22,8 @@ from keras_cl.settings.config import SCENARIOS, Config
 
 ROWS = (3, 4, 5, 6)  # training rows of the four classes: with batches of 2, tasks of 4 and of 6 steps
 MORE_ROWS = (7, 8, 15, 16)  # the same for batches that devices share; the last one has an odd number of rows
+# Shapes of the images, from which a network from outside gets the first that it can be made for.
+SHAPES = [(4, 4, 1), (8, 8, 1), (16, 16, 1), (32, 32, 1), (32, 32, 3), (64, 64, 3), (224, 224, 3)]
 CHUNK = 4  # steps per chunk: the tasks have one and two chunks
 # Options for small models and memories of the library, by axis and name.
 SMALL = {
@@ -41,23 +44,25 @@ def small(method, memory="", network=""):
     }
 
 
-def blobs(rows, *, labels=None, side=4, dtype=np.uint8, seed=0):
+def blobs(rows, *, labels=None, side=4, shape=None, dtype=np.uint8, seed=0):
     """Noisy images of one random prototype per class: `{"x_train", "y_train", "x_test", "y_test"}`.
 
     Args:
       rows: number of training rows per class; there are ten test rows per class.
       labels: labels of the classes, by default 0, 1, ...
-      side: height and width of an image.
+      side: height and width of an image of one channel.
+      shape: shape of an image, instead of `side`.
       dtype: uint8 (0 to 255) or a float type (0 to 1).
       seed: seed of everything.
     """
     rng = np.random.default_rng(seed)
     labels = np.arange(len(rows)) if labels is None else np.array(labels)
-    prototypes = rng.uniform(0.2, 0.8, (len(rows), side, side, 1))
+    shape = shape or (side, side, 1)
+    prototypes = rng.uniform(0.2, 0.8, (len(rows), *shape))
     arrays = {}
     for part, counts in (("train", rows), ("test", [10] * len(rows))):
         place = rng.permutation(np.repeat(np.arange(len(rows)), counts))
-        images = (prototypes[place] + rng.normal(0, 0.1, (len(place), side, side, 1))).clip(0, 1)
+        images = (prototypes[place] + rng.normal(0, 0.1, (len(place), *shape))).clip(0, 1)
         arrays[f"x_{part}"] = (
             np.rint(255 * images).astype(dtype) if dtype == np.uint8 else images.astype(dtype)
         )
@@ -98,13 +103,33 @@ class Subject:
         self._options, self._settings, self._finetuned = dict(options), settings, finetuned
         self.folder.mkdir(exist_ok=True)
         self.dataset, self.larger = str(self.folder / "blobs.npz"), str(self.folder / "more.npz")
-        for path, rows in ((self.dataset, ROWS), (self.larger, MORE_ROWS)):
-            np.savez(path, **blobs(rows))
         self.scenarios = catalog.choice("method", method).constants.get("scenarios", SCENARIOS)
         self.has_strength = any(o.name == "strength" for o in catalog.choice("method", method).options)
+        self._write(SHAPES[0])
+        if "network" in self.config(self.scenarios[-1]).origins:
+            self._write(self._shape())
         self._trained_once = functools.cache(self._trained)
         self.commanded = functools.cache(self._commanded)
         self.exported = functools.cache(self._exported)
+
+    def _write(self, shape):
+        """Writes the data sets, of images of a shape."""
+        for path, rows in ((self.dataset, ROWS), (self.larger, MORE_ROWS)):
+            np.savez(path, **blobs(rows, shape=shape))
+
+    def _shape(self):
+        """The shape of images that the network takes, whatever it is given, or can be made for."""
+        for shape in SHAPES:
+            self._write(shape)
+            config = self.config(self.scenarios[-1])
+            try:
+                make = catalog.load("network", config.network)
+                network = checked(make(make_stream(config), **config.options_of("network")))
+            except Exception:  # code from outside may raise anything; the laws say so
+                continue
+            takes = image_shape(network)
+            return shape if None in takes else takes
+        return SHAPES[0]
 
     @functools.cached_property
     def finetuned(self):

@@ -7,8 +7,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_cl.devices import replicas
-from keras_cl.errors import InputError, require
-from keras_cl.learning.network import asks_for_task
+from keras_cl.errors import require
+from keras_cl.learning.network import answers, asks_for_task, subclassed
 from keras_cl.numerics.random import random_bits, seed_of
 
 MASKED = -1e9  # logit of an inactive class; finite, because -inf * 0 is NaN
@@ -221,13 +221,18 @@ def logits_of(network, x, task, training=False):
 
 def frozen_copy(network):
     """An untrainable copy of a network, and a function that copies the current weights to it."""
+    fault = (
+        f"The method copies its network, and {network.name} cannot be made again from its get_config; make "
+        f"it a functional or sequential model of layers that can."
+    )
     try:
         copy = keras.models.clone_model(network)
         # Paired before freezing, which reorders the weights.
         pairs = list(zip(copy.weights, network.weights, strict=True))
-    except (ValueError, TypeError, NotImplementedError):
-        fault = f"{network.name}, which the method copies, is neither functional nor sequential."
-        raise InputError(fault) from None
+        same = all(old.shape == new.shape for old, new in pairs)
+    except (AttributeError, NotImplementedError, TypeError, ValueError):
+        same = False
+    require(same, fault)
     copy.trainable = False
 
     def teach():
@@ -235,13 +240,19 @@ def frozen_copy(network):
             old.assign(new)
 
     teach()
+    # The settings of a subclassed model need not be all that it does.
+    require(not subclassed(network) or np.allclose(answers(copy), answers(network), atol=1e-4), fault)
     return copy, teach
 
 
 def feature_extractor(network):
     """The network up to the input of its last dense layer."""
     dense = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
-    require(dense, f"{network.name} has no dense layer whose input could be an image's features.")
+    require(
+        dense,
+        f"{network.name} has no dense layer among its own, whose input could be an image's features; make it "
+        f"a functional or sequential model that ends in one.",
+    )
     return keras.Model(network.inputs, dense[-1].input)
 
 

@@ -14,7 +14,7 @@ import tf_keras as keras
 from keras_cl.errors import require
 from keras_cl.learning.batches import Batch
 from keras_cl.learning.layers import logits_of
-from keras_cl.learning.network import image_shape, layers_of
+from keras_cl.learning.network import layers_of, some_images
 
 # Packages of Keras's layers that XLA compiles; of others it is tried.
 COMPILED = {
@@ -63,9 +63,8 @@ def not_compiled(network):
             total = tf.reduce_sum(logits_of(network, images, task, training=True))
         return tape.gradient(total, network.trainable_variables)
 
-    images = tf.zeros([2, *(side or 32 for side in image_shape(network))])
     try:
-        step.experimental_get_compiler_ir(images, tf.zeros([2], tf.int32))(stage="hlo")
+        step.experimental_get_compiler_ir(some_images(network), tf.zeros([2], tf.int32))(stage="hlo")
     except (tf.errors.OpError, ValueError) as error:
         operations = sorted(set(re.findall(r"(\w+) \(No registered", str(error))))
         return ", ".join(operations) or str(error).strip().splitlines()[0][:100]

@@ -6,6 +6,7 @@ import tf_keras as keras
 
 from keras_cl.errors import InputError, require
 
+ANY_SIDE = 32  # side of images that a network of any size is tried with
 PROBABILITIES = ("softmax", "sigmoid")  # activations that return no logits
 
 
@@ -54,6 +55,24 @@ def image_shape(network):
 def asks_for_task(network):
     """Whether a network takes the tasks of the images as a second input."""
     return isinstance(network.input_shape, list)
+
+
+def some_images(network):
+    """Two images `[2, ...]` in [0, 1) of a size that a network takes, to try it with."""
+    shape = [2, *(side or ANY_SIDE for side in image_shape(network))]
+    return tf.random.stateless_uniform(shape, [0, 0])
+
+
+def answers(network):
+    """Outputs `[2, C]` of a network for `some_images`, in inference mode."""
+    images = some_images(network)
+    inputs = [images, tf.zeros([2], tf.int32)] if asks_for_task(network) else images
+    return tf.cast(network(inputs, training=False), tf.float32).numpy()
+
+
+def subclassed(network):
+    """Whether a network contains a model with a `call` of its own."""
+    return any(isinstance(layer, keras.Model) and not layer.inputs for layer in layers_of(network))
 
 
 def require_images(network, stream):
@@ -127,7 +146,7 @@ def _require_no_probabilities(network):
     name = getattr(getattr(layer, "activation", None), "__name__", "")
     name = "softmax" if isinstance(layer, keras.layers.Softmax) else name
     # The layer of an op or of a subclassed model does not say what it does: its values do.
-    if not isinstance(layer, keras.layers.Dense) and not name and None not in image_shape(network):
+    if not isinstance(layer, keras.layers.Dense) and not name:
         name = "softmax" if _sums_to_one(network) else ""
     require(
         name not in PROBABILITIES,
@@ -144,7 +163,5 @@ def _last_layer(network):
 
 
 def _sums_to_one(network):
-    images = np.zeros([1, *image_shape(network)], np.float32)
-    outputs = network([images, np.zeros(1, np.int32)] if asks_for_task(network) else images, training=False)
-    outputs = tf.cast(outputs, tf.float32).numpy()
-    return bool((outputs >= 0).all() and np.isclose(outputs.sum(), 1, atol=1e-2))
+    outputs = answers(network)
+    return bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-2))

@@ -185,7 +185,7 @@ class ContinualModel(
         return self._masked(logits_of(self.network, batch.x, batch.task, training=True), batch.task)
 
     def task_loss(self, batch, logits):
-        """Mean loss of the rows, by default the cross entropy, plus the regularisation losses of the network."""
+        """Mean loss of the rows (cross entropy by default), plus the regularisation losses of the network."""
         losses = self.row_losses(batch.y, logits)
         if batch.target is not None:  # the replayed rows come last and have probabilities as labels
             R = batch.target.shape[0]

@@ -7,19 +7,21 @@ from keras_cl.sources.base import Source
 __all__ = ["Source", "from_arrays", "source"]
 
 
-def from_arrays(x_train, y_train, x_test, y_test, name="arrays"):
+def from_arrays(x_train, y_train, x_test, y_test, name="arrays", signals=False):
     """A `Source` of arrays in memory.
 
     Args:
-      x_train, x_test: images `[n, height, width]`, `[n, height, width, channels]` or rows `[n, features]`,
-        bytes (scaled by 1/255) or floats (not scaled).
+      x_train, x_test: images `[n, height, width]` or `[n, height, width, channels]`, volumes `[n, depth,
+        height, width, channels]`, signals `[n, steps, 1]` or rows `[n, features]`, bytes (scaled by 1/255) or
+        floats (not scaled).
       y_train, y_test: integer labels `[n]`; every test label must occur in training.
       name: name in messages and results.
+      signals: whether arrays of three axes are signals `[n, steps, channels]` and no images.
 
     Raises:
       InputError: names the array and what is wrong with it.
     """
-    return npz.checked(name, x_train, y_train, x_test, y_test)
+    return npz.checked(name, x_train, y_train, x_test, y_test, signals)
 
 
 def source(name, *, data_dir="", cache_dir=""):

@@ -13,7 +13,7 @@ class Source:
 
     Attributes:
       name: short name for results.
-      input_shape: shape of one raw image, `(height, width, channels)` or `(features,)`.
+      input_shape: shape of one raw image, `(height, width, channels)`, `(steps, channels)` or `(features,)`.
       classes: original labels, ascending.
       scale: factor from raw values to [0, 1] (1/255 for bytes).
       load: returns `((x_train, y_train), (x_test, y_test))`; x `[n, *input_shape]`, y `[n]` of original

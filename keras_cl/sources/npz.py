@@ -44,9 +44,11 @@ def _arrays(path, opened):
     return [loaded[key] for key in KEYS]
 
 
-def checked(name, x_train, y_train, x_test, y_test):
+def checked(name, x_train, y_train, x_test, y_test, signals=False):
     """Source of four arrays; raises `InputError` with one sentence about the first problem in them."""
-    x_train, x_test = (_images(name, key, x) for key, x in (("x_train", x_train), ("x_test", x_test)))
+    x_train, x_test = (
+        _images(name, key, x, signals) for key, x in (("x_train", x_train), ("x_test", x_test))
+    )
     y_train, y_test = (_labels(name, key, y) for key, y in (("y_train", y_train), ("y_test", y_test)))
     for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
         require(
@@ -76,16 +78,16 @@ def checked(name, x_train, y_train, x_test, y_test):
     )
 
 
-def _images(name, key, x):
+def _images(name, key, x, signals):
     x = np.asarray(x)
     require(
         x.dtype == np.uint8 or np.issubdtype(x.dtype, np.floating),
         f"{name}: {key} is of type {x.dtype}; images must be uint8 (0 to 255) or floats.",
     )
     require(
-        x.ndim in (2, 3, 4),
-        f"{name}: {key} has shape {x.shape}; it must be [n, height, width], "
-        "[n, height, width, channels] or [n, features].",
+        x.ndim in (2, 3, 4, 5),
+        f"{name}: {key} has shape {x.shape}; it must be [n, height, width], [n, height, width, channels], "
+        "[n, depth, height, width, channels], [n, steps, 1] or [n, features].",
     )
     require(0 not in x.shape[1:], f"{name}: {key} has shape {x.shape}; its images have no pixels.")
     if x.dtype != np.uint8:
@@ -97,7 +99,8 @@ def _images(name, key, x):
             f"{name}: {key} has NaN or infinite values in {len(broken)} rows, first in row "
             f"{broken[0] if len(broken) else ''}.",
         )
-    return x[..., np.newaxis] if x.ndim == 3 else x
+    # A signal has its channels already: nobody has images that are one pixel wide.
+    return x[..., np.newaxis] if x.ndim == 3 and x.shape[-1] != 1 and not signals else x
 
 
 def _labels(name, key, y):

@@ -519,6 +519,51 @@ def test_a_network_that_is_no_chain_of_dense_layers_is_refused_in_a_sentence(kin
     assert "\n" not in str(error.value)
 
 
+# Layers between gates: those that act on each unit alone, and those in which a unit depends on others.
+K = keras.layers
+ALONE = {
+    "functions": [lambda: K.Activation("gelu"), lambda: K.ELU(), lambda: K.LeakyReLU()],
+    "noise": [lambda: K.Dropout(0.5), lambda: K.GaussianNoise(0.5), lambda: K.AlphaDropout(0.5)],
+    "half precision": [lambda: ReLU(dtype="mixed_bfloat16"), lambda: K.Activation("tanh", dtype="float16")],
+    "a function of one's own": [lambda: K.Lambda(lambda x: 2 * tf.nn.relu(x))],
+}
+MIXED = {
+    "layer norm": [lambda: K.LayerNormalization(center=False, scale=False, name="odd")],
+    "length": [lambda: K.UnitNormalization(name="odd")],
+    "softmax": [lambda: K.Softmax(name="odd")],
+    "softmax of a dense layer": [lambda: Dense(8, "softmax", name="odd")],
+    "pooling": [lambda: K.Reshape((8, 1), name="odd"), lambda: K.MaxPooling1D(), lambda: K.Flatten()],
+    "other order": [lambda: K.Lambda(lambda x: x[:, ::-1], name="odd")],
+    "neighbours": [lambda: K.Lambda(lambda x: x + tf.roll(x, 1, axis=1), name="odd")],
+    "last unit": [lambda: K.Lambda(lambda x: x + 0.1 * x[:, 7:], name="odd")],
+}
+
+
+@pytest.mark.parametrize("kind", ALONE)
+def test_a_closed_gate_hides_all_weights_of_its_unit(kind):
+    """Also behind layers that stand between two dense ones."""
+    network = functional(Dense(8), *(make() for make in ALONE[kind]), Dense(3), Dense(2))
+    new, dense, gates = gated(network, 2, SHARPEST, 0)
+    gates[0].embedding.assign(np.where(np.arange(8) == 5, -6, 6) * tf.ones((2, 1)))
+    before = logits_of(new, rows(), TASKS).numpy()
+    dense[0].kernel.assign_add(10 * tf.one_hot([5] * 6, 8))
+    np.testing.assert_array_equal(logits_of(new, rows(), TASKS), before)
+    dense[0].kernel.assign_add(10 * tf.one_hot([4] * 6, 8))
+    assert not np.array_equal(logits_of(new, rows(), TASKS), before)
+
+
+@pytest.mark.parametrize("kind", MIXED)
+def test_a_layer_in_which_units_depend_on_others_is_refused_by_name(kind):
+    network = functional(Dense(8), *(make() for make in MIXED[kind]), Dense(3), Dense(2))
+    with pytest.raises(InputError, match="mine has the layer odd, in which a unit depends on other units"):
+        gated(network, 2, SHARPEST, 0)
+
+
+def test_before_the_first_gate_units_may_depend_on_others():
+    parts = K.AveragePooling2D(), K.Flatten(), K.UnitNormalization(), Dense(4), Dense(2)
+    assert len(gated(functional(*parts, shape=(4, 4, 1)), 2, SHARPEST, 0)[2]) == 1
+
+
 @pytest.mark.parametrize("kind", ["convolution", "batch norm", "skip"])
 def test_the_refusal_names_the_layer_that_does_not_fit(kind):
     with pytest.raises(InputError, match="mine has the layer odd"):

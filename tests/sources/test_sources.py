@@ -92,6 +92,38 @@ def test_whole_numbers_of_any_type_are_labels():
         assert sources.from_arrays(**arrays(y_train=y.astype(dtype))).classes == (3, 7)
 
 
+@pytest.mark.parametrize(
+    ("given", "signals", "shape"),
+    [
+        ((6, 4, 4), False, (4, 4, 1)),
+        ((6, 128, 1), False, (128, 1)),
+        ((6, 128, 9), True, (128, 9)),
+        ((6, 128, 1), True, (128, 1)),
+        ((6, 4, 4, 3), False, (4, 4, 3)),
+        ((6, 2, 4, 4, 1), False, (2, 4, 4, 1)),
+        ((6, 7), False, (7,)),
+    ],
+)
+def test_images_get_a_channel_and_signals_and_volumes_stay_as_they_are(given, signals, shape):
+    x = np.random.default_rng(0).random(given).astype(np.float32)
+    source = sources.from_arrays(**arrays(x_train=x, x_test=x[:2]), signals=signals)
+    assert source.input_shape == source.train[0].shape[1:] == source.test[0].shape[1:] == shape
+    np.testing.assert_array_equal(source.train[0].ravel(), x.ravel())
+
+
+def test_signals_and_volumes_can_be_permuted():
+    for shape in ((6, 1), (2, 3, 3, 1)):
+        x = np.arange(6 * np.prod(shape), dtype=np.float32).reshape(6, *shape)
+        stream = streams.permuted(sources.from_arrays(**arrays(x_train=x, x_test=x[:2])), tasks=2)
+        one, two = (task.train.open()[0] for task in stream)
+        assert two.shape == x.shape
+        np.testing.assert_array_equal(one, x)
+        assert not np.array_equal(two, x)
+        np.testing.assert_array_equal(np.sort(two.reshape(6, -1)), np.sort(x.reshape(6, -1)))
+    with pytest.raises(InputError, match="Only images can be rotated"):
+        streams.rotated(sources.from_arrays(**arrays(x_train=x[..., 0, 0, :], x_test=x[:2, ..., 0, 0, :])))
+
+
 BAD_ARRAYS = {
     "lengths": ({"y_train": np.zeros(5, int)}, "x_train has 6 rows and y_train has 5; they must have the"),
     "test lengths": ({"y_test": np.full(3, 3)}, "x_test has 2 rows and y_test has 3"),
@@ -104,7 +136,10 @@ BAD_ARRAYS = {
         "x_train has 0 rows and y_train has 0; .* at least one",
     ),
     "one axis": ({"x_train": np.zeros(6, np.uint8)}, r"x_train has shape \(6,\); it must be \[n, height"),
-    "five axes": ({"x_train": np.zeros((6, 1, 1, 1, 1), np.uint8)}, r"x_train has shape \(6, 1, 1, 1, 1\)"),
+    "six axes": (
+        {"x_train": np.zeros((6, 1, 1, 1, 1, 1), np.uint8)},
+        r"x_train has shape \(6, 1, 1, 1, 1, 1",
+    ),
     "shapes differ": (
         {"x_test": np.zeros((2, 5, 4), np.uint8)},
         r"x_train holds \(4, 4, 1\) images of uint8, x_test \(5, 4, 1\) of uint8; both must be alike",
