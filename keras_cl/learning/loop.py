@@ -87,8 +87,11 @@ def prefers_xla(network):
     """
     if tf.distribute.has_strategy():
         return False
-    convolves = any(isinstance(layer, keras.layers.Conv1D.__base__) for layer in layers_of(network))
-    return not convolves or bool(tf.config.list_logical_devices("GPU"))
+    return not any(map(_convolves, layers_of(network))) or bool(tf.config.list_logical_devices("GPU"))
+
+
+def _convolves(layer):
+    return isinstance(layer, keras.layers.Conv1D.__base__) or getattr(layer, "convolves", False)
 
 
 def train_function(model, step, jit, after=None, strategy=None):

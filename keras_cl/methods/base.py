@@ -15,6 +15,7 @@ from keras_cl.errors import require
 from keras_cl.learning import batches, heads, loop, noise
 from keras_cl.learning.evaluation import EvaluationMixin
 from keras_cl.learning.fitting import FittingMixin
+from keras_cl.learning.keras3 import adopting, translated
 from keras_cl.learning.keras_api import REFUSED_BY_COMPILE, KerasMixin, refuse
 from keras_cl.learning.layers import MASKED, feature_extractor, logits_of
 from keras_cl.learning.losses import LossMixin
@@ -33,8 +34,8 @@ class ContinualModel(
     """Base class of all methods.
 
     Args:
-      network: `tf_keras.Model` from raw images `[B, *input_shape]`, and optionally their task indices `[B]`,
-        to logits `[B, C]` (docs/networks.md).
+      network: `tf_keras.Model`, or a Keras 3 model, from raw images `[B, *input_shape]`, and optionally their
+        task indices `[B]`, to logits `[B, C]` (docs/networks.md).
       seed: seed of all randomness in training; every task reseeds from (seed, task index).
       reset_optimizer: whether every task starts with a fresh optimizer state.
       isolate_heads: whether the optimizer's state, weight decay and averages leave the outputs of tasks that
@@ -71,6 +72,12 @@ class ContinualModel(
         object.__setattr__(model, "options", told)  # not tracked by Keras
         return model
 
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):  # which may look into the network before it comes to ours
+            cls.__init__ = adopting(cls.__init__)
+
+    @adopting
     def __init__(self, network, *, seed=0, reset_optimizer=True, isolate_heads=True, memory=None, name=None):
         super().__init__(name=name or _name_of(type(self)))
         self._strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
@@ -117,7 +124,7 @@ class ContinualModel(
         """Sets the optimizer, the loss and how steps run.
 
         Args:
-          optimizer: a tf_keras optimizer or its name.
+          optimizer: a tf_keras or Keras 3 optimizer, or its name.
           loss: None for the cross entropy; a Keras loss of integer labels or of one class per row, with
             from_logits=True; or a function of output units `[B]` and logits `[B, C]`, about -1e9 for classes
             that are not active, that returns the loss of each row `[B]`.
@@ -134,7 +141,7 @@ class ContinualModel(
         """
         refuse("compile", other, REFUSED_BY_COMPILE)
         self._compile_losses(loss, metrics, class_weight)
-        optimizer = keras.optimizers.get(optimizer)
+        optimizer = keras.optimizers.get(translated(optimizer))
         if any(getattr(part, "compute_dtype", "") == "float16" for part in layers_of(self.network)):
             optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
         super().compile(optimizer=optimizer, run_eagerly=run_eagerly)

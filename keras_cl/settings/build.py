@@ -79,7 +79,7 @@ def _made(config, axis, *given, **options):
             f"{maker.__name__} of --{axis}={getattr(config, axis)} cannot be called: {error}."
             f"{ADVICE.get(axis, '')}"
         ) from None
-    made = maker(*given, **options)
+    made = _adopted(axis, maker(*given, **options))
     kind = _returned(axis)
     require(
         kind is None or isinstance(made, kind),
@@ -95,6 +95,15 @@ ADVICE = {
     "network": " It takes a stream and its own options.",
     "stream": " It takes a data set and its own options; tasks and scenario are among these.",
 }
+
+
+def _adopted(axis, made):
+    """A network of Keras 3 as one of tf_keras, anything else as it is."""
+    if axis == "network":
+        from keras_cl.learning.keras3 import adopted
+
+        return adopted(made)
+    return made
 
 
 def _returned(axis):
