@@ -1,8 +1,8 @@
 """Keras 3 networks: a tf_keras network of the same layers, which trains the variables of the Keras 3 model.
 
 A dense layer becomes a dense layer of tf_keras that holds the same kernel. What this library does with dense
-layers (importances by matrix products, features, gates) then holds for it too. Layers whose meaning is the same
-in both become those of tf_keras, Dropout becomes `keras_cl.learning.Dropout`, and any other layer or operation
+layers (importances by matrix products, features, gates) then holds for it too. Layers that mean the same in
+both become those of tf_keras, Dropout becomes `keras_cl.learning.Dropout`, and any other layer or operation
 is called by a `Keras3Layer`. Keras 3 is never imported here: a user who has a model of it has done so.
 """
 
