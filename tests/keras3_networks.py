@@ -5,19 +5,19 @@ import keras as keras3
 layers = keras3.layers
 
 
-def perceptron(stream, *, hidden: int = 8, seed: int = 0):
+def perceptron(stream, *, width: int = 8, seed: int = 0):
     """Returns a chain of dense layers of Keras 3, with batch normalisation, noise and dropout.
 
     Args:
       stream: gives the shape and scale of the images and the number of outputs.
-      hidden: width of the hidden layer.
+      width: width of the hidden layer.
       seed: seed of the initial weights.
     """
     return chain(
         stream.input_shape,
         layers.Rescaling(stream.source.scale),
         layers.Flatten(),
-        layers.Dense(hidden, activation="relu", kernel_initializer=uniform(seed)),
+        layers.Dense(width, activation="relu", kernel_initializer=uniform(seed)),
         layers.BatchNormalization(momentum=0.9),
         layers.GaussianNoise(0.1),
         layers.Dropout(0.25),
@@ -25,19 +25,19 @@ def perceptron(stream, *, hidden: int = 8, seed: int = 0):
     )
 
 
-def dense(stream, *, hidden: int = 8, seed: int = 0):
+def dense(stream, *, width: int = 8, seed: int = 0):
     """Returns a chain of dense layers of Keras 3 alone, as gates and replay through feedback need it.
 
     Args:
       stream: gives the shape and scale of the images and the number of outputs.
-      hidden: width of the hidden layer.
+      width: width of the hidden layer.
       seed: seed of the initial weights.
     """
     return chain(
         stream.input_shape,
         layers.Rescaling(stream.source.scale),
         layers.Flatten(),
-        layers.Dense(hidden, activation="relu", kernel_initializer=uniform(seed)),
+        layers.Dense(width, activation="relu", kernel_initializer=uniform(seed)),
         layers.Dropout(0.25),
         layers.Dense(stream.num_classes, kernel_initializer=uniform(seed + 1)),
     )

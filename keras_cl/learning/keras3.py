@@ -95,7 +95,9 @@ def translated(optimizer):
     )
     for setting, instead in OTHER.items():
         require(not config.get(setting), f"{name} has {setting}, which tf_keras does not have; {instead}.")
-    known = getattr(keras.optimizers, name)().get_config()
+    known = set(getattr(keras.optimizers, name)().get_config()) - {
+        "name"
+    }  # which counts what was made before
     config = {setting: value for setting, value in config.items() if setting in known}
     return getattr(keras.optimizers, name).from_config(config)
 

@@ -7,6 +7,7 @@ train on several devices.
 import contextlib
 import pathlib
 import re
+import sys
 import tempfile
 import zipfile
 
@@ -86,7 +87,7 @@ class Preprocessing(keras.layers.Layer):
     def __init__(self, model, scale, **kwargs):
         super().__init__(**kwargs)
         self.model, self.scale = model, scale
-        function = _module(model).preprocess_input
+        function = sys.modules[getattr(keras.applications, model).__module__].preprocess_input
         offset = function(np.zeros((1, 1, 3), np.float32))[0, 0]
         self.offset = offset.tolist()
         units = 255 * np.eye(3, dtype=np.float32)[:, np.newaxis]
@@ -105,12 +106,6 @@ def names():
     """Names of all models."""
     found = vars(keras.applications).items()
     return sorted(name for name, made in found if name[0].isupper() and callable(made))
-
-
-def _module(model):
-    """The module of a model, which has its `preprocess_input`."""
-    modules = [module for module in vars(keras.applications).values() if hasattr(module, "preprocess_input")]
-    return next(module for module in modules if hasattr(module, model))
 
 
 def _backbone(model, shape, stream):

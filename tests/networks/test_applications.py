@@ -1,0 +1,152 @@
+"""Models of keras.applications: their images, their weights from a file, and what is refused."""
+
+import sys
+
+import keras as keras3
+import numpy as np
+import pytest
+import tf_keras as keras
+from helpers import assert_same, blobs, silent
+from processes import small
+
+from keras_cl import sources, streams, train
+from keras_cl.errors import InputError
+from keras_cl.learning import loop
+from keras_cl.networks import applications
+from keras_cl.networks.applications import Preprocessing, names
+
+SMALLEST = {"model": "MobileNet"}
+
+
+def stream_of(side=32, channels=1, dtype=np.uint8):
+    arrays = blobs([4] * 4, side=side, dtype=dtype)
+    arrays = {n: np.repeat(a, channels, axis=3) if n[0] == "x" else a for n, a in arrays.items()}
+    return streams.split(sources.from_arrays(**arrays), tasks=2, scenario="class")
+
+
+@pytest.fixture(scope="module")
+def frozen():
+    return applications(stream_of(), **SMALLEST, frozen=True, seed=1)
+
+
+@pytest.fixture(scope="module")
+def backbone(frozen):
+    return next(layer for layer in frozen.layers if isinstance(layer, keras.Model))
+
+
+@pytest.mark.parametrize(
+    "model", ["MobileNetV2", "DenseNet121", "VGG16", "EfficientNetB0", "MobileNetV3Small"]
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_are_preprocessed_as_the_model_wants_it(model, channels):
+    x = np.random.default_rng(0).integers(0, 256, (2, 4, 4, channels)).astype(np.float32)
+    colour = np.repeat(x, 3 // channels, axis=3)
+    module = sys.modules[getattr(keras.applications, model).__module__]
+    expected = module.preprocess_input(colour.copy())
+    np.testing.assert_allclose(Preprocessing(model, 1 / 255)(x), expected, atol=1e-3)
+    np.testing.assert_allclose(Preprocessing(model, 1.0)(x / 255), expected, atol=1e-3)
+
+
+def test_logits_come_from_the_pooled_features_of_the_model(frozen, backbone):
+    x, _ = stream_of()[0].train.open()
+    images = keras.applications.mobilenet.preprocess_input(np.repeat(x, 3, axis=3).astype(np.float32))
+    features = np.mean(backbone(images, training=False), axis=(1, 2))
+    head = frozen.layers[-1]
+    expected = features @ head.kernel.numpy() + head.bias.numpy()
+    assert expected.shape == (len(x), 4)
+    np.testing.assert_allclose(frozen(x.astype(np.float32)), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(frozen(x.astype(np.float32), training=True), frozen(x.astype(np.float32)))
+
+
+def test_a_frozen_model_trains_its_head_alone(frozen, backbone):
+    assert [v.shape.as_list() for v in frozen.trainable_variables] == [[1024, 4], [4]]
+    assert not loop.prefers_xla(frozen) and len(backbone.weights) == len(frozen.weights) - 2
+
+
+def test_a_seed_decides_all_initial_weights(backbone):
+    again, other = (applications(stream_of(), **SMALLEST, seed=seed).get_weights()[:-2] for seed in (1, 2))
+    assert_same(again, backbone.get_weights())
+    kernels = [place for place, weight in enumerate(other) if weight.ndim == 4]
+    assert len(kernels) == 27 and all((again[k] != other[k]).any() for k in kernels)
+
+
+def test_small_images_are_resized_and_colours_stay():
+    network = applications(stream_of(side=8, channels=3), **SMALLEST, resize=32, dropout=0.5)
+    assert network.input_shape == (None, 8, 8, 3) and network.output_shape == (None, 4)
+    assert len(network.trainable_variables) > 2
+
+
+def another(weights, Keras):
+    """The model without its top, by another hand, with other weights."""
+    made = Keras.applications.MobileNet(include_top=False, weights=None, input_shape=(32, 32, 3))
+    made.set_weights(weights)
+    return made
+
+
+@pytest.mark.parametrize("Keras", [keras, keras3], ids=["tf_keras", "Keras 3"])
+def test_weights_come_from_every_file_that_keras_writes(Keras, backbone, tmp_path):
+    rng = np.random.default_rng(0)
+    weights = [rng.uniform(0.1, 1, weight.shape).astype(np.float32) for weight in backbone.get_weights()]
+    other = another(weights, Keras)
+    for kind in (".weights.h5", ".h5", ".keras"):
+        path = tmp_path / f"backbone{kind}"
+        other.save_weights(path) if kind == ".weights.h5" else other.save(path)
+        network = applications(stream_of(), **SMALLEST, weights=str(path))
+        assert_same(network.get_weights()[:-2], weights)
+
+
+def test_a_file_of_another_model_is_refused(tmp_path):
+    other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    for kind in (".weights.h5", ".h5", ".keras"):
+        path = tmp_path / f"other{kind}"
+        other.save_weights(path) if kind == ".weights.h5" else other.save(path)
+        with pytest.raises(InputError, match="does not have the weights of MobileNet without its top"):
+            applications(stream_of(), **SMALLEST, weights=str(path))
+        path.write_text("no weights")
+        with pytest.raises(InputError, match="does not have the weights of MobileNet without its top"):
+            applications(stream_of(), **SMALLEST, weights=str(path))
+
+
+@pytest.mark.parametrize(
+    ("stream", "options", "message"),
+    [
+        ({}, {"model": "MobileNetv2"}, "possible: ConvNeXtBase, .* Did you mean MobileNetV2?"),
+        ({"side": 8}, {}, "images of at least 32x32, and .* are 8x8; give --network.resize=32"),
+        ({}, {"model": "Xception"}, "images of at least 71x71, and .* are 32x32; give --network.resize=71"),
+        ({"channels": 2}, {}, "grey or RGB images"),
+        ({}, {"weights": "imagenet"}, "no file that ends in .weights.h5.*; nothing is downloaded"),
+        ({}, {"weights": "nowhere.h5"}, "no file that ends in .weights.h5"),
+        ({}, {"resize": -1}, "resize is -1"),
+        ({}, {"dropout": 1.0}, "dropout is 1.0"),
+    ],
+)
+def test_what_makes_no_network_is_refused(stream, options, message):
+    with pytest.raises(InputError, match=message.replace("?", r"\?")):
+        applications(stream_of(**stream), **SMALLEST | options)
+
+
+def test_stochastic_depth_is_off():
+    network = applications(stream_of(), model="EfficientNetB0")
+    layers = {type(layer).__name__ for layer in network.submodules}
+    assert "Conv2D" in layers and not {"Dropout", "FixedDropout"} & layers
+
+
+def test_every_name_is_a_model():
+    assert {"MobileNetV2", "ResNet50", "VGG16", "ConvNeXtTiny", "EfficientNetB0"} <= set(names())
+    assert all(name in names() for name in vars(keras3.applications) if name[0].isupper())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frozen", [True, False])
+def test_the_command_trains_one_and_repeats_it(frozen, tmp_path):
+    options = {"network.model": "MobileNetV2", "network.frozen": frozen, "network.resize": 32}
+    np.savez(tmp_path / "blobs.npz", **blobs([8] * 4, side=8))
+    for folder in ("whole", "again"):
+        config = small(tmp_path / folder, dataset=str(tmp_path / "blobs.npz"), network="applications")
+        config.options.clear()
+        config.options.update(options)
+        train.run(config, display=silent())
+    assert (tmp_path / "whole/run/matrix.csv").read_text() == (
+        tmp_path / "stopped/run/matrix.csv"
+    ).read_text()
+    assert (tmp_path / "whole/models/2/saved_model.pb").exists()
