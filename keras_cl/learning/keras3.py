@@ -83,7 +83,7 @@ def translated(optimizer):
         return optimizer
     name, kinds = type(optimizer).__name__, _optimizers()
     require(
-        name in kinds and type(optimizer).__module__.startswith("keras."),
+        name in kinds and type(optimizer) is getattr(sys.modules["keras"].optimizers, name),
         f"The Keras 3 optimizer {name} has no counterpart in tf_keras; possible: {', '.join(kinds)}."
         + did_you_mean(name, kinds),
     )
@@ -95,9 +95,8 @@ def translated(optimizer):
     )
     for setting, instead in OTHER.items():
         require(not config.get(setting), f"{name} has {setting}, which tf_keras does not have; {instead}.")
-    known = set(getattr(keras.optimizers, name)().get_config()) - {
-        "name"
-    }  # which counts what was made before
+    known = getattr(keras.optimizers, name)().get_config()
+    del config["name"]  # which counts what was made before, and would differ from run to run
     config = {setting: value for setting, value in config.items() if setting in known}
     return getattr(keras.optimizers, name).from_config(config)
 
