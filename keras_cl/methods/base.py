@@ -15,7 +15,8 @@ from keras_cl.errors import require
 from keras_cl.learning import batches, heads, loop, noise
 from keras_cl.learning.evaluation import EvaluationMixin
 from keras_cl.learning.fitting import FittingMixin
-from keras_cl.learning.keras3 import adopting, translated
+from keras_cl.learning.keras3 import adopting
+from keras_cl.learning.keras3_optimizers import translated
 from keras_cl.learning.keras_api import REFUSED_BY_COMPILE, KerasMixin, refuse
 from keras_cl.learning.layers import MASKED, feature_extractor, logits_of
 from keras_cl.learning.losses import LossMixin

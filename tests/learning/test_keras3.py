@@ -20,7 +20,9 @@ from keras_cl.errors import InputError
 from keras_cl.importance import Fisher
 from keras_cl.importance.moments import _divided
 from keras_cl.learning import loop
-from keras_cl.learning.keras3 import Keras3Layer, adopted, of_keras3, translated
+from keras_cl.learning.keras3 import adopted
+from keras_cl.learning.keras3_layers import Keras3Layer
+from keras_cl.learning.keras3_optimizers import of_keras3, translated
 from keras_cl.learning.layers import feature_extractor, frozen_copy
 from keras_cl.settings import catalog
 from keras_cl.settings.config import SCENARIOS
@@ -339,9 +341,16 @@ def two_outputs():
     return keras3.Model(images, [layers.Dense(4)(x), layers.Dense(4)(x)])
 
 
+def a_tied_kernel():
+    images, hidden = keras3.Input((8,)), layers.Dense(4, name="tied")
+    x = hidden(images)
+    return keras3.Model(images, keras3.ops.matmul(x, keras3.ops.transpose(hidden.kernel)))
+
+
 @pytest.mark.parametrize(
     ("network", "message"),
     [
+        (a_tied_kernel, "uses the variable tied/kernel outside of its layer"),
         (lambda: layers.Dense(4), "a whole model, and this is a Keras 3 Dense"),
         (lambda: keras3.Sequential([layers.Dense(4)]), "does not know its input shape yet"),
         (two_outputs, "has 2 outputs"),
