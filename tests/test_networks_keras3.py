@@ -17,8 +17,8 @@ EXAMPLE, BACKBONE = re.findall(r"```python\n(.*?)```", PAGE, re.S)
 def test_the_example_learns_and_what_it_saves_answers_in_keras_3(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(EXAMPLE.replace("epochs=10", "epochs=2"), names)
-    assert np.nanmean(names["matrix"][-1]) > 0.4
+    exec(EXAMPLE, names)
+    assert names["matrix"][-1].mean() > 0.5
     x, _ = names["stream"][0].test.open()
     saved = keras3.saving.load_model("learned.keras").predict(x, verbose=0)
     np.testing.assert_allclose(saved, names["model"].predict_logits(x), atol=1e-4)

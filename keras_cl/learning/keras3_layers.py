@@ -95,8 +95,8 @@ class Call:
         for value in tf.nest.flatten((args, kwargs)):
             require(
                 not isinstance(value, (tf.Variable, sys.modules["keras"].Variable)),
-                f"The Keras 3 model uses the variable {getattr(value, 'path', '')} outside of its layer, where a "
-                "copy of the model would not have one of its own; write a layer that holds it.",
+                f"The Keras 3 model uses the variable {getattr(value, 'path', '')} outside of its layer, and "
+                "a copy of the model would use the same; write a layer that holds it.",
             )
         self._kept = tf.nest.map_structure(lambda value: _GAP if _symbolic(value) else value, (args, kwargs))
 

@@ -59,9 +59,9 @@ def applications(
     pick("model", model, names())
     height, width = (resize, resize) if resize else shape[:2]
     backbone = _backbone(model, (height, width, 3), stream.name)
-    _reseed(backbone, seed)
+    reseed(backbone, seed)
     if weights:
-        _load(backbone, weights, model)
+        load(backbone, weights, model)
     backbone.trainable = not frozen
     x = images = keras.Input(shape, name="images")
     x = keras.layers.Resizing(resize, resize, name="resize")(x) if resize else x
@@ -129,7 +129,7 @@ def _backbone(model, shape, stream):
     return keras.models.clone_model(made, clone_function=settled)
 
 
-def _reseed(backbone, seed):
+def reseed(backbone, seed):
     """Draws all random initial weights from `seed`."""
     layers = [layer for layer in backbone.submodules if isinstance(layer, keras.layers.Layer)]
     for place, layer in enumerate(layers, start=1):
@@ -140,7 +140,7 @@ def _reseed(backbone, seed):
                 variable.assign(rule(variable.shape, variable.dtype))
 
 
-def _load(backbone, path, model):
+def load(backbone, path, model):
     """Loads weights from a file.
 
     Raises:

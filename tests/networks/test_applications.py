@@ -13,7 +13,7 @@ from keras_cl import sources, streams, train
 from keras_cl.errors import InputError
 from keras_cl.learning import loop
 from keras_cl.networks import applications
-from keras_cl.networks.applications import Preprocessing, names
+from keras_cl.networks.applications import Preprocessing, load, names, reseed
 
 SMALLEST = {"model": "MobileNet"}
 
@@ -63,48 +63,78 @@ def test_a_frozen_model_trains_its_head_alone(frozen, backbone):
     assert not loop.prefers_xla(frozen) and len(backbone.weights) == len(frozen.weights) - 2
 
 
-def test_a_seed_decides_all_initial_weights(backbone):
-    again, other = (applications(stream_of(), **SMALLEST, seed=seed).get_weights()[:-2] for seed in (1, 2))
-    assert_same(again, backbone.get_weights())
-    kernels = [place for place, weight in enumerate(other) if weight.ndim == 4]
-    assert len(kernels) == 27 and all((again[k] != other[k]).any() for k in kernels)
+def miniature(Keras=keras):
+    """A backbone as small as can be, with a layer of each kind that has weights."""
+    parts = Keras.layers
+    return Keras.Sequential(
+        [
+            Keras.Input((8, 8, 3)),
+            parts.Conv2D(2, 3, name="conv"),
+            parts.BatchNormalization(name="norm"),
+            parts.DepthwiseConv2D(3, name="depthwise"),
+            parts.SeparableConv2D(2, 3, name="separable"),
+        ],
+        name="miniature",
+    )
 
 
+def test_a_seed_decides_all_random_weights():
+    one, again, other = miniature(), miniature(), miniature()
+    for made, seed in ((one, 1), (again, 1), (other, 2)):
+        reseed(made, seed)
+    assert_same(one.get_weights(), again.get_weights())
+    pairs = list(zip(one.get_weights(), other.get_weights(), strict=True))
+    assert [weight.ndim == 4 for weight, _ in pairs] == [(a != b).any() for a, b in pairs]
+
+
+@pytest.mark.slow
 def test_small_images_are_resized_and_colours_stay():
     network = applications(stream_of(side=8, channels=3), **SMALLEST, resize=32, dropout=0.5)
     assert network.input_shape == (None, 8, 8, 3) and network.output_shape == (None, 4)
     assert len(network.trainable_variables) > 2
 
 
-def another(weights, Keras):
-    """The model without its top, by another hand, with other weights."""
-    made = Keras.applications.MobileNet(include_top=False, weights=None, input_shape=(32, 32, 3))
-    made.set_weights(weights)
-    return made
+def saved(model, path):
+    model.save_weights(path) if path.name.endswith(".weights.h5") else model.save(path)
+    return str(path)
 
 
-@pytest.mark.parametrize("Keras", [keras, keras3], ids=["tf_keras", "Keras 3"])
-def test_weights_come_from_every_file_that_keras_writes(Keras, backbone, tmp_path):
+FILES = ["backbone.weights.h5", "backbone.h5", "backbone.keras"]
+
+
+def random_weights(model):
     rng = np.random.default_rng(0)
-    weights = [rng.uniform(0.1, 1, weight.shape).astype(np.float32) for weight in backbone.get_weights()]
-    other = another(weights, Keras)
-    for kind in (".weights.h5", ".h5", ".keras"):
-        path = tmp_path / f"backbone{kind}"
-        other.save_weights(path) if kind == ".weights.h5" else other.save(path)
-        network = applications(stream_of(), **SMALLEST, weights=str(path))
-        assert_same(network.get_weights()[:-2], weights)
+    return [rng.uniform(0.1, 1, weight.shape).astype(weight.dtype) for weight in model.get_weights()]
 
 
-def test_a_file_of_another_model_is_refused(tmp_path):
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("Keras", [keras, keras3], ids=["tf_keras", "Keras 3"])
+def test_weights_come_from_every_file_that_keras_writes(Keras, file, tmp_path):
+    other, backbone = miniature(Keras), miniature()
+    other.set_weights(random_weights(backbone))
+    load(backbone, saved(other, tmp_path / file), "miniature")
+    assert_same(backbone.get_weights(), random_weights(backbone))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["MobileNetV2", "ConvNeXtTiny", "EfficientNetB0", "NASNetMobile"])
+@pytest.mark.parametrize("Keras", [keras, keras3], ids=["tf_keras", "Keras 3"])
+def test_weights_of_a_whole_model_come_from_its_file(Keras, model, tmp_path):
+    other = getattr(Keras.applications, model)(include_top=False, weights=None, input_shape=(32, 32, 3))
+    other.set_weights(random_weights(other))
+    for file in FILES:
+        network = applications(stream_of(), model=model, weights=saved(other, tmp_path / file))
+        assert_same(network.get_weights()[:-2], random_weights(other))
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_of_another_model_is_refused(file, tmp_path):
     other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
-    for kind in (".weights.h5", ".h5", ".keras"):
-        path = tmp_path / f"other{kind}"
-        other.save_weights(path) if kind == ".weights.h5" else other.save(path)
-        with pytest.raises(InputError, match="does not have the weights of MobileNet without its top"):
-            applications(stream_of(), **SMALLEST, weights=str(path))
-        path.write_text("no weights")
-        with pytest.raises(InputError, match="does not have the weights of MobileNet without its top"):
-            applications(stream_of(), **SMALLEST, weights=str(path))
+    with pytest.raises(InputError, match="does not have the weights of miniature without its top"):
+        load(miniature(), saved(other, tmp_path / file), "miniature")
+    (tmp_path / file).write_text("no weights")
+    with pytest.raises(InputError, match="does not have the weights of miniature without its top"):
+        load(miniature(), str(tmp_path / file), "miniature")
 
 
 @pytest.mark.parametrize(
@@ -125,6 +155,7 @@ def test_what_makes_no_network_is_refused(stream, options, message):
         applications(stream_of(**stream), **SMALLEST | options)
 
 
+@pytest.mark.slow
 def test_stochastic_depth_is_off():
     network = applications(stream_of(), model="EfficientNetB0")
     layers = {type(layer).__name__ for layer in network.submodules}
