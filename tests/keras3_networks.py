@@ -5,12 +5,13 @@ import keras as keras3
 layers = keras3.layers
 
 
-def perceptron(stream, *, width: int = 8, seed: int = 0):
+def perceptron(stream, *, width: int = 8, noise: float = 0.1, seed: int = 0):
     """Returns a chain of dense layers of Keras 3, with batch normalisation, noise and dropout.
 
     Args:
       stream: gives the shape and scale of the images and the number of outputs.
       width: width of the hidden layer.
+      noise: standard deviation of Gaussian noise.
       seed: seed of the initial weights.
     """
     return chain(
@@ -19,7 +20,7 @@ def perceptron(stream, *, width: int = 8, seed: int = 0):
         layers.Flatten(),
         layers.Dense(width, activation="relu", kernel_initializer=uniform(seed)),
         layers.BatchNormalization(momentum=0.9),
-        layers.GaussianNoise(0.1),
+        layers.GaussianNoise(noise),
         layers.Dropout(0.25),
         layers.Dense(stream.num_classes, kernel_initializer=uniform(seed + 1)),
     )

@@ -259,10 +259,18 @@ def test_every_method_learns(method, tmp_path):
 def test_every_method_keeps_the_laws(method, tmp_path):
     subject = subject_of(method, tmp_path)
     for law in LAWS:
-        if law.check is laws.two_devices:
+        if law.check in (laws.two_devices, laws.xla_is_graph):
             continue
         with contextlib.suppress(laws.DoesNotApply):
             law.check(subject, claimed(method)[-1]) if law.everywhere else law.check(subject)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", TRAINED)
+def test_steps_compiled_by_xla_equal_those_of_a_graph(method, tmp_path):
+    """Without noise, whose random numbers of TensorFlow are others under XLA; dropout is this library's."""
+    options = {} if method in NETWORKS else {"network.noise": 0.0}
+    laws.xla_is_graph(subject_of(method, tmp_path, options=options))
 
 
 @pytest.mark.parametrize(
