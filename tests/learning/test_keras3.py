@@ -2,6 +2,8 @@
 
 import contextlib
 import pathlib
+import subprocess
+import sys
 
 import keras as keras3
 import keras3_networks
@@ -235,6 +237,22 @@ def test_a_run_goes_on_where_it_was_stopped(tmp_path, eagerly):
     assert_same(read.network.get_weights(), whole.network.get_weights())
 
 
+@pytest.mark.slow
+def test_an_exported_model_needs_no_keras(tmp_path):
+    model = compiled(keras3_networks.perceptron(STREAM))
+    learn(model, STREAM, epochs=1, batch_size=6, export_dir=tmp_path / "models")
+    np.save(tmp_path / "images.npy", IMAGES)
+    program = (
+        "import sys; sys.modules['keras'] = sys.modules['tf_keras'] = None\n"
+        "import numpy as np, tensorflow as tf\n"
+        "answer = tf.saved_model.load('models/2').signatures['serving_default']\n"
+        "np.save('logits.npy', answer(images=tf.constant(np.load('images.npy')))['logits'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, timeout=120)
+    assert not done.returncode, done.stderr[-500:]
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), model.predict_logits(IMAGES), atol=1e-5)
+
+
 # ---- every method ----------------------------------------------------------------------------------------
 
 
@@ -252,6 +270,12 @@ def subject_of(method, folder, kind=Subject, **settings):
 def test_every_method_learns(method, tmp_path):
     subject = subject_of(method, tmp_path, Eager, eager=claimed(method))
     laws.learns(subject, claimed(method)[-1])
+
+
+@pytest.mark.parametrize("memory", catalog.names("memory"))
+def test_every_memory_works(memory, tmp_path):
+    subject = subject_of("finetune", tmp_path, Eager, memory=memory, eager=("class",))
+    laws.learns(subject, "class")
 
 
 @pytest.mark.slow
