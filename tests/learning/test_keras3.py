@@ -35,6 +35,8 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (6, *SHAPE)).astype(np.float3
 FILE = pathlib.Path(keras3_networks.__file__)
 # Methods that need a network of their own kind.
 NETWORKS = {"hat": "dense", "rtf": "dense"}
+# Of those, the ones that look into the network: teachers, features, gates, importances, generators.
+FEW = ("ewc", "lwf", "icarl", "hat", "gdumb", "rtf", "dgr")
 TRAINED = [name for name in catalog.names("method") if name != "generative_classifier"]
 
 
@@ -266,13 +268,18 @@ def subject_of(method, folder, kind=Subject, **settings):
     return kind(method, folder, network=network, **settings)
 
 
-@pytest.mark.parametrize("method", TRAINED)
+def quick(names, few):
+    """All names; the tests of those that are not among the few are slow."""
+    return [pytest.param(name, marks=[] if name in few else pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("method", quick(TRAINED, FEW))
 def test_every_method_learns(method, tmp_path):
     subject = subject_of(method, tmp_path, Eager, eager=claimed(method))
     laws.learns(subject, claimed(method)[-1])
 
 
-@pytest.mark.parametrize("memory", catalog.names("memory"))
+@pytest.mark.parametrize("memory", quick(catalog.names("memory"), ("herding",)))
 def test_every_memory_works(memory, tmp_path):
     subject = subject_of("finetune", tmp_path, Eager, memory=memory, eager=("class",))
     laws.learns(subject, "class")
