@@ -43,18 +43,6 @@ def adopted(network):
     return keras.Model(inputs, outputs[0], name=network.name)
 
 
-def adopting(constructor):
-    """A constructor that takes a Keras 3 network wherever it takes a network, its first argument."""
-
-    @functools.wraps(constructor)
-    def made(self, *args, **options):
-        if "network" in options:
-            options["network"] = adopted(options["network"])
-        constructor(self, *map(adopted, args[:1]), *args[1:], **options)
-
-    return made
-
-
 class _Adoption:
     """The way through a Keras 3 model, on which each of its operations becomes layers of tf_keras, once."""
 

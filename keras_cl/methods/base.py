@@ -5,6 +5,8 @@ class provides everything else that a step needs. An export contains only the ne
 the model: the network, the state of the method and the optimizer.
 """
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
@@ -15,7 +17,7 @@ from keras_cl.errors import require
 from keras_cl.learning import batches, heads, loop, noise
 from keras_cl.learning.evaluation import EvaluationMixin
 from keras_cl.learning.fitting import FittingMixin
-from keras_cl.learning.keras3 import adopting
+from keras_cl.learning.keras3 import adopted
 from keras_cl.learning.keras3_optimizers import translated
 from keras_cl.learning.keras_api import REFUSED_BY_COMPILE, KerasMixin, refuse
 from keras_cl.learning.layers import MASKED, feature_extractor, logits_of
@@ -76,13 +78,12 @@ class ContinualModel(
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):  # which may look into the network before it comes to ours
-            cls.__init__ = adopting(cls.__init__)
+            cls.__init__ = _with_checked_network(cls.__init__)
 
-    @adopting
     def __init__(self, network, *, seed=0, reset_optimizer=True, isolate_heads=True, memory=None, name=None):
         super().__init__(name=name or _name_of(type(self)))
         self._strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
-        self.network = network = checked(network)
+        self.network = network = checked(adopted(network))
         noise.prepare(network)
         self.seed = seed
         self.reset_optimizer, self.isolate_heads = reset_optimizer, isolate_heads
@@ -328,6 +329,18 @@ class ContinualModel(
         # If the task is known, each row uses its own task's mask; otherwise all classes seen are active.
         mask = tf.gather(self._class_mask, task if self._scenario == "task" else self.task)
         return tf.where(mask, logits, MASKED)
+
+
+def _with_checked_network(constructor):
+    """A constructor whose network, its first argument, is checked, and adopted where it is a Keras 3 model."""
+
+    @functools.wraps(constructor)
+    def made(self, *args, **options):
+        if "network" in options:
+            options["network"] = checked(adopted(options["network"]))
+        constructor(self, *(checked(adopted(network)) for network in args[:1]), *args[1:], **options)
+
+    return made
 
 
 def _name_of(method):

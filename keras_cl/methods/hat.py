@@ -9,7 +9,6 @@ import tensorflow as tf
 from keras_cl.devices.state import integers
 from keras_cl.errors import require
 from keras_cl.learning.layers import gated
-from keras_cl.learning.network import checked
 from keras_cl.methods.base import ContinualModel
 
 WIDEST = 6.0  # bound of |e|, at which a gate at s_max is exactly 0 or 1 in float32
@@ -37,7 +36,7 @@ class HAT(ContinualModel):
     def __init__(self, network, *, tasks: int = 5, sparsity: float = 0.75, s_max: float = 400.0, **base):
         require(sparsity >= 0, f"sparsity is {sparsity}; it must not be negative.")
         require(s_max > 1, f"s_max is {s_max}; it must be above 1.")
-        network, dense, gates = gated(checked(network), tasks, s_max, base.get("seed", 0))
+        network, dense, gates = gated(network, tasks, s_max, base.get("seed", 0))
         super().__init__(network, **base)
         self.tasks, self.c, self.s_max, self.dense, self.gates = tasks, sparsity, s_max, dense, gates
         self.m = [tf.Variable(tf.zeros(gate.embedding.shape[1]), trainable=False) for gate in gates]

@@ -12,7 +12,6 @@ from keras_cl.devices.state import integers
 from keras_cl.errors import pick, require
 from keras_cl.learning.batches import weighted_mean
 from keras_cl.learning.layers import classified_by_means, frozen_copy, in_blocks, logits_of
-from keras_cl.learning.network import checked
 from keras_cl.memories.herding import normalised
 from keras_cl.methods.base import ContinualModel
 
@@ -47,7 +46,6 @@ class ICaRL(ContinualModel):
         self.reduction = pick("reduction", reduction, get_args(Reduction))
         require(temperature > 0, f"temperature is {temperature}; it must be above 0.")
         self.T = temperature
-        network = checked(network)
         super().__init__(classified_by_means(network), **base)
         require(self.memory is not None, "icarl keeps its exemplars in a memory; give it one.")
         self.teacher, self._teach = frozen_copy(network)
