@@ -66,9 +66,8 @@ def projected(method, earlier, g, later=(), **options):
       `(v, model)`: what was applied, `[P]`, exactly, and the model that did. Calls of the same sizes and
       options differ in the gradients only, so they share a model.
     """
-    model, task, batch = _before_the_step(method, len(earlier), len(later), len(g), tuple(options.items()))
+    model, batch = _before_the_step(method, len(earlier), len(later), len(g), tuple(options.items()))
     model.slopes.assign([*earlier, g, *later])
-    model.begin_task(task)
     model.network.set_weights([np.zeros(v.shape) for v in model.network.weights])
     model.train_step(batch)
     v = -np.concatenate([np.ravel(v) for v in model.network.trainable_variables]).astype(float)
@@ -77,9 +76,9 @@ def projected(method, earlier, g, later=(), **options):
 
 @functools.cache
 def _before_the_step(method, earlier, later, size, options):
-    """A model that remembers `earlier` tasks, the next task, and a batch of it."""
+    """A model that remembers `earlier` tasks and has begun the next one, and a batch of that."""
     model, stream = linear(method, np.zeros((earlier + 1 + later, size)), **dict(options))
     remember(model, stream[:earlier])
     model.begin_task(stream[earlier])
     chunk, _ = next(iter(model.batches(stream[earlier], 1, 1, 1)))
-    return model, stream[earlier], chunk.step(0)
+    return model, chunk.step(0)

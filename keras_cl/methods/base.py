@@ -332,7 +332,7 @@ class ContinualModel(
 
 
 def _with_checked_network(constructor):
-    """A constructor whose network, its first argument, is checked, and adopted where it is a Keras 3 model."""
+    """A constructor whose network, its first argument, is checked, and adopted if it is a Keras 3 model."""
 
     @functools.wraps(constructor)
     def made(self, *args, **options):
