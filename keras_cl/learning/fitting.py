@@ -39,7 +39,7 @@ class FittingMixin:
         Args:
           x: `model.batches(task)`, or a `Task`.
           y: None: the batches have labels.
-          batch_size: rows per step, if `x` is a `Task`.
+          batch_size: rows per step, if `x` is a `Task`; by default 32, or all rows if there are fewer.
           epochs, verbose, callbacks, validation_freq, initial_epoch: as in Keras.
           validation_data: what `evaluate` takes: `task.valid`, `(x, y)`, `(x, y, sample_weight)` or data.
           **other: other arguments of Keras: refused, each with the way that does, or without effect.
@@ -51,7 +51,7 @@ class FittingMixin:
         refuse("fit", [name for name in other if name not in NO_EFFECT_IN_FIT], REFUSED_BY_FIT)
         if hasattr(x, "train"):  # a Task
             self.require_learning()
-            x, batch_size = self.batches(x, batch_size or BATCH_SIZE), None
+            x, batch_size = self.batches(x, batch_size or min(BATCH_SIZE, len(x.train))), None
         if batch_size is not None:
             refuse("fit", ["batch_size"], REFUSED_BY_FIT)
         require(isinstance(x, tf.data.Dataset) and y is None, TAKES)

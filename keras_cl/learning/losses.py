@@ -165,10 +165,7 @@ def row_metrics(metrics):
 
 def _metric(given):
     if isinstance(given, str):
-        try:
-            given = keras.metrics.get(given)
-        except ValueError:
-            raise InputError(f"There is no Keras metric {given}.") from None
+        given = keras.metrics.get(given)
         require(
             getattr(given, "__name__", "").startswith("sparse_"),
             f"The metric {getattr(given, '__name__', given)} is not one of integer labels; possible: "

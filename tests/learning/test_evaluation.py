@@ -167,7 +167,7 @@ X, Y = np.zeros((4, 4, 4, 1), np.uint8), np.array([2, 3, 2, 3])
         (lambda stream: [X, np.eye(4)], "it is one integer output unit a row"),
         (lambda stream: [X, Y + 9], "y has the output unit 11, and active are 0, 1, 2, 3"),
         (lambda stream: [stream[1]], "These are rows of a whole task; give task.valid"),
-        (lambda stream: [stream[2].test], "y has the output unit 4, and active are 0, 1, 2, 3"),
+        (lambda stream: [stream[2].test], "y has the output unit [45], and active are 0, 1, 2, 3"),
         (lambda stream: ["test"], "Rows are task.valid, task.test"),
     ],
 )

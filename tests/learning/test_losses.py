@@ -202,7 +202,7 @@ def test_metrics_of_ones_own_are_shown_and_evaluated():
         ({"loss": lambda y, z: tf.reduce_mean(z, axis=1)}, "for a row in which a class is not active"),
         ({"loss": lambda y, z: y + "a"}, "cannot be computed from units"),
         ({"metrics": ["mse"]}, "The metric mean_squared_error is not one of integer labels"),
-        ({"metrics": ["nothing"]}, "There is no Keras metric nothing"),
+        ({"metrics": ["nothing"]}, "The metric nothing is not one of integer labels"),
         ({"metrics": [keras.metrics.AUC()]}, "The metric AUC is not one of integer labels"),
         ({"metrics": [keras.metrics.SparseCategoricalCrossentropy()]}, "from_logits=True"),
         ({"metrics": [own, own]}, "Two metrics have the name own"),

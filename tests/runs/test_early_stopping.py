@@ -151,8 +151,10 @@ def test_a_task_without_validation_rows_leaves_its_cells_empty():
     ],
 )
 def test_early_stopping_that_could_not_be_is_refused(plan, said):
+    model = Finetune(mlp(STREAM, hidden=(8,)))
+    model.compile("sgd", jit=False)
     with pytest.raises(InputError, match=said):
-        keras_cl.learn(model_of(SI), STREAM, batch_size=4, display=silent(), **plan)
+        keras_cl.learn(model, STREAM, batch_size=4, display=silent(), **plan)
 
 
 def test_early_stopping_needs_validation_rows():
