@@ -16,8 +16,8 @@ class OrderMixin:
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         for name, check, done in (
-            ("begin_task", OrderMixin._may_begin, OrderMixin._has_begun),
-            ("end_task", OrderMixin._may_end, OrderMixin._has_ended),
+            ("begin_task", "_may_begin", "_has_begun"),
+            ("end_task", "_may_end", "_has_ended"),
         ):
             if name in vars(cls):
                 setattr(cls, name, _in_turn(vars(cls)[name], check, done))
@@ -87,12 +87,12 @@ def _in_turn(method, check, done):
         if self._inside:
             method(self, task)
             return
-        check(self, task)
+        getattr(self, check)(task)
         self._inside = True
         try:
             method(self, task)
         finally:
             self._inside = False
-        done(self, task)
+        getattr(self, done)(task)
 
     return called
