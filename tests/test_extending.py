@@ -78,11 +78,13 @@ def test_the_groups_of_the_page_are_those_that_are_read():
         (["--method=cwr.py"], False),
         (["--method=er", "--memory=first_come.py", "--method.offers=task"], False),
         (["--method=finetune", "--network=tiny.py"], False),
+        (["--method=finetune", "--network=noisy.py"], False),
         (["--method=forgetful.py"], True),
     ],
 )
 def test_the_check_tells_lawful_files_from_others(given, broken, folder):
     (folder / "forgetful.py").write_text(FORGETFUL)
+    (folder / "noisy.py").write_text(NOISY)
     done = start("-m", "keras_cl.check", *given, cwd=folder)
     output, errors = done.communicate(timeout=600)
     assert done.returncode == int(broken), output + errors
@@ -128,6 +130,40 @@ def test_the_laws_have_images_that_the_network_takes(shape, pools, expected, tmp
     subject = Subject("finetune", tmp_path / "subject", network=str(file))
     assert subject.trained("class", eagerly=True).model.network.input_shape[1:] == expected
 
+
+NOISY = '''
+"""Noisy: a model with a call of its own, and with random layers of Keras without a seed."""
+
+import tf_keras as keras
+
+
+class Noisy(keras.Model):
+    """Dense layers with noise."""
+
+    def __init__(self, classes, seed):
+        super().__init__(name="noisy")
+        initial = [keras.initializers.GlorotUniform(2 * seed + place) for place in range(2)]
+        self.flatten, self.noise = keras.layers.Flatten(), keras.layers.GaussianNoise(0.1)
+        self.hidden = keras.layers.Dense(8, "relu", kernel_initializer=initial[0])
+        self.dropout = keras.layers.Dropout(0.25)
+        self.head = keras.layers.Dense(classes, kernel_initializer=initial[1])
+
+    def call(self, x, training=False):
+        h = self.hidden(self.noise(self.flatten(x) / 255, training=training))
+        return self.head(self.dropout(h, training=training))
+
+
+def noisy(stream, *, seed: int = 0):
+    """Returns the network.
+
+    Args:
+      stream: gives the shape of the images and the number of outputs.
+      seed: of the initial weights.
+    """
+    network = Noisy(stream.num_classes, seed)
+    network.build((None, *stream.input_shape))
+    return network
+'''
 
 FORGETFUL = '''
 """Forgetful: what it remembers is no variable, and its step looks at the task in Python."""

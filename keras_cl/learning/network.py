@@ -41,10 +41,9 @@ def checked(network):
 
 def layers_of(network):
     """All layers of a network, at any depth, and other modules; a layer's place gives its random numbers."""
-    try:
-        return list(network.submodules)
-    except ValueError:  # recurrent layers with dropout have attributes that TensorFlow cannot go through
-        return list(network._flatten_layers(include_self=False))
+    layers = list(network._flatten_layers(include_self=False))
+    # TensorFlow's list has fewer assumptions, but fails at the masks that cells of recurrent layers may hold.
+    return layers if any(hasattr(layer, "_dropout_mask_cache") for layer in layers) else [*network.submodules]
 
 
 def image_shape(network):
@@ -102,7 +101,12 @@ def _around(network):
     except (TypeError, ValueError):
         raise InputError(f"{network.name} takes the inputs {shape}; a network takes images alone.") from None
     images = keras.Input(sides, name="images")
-    return keras.Model(images, network(images), name=network.name)
+    try:
+        outputs = network(images)
+    except Exception as error:  # code from outside may raise anything
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"{network.name} cannot be called on symbolic images: {said[0]}") from error
+    return keras.Model(images, outputs, name=network.name)
 
 
 def _require_inputs(network):

@@ -22,9 +22,9 @@ from keras_cl.numerics.random import (
 
 
 class Hashed(RandomGenerator):
-    """A generator of a Keras layer that `reseed` sets, in every mode the same and cheap in a compiled loop.
+    """The generator of a Keras layer, which draws the same numbers with and without XLA.
 
-    It is no part of the layer's weights or of a checkpoint: it is reseeded when a task begins.
+    Its state is no weight of the layer and in no checkpoint: it is set anew when a task begins.
 
     Args:
       like: the generator that it replaces.

@@ -96,6 +96,7 @@ GIVEN = {
     "a functional or a sequential model": plain,
     "a subclassed model that was built": lambda: built(Subclassed()),
     "a subclassed model that was called": lambda: called(Subclassed()),
+    "a sequential model that was called": lambda: called(keras.Sequential([Flatten(), Dense(4)])),
     "a model inside a model": lambda: sequential(plain(last=Dense(5)), Dense(4)),
     "images and their tasks as inputs": told_the_task,
     "images of whole numbers": lambda: sequential(
@@ -162,6 +163,16 @@ def test_a_network_is_taken_or_refused_as_the_table_says(row, said):
         assert isinstance(result, methods.Finetune)
     else:
         assert result == said.strip("`")
+
+
+def test_a_call_that_needs_values_is_refused_in_a_sentence():
+    def numbers(z):
+        return z.numpy()
+
+    network = called(Subclassed(last=numbers))
+    with pytest.raises(InputError, match="mine cannot be called on symbolic images: ") as error:
+        checked(network)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
