@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cl.devices.replicas import held_once
-from keras_cl.devices.state import integers
 from keras_cl.errors import require
 from keras_cl.learning.batches import Batch
 from keras_cl.learning.memory_index import MemoryIndex, distinct, last_writers
@@ -53,10 +52,14 @@ class Memory(tf.Module):
         self.cells = len(np.unique(self.cell_of(task, unit), axis=0))
         with held_once():
             self.x = tf.Variable(tf.zeros((capacity, *shape), dtype), trainable=False, name="x")
+            # Not int32, which TensorFlow keeps off a GPU (see `integers`), and half the size of int64.
             self._y, self._task, self._number = (
-                integers(np.zeros(capacity, int), name) for name in ("y", "task", "number")
+                tf.Variable(tf.zeros(capacity, tf.uint32), trainable=False, name=name)
+                for name in ("y", "task", "number")
             )
-            self._filled, self._offered = integers(name="filled"), integers(name="offered")
+            self._filled, self._offered = (
+                tf.Variable(0, trainable=False, dtype=tf.uint32, name=name) for name in ("filled", "offered")
+            )
 
     def slots(self, held, y, task, rng):
         """The policy: slots `[n]` for the offered rows with `y` and `task` `[n]`, in this order.
@@ -184,7 +187,7 @@ class Memory(tf.Module):
 
     def held(self):
         """A copy of the index of the stored rows."""
-        arrays = (variable.numpy().copy() for variable in (self._y, self._task, self._number))
+        arrays = (variable.numpy().astype(np.int32) for variable in (self._y, self._task, self._number))
         return MemoryIndex(*arrays, int(self._filled.numpy()), int(self._offered.numpy()))
 
     def rows(self):
@@ -228,4 +231,4 @@ class Memory(tf.Module):
             (self._filled, held.filled),
             (self._offered, held.offered),
         ):
-            variable.assign(value)
+            variable.assign(np.asarray(value, np.uint32))

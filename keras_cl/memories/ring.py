@@ -55,11 +55,13 @@ class Ring(Memory):
 
         Its shape is the same for every task: other rows have weight 0. Every replica gets all rows.
         """
-        slot = tf.range(self.capacity, dtype=tf.int64)
-        own = (self._task == tf.cast(task, tf.int64)) & (slot < self._filled)
+        y, owner, filled, task = (
+            tf.cast(part, tf.int32) for part in (self._y, self._task, self._filled, task)
+        )
+        slot = tf.range(self.capacity)
+        own = (owner == task) & (slot < filled)
         # The slots of a task are contiguous: tasks come one after the other and never share slots.
         first = tf.reduce_min(tf.where(own, slot, self.capacity - self.most))
-        rows = first + tf.range(self.most, dtype=tf.int64)
-        x, y, owner, own = (tf.gather(part, rows) for part in (self.x, self._y, self._task, own))
-        y, owner = tf.cast(y, tf.int32), tf.cast(owner, tf.int32)
+        rows = first + tf.range(self.most)
+        x, y, owner, own = (tf.gather(part, rows) for part in (self.x, y, owner, own))
         return Batch(x, y, owner, tf.cast(own, tf.float32), whole=True)
