@@ -86,7 +86,7 @@ class Heads:
     @contextlib.contextmanager
     def step(self, batch):
         """Around the code of a step on `batch`."""
-        if self._needed:
+        if self._places:
             rows = tf.gather(self._mask, batch.task) & (batch.weight > 0)[:, tf.newaxis]
             count = tf.math.count_nonzero(rows, axis=0, dtype=tf.float32)
             self._units[threading.get_ident()] = replicas.summed(count) > 0
@@ -99,7 +99,7 @@ class Heads:
     def kept(self, gradients):
         """Around the update by `gradients`, one for each of the weights."""
         units = self._units.get(threading.get_ident())
-        if units is None:
+        if units is None or not self._needed:
             yield
             return
         for position, axis in self._places:
@@ -109,6 +109,15 @@ class Heads:
         yield
         for (variable, axis), old in zip(self._held, before, strict=True):
             variable.assign(tf.where(_along(units, axis, variable), variable, old))
+
+    def decay(self, weights, factor):
+        """`factor` times each of the weights, 0 for outputs of other tasks: the gradient of a decay."""
+        terms = [factor * theta for theta in weights]
+        units = self._units.get(threading.get_ident())
+        for position, axis in self._places if units is not None else ():
+            own = _along(units, axis, terms[position])
+            terms[position] = tf.where(own, terms[position], tf.zeros_like(terms[position]))
+        return terms
 
     def released(self):
         """Terms that take the regularisers of the held outputs out of the loss: their value is 0."""

@@ -92,7 +92,8 @@ class GDumb(ContinualModel):
         with tf.GradientTape() as tape:
             logits, loss = self._answers(batch)
         clipped, _ = tf.clip_by_global_norm(self.gradients(tape, loss), self.clip_norm)
-        self.apply([g + self.weight_decay * theta for g, theta in zip(clipped, self.trained, strict=True)])
+        decay = self._heads.decay(self.trained, self.weight_decay)
+        self.apply([g + d for g, d in zip(clipped, decay, strict=True)])
         self.step.assign_add(1)
         return self.results(batch, logits)
 

@@ -9,7 +9,7 @@ from helpers import assert_same, blobs, learn
 from keras_cl import methods, sources, streams
 from keras_cl.learning.heads import outputs
 from keras_cl.learning.slots import slots
-from keras_cl.memories import Reservoir
+from keras_cl.memories import Balanced, Reservoir, Ring
 from keras_cl.networks import class_vaes, cnn, mlp
 
 OPTIMIZERS = {
@@ -134,10 +134,8 @@ def test_no_gradient_is_lost(name):
     ends = []
     for isolate in (True, False):
         stream = stream_of()
-        usual = {"LwF": {}, "GEM": {"memory": "Ring"}}.get(name, {"memory": "Reservoir"})
-        memory = {
-            key: getattr(__import__("keras_cl").memories, value)(stream) for key, value in usual.items()
-        }
+        policy = {"GEM": Ring, "DER": Reservoir, "ER": Reservoir}.get(name)
+        memory = {"memory": policy(stream)} if policy else {}
         # A decay of nearly nothing, with which heads are held.
         model = model_of(stream, getattr(methods, name), isolate_heads=isolate, **memory)
         model.compile(keras.optimizers.SGD(0.1, weight_decay=1e-30), jit=False)
@@ -167,6 +165,21 @@ def test_the_decay_of_the_network_itself_moves_its_own_outputs_as_ever():
         list(learn(model, stream[:1], batch_size=4))
         ends.append(columns(model, stream.class_mask[0]))
     assert_same(*ends)
+
+
+@pytest.mark.usefixtures("eagerly")
+@pytest.mark.parametrize("optimizer", ["adam", "plain sgd"])
+def test_the_decay_of_a_method_moves_no_other_outputs(optimizer):
+    stream = stream_of()
+    memory = Balanced(stream, capacity=16)
+    model = methods.GDumb(mlp(stream, hidden=(8,)), memory=memory, weight_decay=0.1)
+    model.compile(OPTIMIZERS[optimizer](), jit=False)
+    before = [columns(model, mask)[:2] for mask in stream.class_mask]
+    list(learn(model, stream[:1], batch_size=4))
+    after = [columns(model, mask)[:2] for mask in stream.class_mask]
+    assert not np.array_equal(before[0][0], after[0][0])
+    for t in (1, 2):
+        assert_same(before[t], after[t])
 
 
 @pytest.mark.usefixtures("eagerly")
