@@ -14,9 +14,9 @@ import tensorflow as tf
 
 from keras_cl.check import placement
 from keras_cl.check.compare import CLOSE, DoesNotApply, difference, hold, same, saved_variables
+from keras_cl.check.heads import later_outputs_moved
 from keras_cl.devices import device
 from keras_cl.errors import InputError
-from keras_cl.learning import heads
 from keras_cl.runs.checkpoints import Checkpoints
 from keras_cl.runs.directory import RunDirectory
 from keras_cl.settings import catalog
@@ -221,24 +221,10 @@ def _finetuned(subject):
 def holds_heads(subject):
     if "task" not in subject.scenarios:
         raise DoesNotApply("its tasks have no heads of their own")
-    if _later_outputs_moved(subject, "adamw"):
-        if _later_outputs_moved(subject, "sgd"):
+    if later_outputs_moved(subject, "adamw"):
+        if later_outputs_moved(subject, "sgd"):
             raise DoesNotApply("its gradient reaches them")
         hold(False, "the first task moved them; does train_step apply its gradients by self.apply?")
-
-
-def _later_outputs_moved(subject, optimizer):
-    """Whether the first of two tasks moved the outputs of the second."""
-    result = subject.trained("task", eagerly=True, optimizer=optimizer)
-    network = make_model(subject.config("task", optimizer=optimizer), result.stream, seed=0).network
-    later = ~result.stream.class_mask[0]
-    position = {id(variable): at for at, variable in enumerate(network.weights)}
-    for at, axis in heads.outputs(network, network.trainable_variables, result.stream):
-        before = network.trainable_variables[at]
-        after = result.weights[0][position[id(before)]]
-        if not same(*([np.compress(later, array, axis)] for array in (before.numpy(), after))):
-            return True
-    return False
 
 
 # ---- scenarios and devices -------------------------------------------------------------------------------

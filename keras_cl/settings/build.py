@@ -29,6 +29,11 @@ def make_model(config, stream, seed):
     """The compiled, untrained method with its network."""
     import tf_keras as keras
 
+    require(
+        config.isolate_heads or stream.scenario == "task",
+        f"--noisolate_heads is for the task-incremental scenario, and this is the {stream.scenario}-"
+        f"incremental one, whose tasks share one head.",
+    )
     network = _network(config, stream, seed)
     base = {name: getattr(config, name) for name in ("reset_optimizer", "isolate_heads")}
     values = {**base, **_values(config, "method")}

@@ -152,11 +152,6 @@ class Config:
             f"The method {self.method} makes no sense in the {self.scenario}-incremental scenario; possible: "
             f"{', '.join(able)}.",
         )
-        require(
-            self.isolate_heads or self.scenario == "task",
-            f"--noisolate_heads is for the task-incremental scenario, and this is the {self.scenario}-"
-            f"incremental one, whose tasks share one head.",
-        )
         self._check_memory()
         self._check_options()
 

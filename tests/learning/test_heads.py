@@ -7,10 +7,13 @@ import tf_keras as keras
 from helpers import assert_same, blobs, learn
 
 from keras_cl import methods, sources, streams
+from keras_cl.errors import InputError
 from keras_cl.learning.heads import outputs
 from keras_cl.learning.slots import slots
 from keras_cl.memories import Balanced, Reservoir, Ring
 from keras_cl.networks import class_vaes, cnn, mlp
+from keras_cl.settings.build import make_model, make_stream
+from keras_cl.settings.config import Config
 
 OPTIMIZERS = {
     "adam": lambda: keras.optimizers.Adam(0.05),
@@ -205,6 +208,12 @@ def test_one_head_needs_no_holding(scenario):
     model.begin_task(stream[0])
     model.make_train_function()
     assert not model._heads._needed
+
+
+def test_one_head_cannot_be_isolated_nor_not():
+    config = Config(method="finetune", isolate_heads=False)
+    with pytest.raises(InputError, match="--noisolate_heads is for the task-incremental scenario"):
+        make_model(config, make_stream(config), seed=0)
 
 
 # ---- the weights of an output ----------------------------------------------------------------------------

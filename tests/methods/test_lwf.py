@@ -87,6 +87,7 @@ def worked(student, **options):
     """`(loss, gradient by the logits)` of the distillation from a teacher that says (2, 0), at T = 2."""
     stream = stream_of("domain", width=2)
     kernel, old, new = np.zeros((FEATURES, 2)), np.array([2.0, 0.0]), np.array(student)
+    options = {"weighting": "constant", **options}
     model = at_task(2, stream, [kernel, old], [kernel, new], Distilled, **options)
     x, y = stream[1].train.open()
     model.train_step(Batch(tf.constant(x), tf.constant(y), tf.ones(len(y), tf.int32), tf.ones(len(y))))

@@ -458,6 +458,7 @@ OTHER_VALUES = {
     "optimizer": "sgd",
     "learning_rate": 0.5,
     "reset_optimizer": False,
+    "isolate_heads": False,
     "seeds": (1,),
     "eval_every": "epoch",
     "early_stopping": 2,
