@@ -16,7 +16,7 @@ from keras_cl.devices.state import integers
 from keras_cl.errors import pick, require
 from keras_cl.learning import loop
 from keras_cl.learning.batches import weighted_mean
-from keras_cl.numerics.random import random_normal, seed_of
+from keras_cl.numerics.random import GENERATOR, random_normal, seed_of
 
 tfd, tfpl = tfp.distributions, tfp.layers
 
@@ -73,7 +73,7 @@ class VAE(keras.Model):
         decay = keras.regularizers.L2(weight_decay / 2) if weight_decay else None
 
         def dense(x, units, place, activation=None):
-            initial = keras.initializers.GlorotUniform(seed_of(seed, place))
+            initial = keras.initializers.GlorotUniform(seed_of(seed, place, GENERATOR))
             return keras.layers.Dense(
                 units, activation, kernel_initializer=initial, kernel_regularizer=decay
             )(x)

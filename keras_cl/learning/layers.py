@@ -9,7 +9,7 @@ import tf_keras as keras
 from keras_cl.devices import replicas
 from keras_cl.errors import require
 from keras_cl.learning.network import answers, asks_for_task, subclassed
-from keras_cl.numerics.random import random_bits, seed_of
+from keras_cl.numerics.random import GATES, random_bits, seed_of
 
 MASKED = -1e9  # logit of an inactive class; finite, because -inf * 0 is NaN
 ROWS_AT_ONCE = 2000  # per forward pass outside of training
@@ -155,7 +155,7 @@ def gated(network, tasks, sharpest, seed):
         if isinstance(layer, keras.layers.Dense):
             if dense:
                 place = len(gates)
-                gates.append(TaskGate(tasks, sharpest, seed_of(seed, place), name=f"gate_{place}"))
+                gates.append(TaskGate(tasks, sharpest, seed_of(seed, place, GATES), name=f"gate_{place}"))
                 x = gates[-1]([x, task])
             dense.append(layer)
         x = layer(x)

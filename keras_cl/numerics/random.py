@@ -11,6 +11,8 @@ import tensorflow as tf
 # Purposes of a task's random numbers: order of rows, dropout masks, draws for importances, selection of
 # stored rows, draws from the memory, image mixing, generated replay, generator training, draws for curvature.
 ORDER, DROPOUT, IMPORTANCE, KEEP, REPLAY, MIX, GENERATE, LATENT, CURVATURE = range(9)
+# Purposes of initial weights beside those of the network: a generator's, gates'.
+GENERATOR, GATES = 9, 10
 
 
 def seed_of(*parts):

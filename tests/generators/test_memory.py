@@ -652,3 +652,12 @@ def test_images_that_are_no_pixels_are_refused_with_their_range(floats, dataset)
             continue
         with pytest.raises(InputError, match=r"in \[0, 1\].*go from -1.5 to 3; scale them first"):
             memory.require_images(stream)
+
+
+def test_a_generator_and_the_network_begin_with_different_weights(dataset):
+    options = {"network.hidden": (8,), "memory.hidden": (8,)}
+    model = made(settings(dataset, options=options))
+    network, encoder = (part.trainable_variables[0] for part in (model.network, model.memory.generator))
+    assert network.shape == encoder.shape
+    correlation = np.corrcoef(network.numpy().ravel(), encoder.numpy().ravel())[0, 1]
+    assert abs(correlation) < 0.5

@@ -552,3 +552,9 @@ def skip():
 def test_networks_that_are_no_chain_of_dense_layers_are_refused(make):
     with pytest.raises(InputError, match="Task gates are for chains of dense layers; .* has the layer "):
         HAT(make())
+
+
+def test_gates_and_kernels_draw_from_seeds_of_their_own():
+    model = HAT(mlp(STREAM, hidden=HIDDEN, seed=1), tasks=3, seed=1)
+    kernels = {layer.kernel_initializer.seed for layer in model.dense}
+    assert not kernels & {gate.seed for gate in model.gates}
