@@ -322,6 +322,15 @@ def test_a_fresh_optimizer_keeps_its_learning_rate():
     assert float(model.optimizer.learning_rate) == 0.25
 
 
+def test_a_model_is_represented_in_one_line():
+    stream = stream_of()
+    model = model_of(stream, network=mlp(stream, hidden=(8,)))
+    weights = sum(int(np.prod(theta.shape)) for theta in model.network.trainable_variables)
+    assert repr(model) == f"<Finetune: network mlp, {weights:,} weights, no task begun>"
+    model.begin_task(stream[1])
+    assert repr(model) == f"<Finetune: network mlp, {weights:,} weights, task 2>"
+
+
 # ---- randomness ------------------------------------------------------------------------------------------
 
 
