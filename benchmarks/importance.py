@@ -38,7 +38,7 @@ def variants():
     from benchmarks.steps import method_epochs, random_stream
     from keras_cl.importance.cramer import directions
     from keras_cl.importance.fisher import Fisher
-    from keras_cl.importance.moments import MeanSensitivity
+    from keras_cl.importance.sensitivity import MeanSensitivity
     from keras_cl.methods import MAS, Finetune
 
     stream = random_stream()

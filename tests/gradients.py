@@ -93,6 +93,7 @@ def backward_passes(network, x):
         of_logits = [
             tape.gradient(one, network.trainable_variables, unconnected_gradients=none) for one in each
         ]
+        of_logits = [[tf.convert_to_tensor(one) for one in each] for each in of_logits]  # some are sparse
         rows.append([np.stack(one).astype(float) for one in zip(*of_logits, strict=True)])
     return np.array(logits), [np.stack(one) for one in zip(*rows, strict=True)]
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_cl.importance.moments import blocks
+from keras_cl.importance.passes import blocks
 from keras_cl.learning.layers import MASKED, logits_of
 
 BLOCK = 512  # rows per pass

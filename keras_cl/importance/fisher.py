@@ -27,7 +27,7 @@ class Fisher:
       network: raw images to logits.
       kind: one of the five names above.
       n_samples: number of rows used, drawn without replacement; 0 for all, or for 500 if the network has
-        variables that need the vectorised map.
+        variables outside of matrix products, whose gradients are more expensive.
       batch_size: rows per batch of the batched variant; an incomplete last batch is dropped.
     """
 
@@ -36,10 +36,9 @@ class Fisher:
             self._pass, self._n_samples = _Batched(network, batch_size), n_samples
         else:
             chosen = {"exact": _all_labels, "sample": _drawn, "empirical": _true, "argmax": _best}[kind]
-            self._pass = Moments(network, chosen, power=2)
-            self._n_samples = n_samples or self._pass.usual_samples
+            self._pass, self._n_samples = Moments(network, chosen, power=2), n_samples
 
-    def __call__(self, x, y, mask, seed=0):
+    def __call__(self, x, y, mask, seed=0, jit=True):
         """The Fisher information on the given rows.
 
         Args:
@@ -47,19 +46,22 @@ class Fisher:
           y: true output units `[n]`.
           mask: bool `[C]`, the active classes.
           seed: seed of the rows and labels drawn.
+          jit: whether XLA compiles what it can.
 
         Returns:
           list of non-negative float32 arrays like `network.trainable_variables`.
         """
         rng = np.random.default_rng(seed)
-        rows = drawn(rng, len(x), self._n_samples)
+        batched = isinstance(self._pass, _Batched)
+        usual = 0 if batched or self._n_samples else self._pass.usual_samples(x)
+        rows = drawn(rng, len(x), self._n_samples or usual)
         x, y = x[rows], y[rows]
-        if isinstance(self._pass, _Batched):
+        if batched:
             return self._pass(x, y.astype(np.int32), mask, rng)
         # Active classes come first, so that the loop over labels stops after them.
         order = np.argsort(~mask, kind="stable").astype(np.int32)
         of_task = (mask, order, np.int32(mask.sum()))
-        return self._pass(x, (y.astype(np.int32), rng.random(len(x), np.float32)), of_task)
+        return self._pass(x, (y.astype(np.int32), rng.random(len(x), np.float32)), of_task, jit)
 
 
 # ---- signals of the variants: the gradient of log p_c with respect to the logits is e_c - p --------------

@@ -103,6 +103,7 @@ class ContinualModel(
         self._class_mask = self._scenario = self._facts = self.regime = None
         self._heads = heads.Heads()
         self._shuffles = self._rate_kept = None
+        self.jit = True  # until it is compiled
         self._compile_losses()
 
     def __repr__(self):

@@ -37,7 +37,7 @@ class EWC(ContinualModel):
         the predicted probabilities; empirical, the true label; argmax, the most likely label; batched,
         squared mean gradient of a batch (for comparison only: its scale depends on the batch size).
       n_samples: rows used for the Fisher; 0 for all, or for 500 if the network has weights outside of dense
-        layers without activation, whose gradients are more expensive.
+        layers, whose gradients are more expensive.
       fisher_batch: rows per batch of the batched Fisher.
       normalise: how the Fisher is scaled over all weights: none; max, divided by the largest entry; minmax,
         to [0, 1]; mean1, to mean 1.
@@ -99,7 +99,8 @@ class EWC(ContinualModel):
         super().end_task(task)
         x, y = task.train.open()
         answering = task.stream.class_mask[task.index]
-        F = self._fisher(x, y, answering, seed=seed_of(self.seed, task.index, IMPORTANCE))
+        seed = seed_of(self.seed, task.index, IMPORTANCE)
+        F = self._fisher(x, y, answering, seed=seed, jit=self.jit)
         F = normalised(F, self.normalise)
         if self.online:  # Fbar_t = gamma Fbar_{t-1} + F_t; the penalty uses gamma Fbar_t, around theta
             running = [old.numpy() for old in self.penalty.importance]

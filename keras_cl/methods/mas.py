@@ -26,7 +26,7 @@ class MAS(ContinualModel):
         + new; ema, alpha * old + (1 - alpha) * new; replace, only the last task's.
       alpha: weight of the old importance in ema.
       n_samples: rows used for the sensitivity; 0 for all, or for 500 if the network has weights outside of
-        dense layers without activation, whose gradients are more expensive.
+        dense layers, whose gradients are more expensive.
     """
 
     forgets_in = ("class",)
@@ -45,8 +45,8 @@ class MAS(ContinualModel):
         require(n_samples >= 0, f"n_samples is {n_samples}; it must not be negative.")
         super().__init__(network, **base)
         self.penalty = QuadraticPenalty(network.trainable_variables, strength, merge=merge, alpha=alpha)
-        self._sensitivity = Moments(self.network, _squared_length, power=1)
-        self._n_samples = n_samples or self._sensitivity.usual_samples
+        self._sensitivity = Moments(network, _squared_length, power=1)
+        self._n_samples = n_samples
 
     def train_step(self, batch):
         logits, gradients = self.task_gradients(batch)
@@ -57,8 +57,9 @@ class MAS(ContinualModel):
         super().end_task(task)
         x, _ = task.train.open()
         rng = np.random.default_rng(seed_of(self.seed, task.index, IMPORTANCE))
-        x = x[drawn(rng, len(x), self._n_samples)]
-        Omega = self._sensitivity(x, of_task=(task.stream.class_mask[task.index],))  # eqs. 2, 3
+        x = x[drawn(rng, len(x), self._n_samples or self._sensitivity.usual_samples(x))]
+        answering = task.stream.class_mask[task.index]
+        Omega = self._sensitivity(x, of_task=(answering,), jit=self.jit)  # eqs. 2, 3
         self.penalty.update(Omega)
 
 

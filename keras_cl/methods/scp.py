@@ -7,8 +7,9 @@ import numpy as np
 
 from keras_cl.errors import require
 from keras_cl.importance.cramer import directions
-from keras_cl.importance.moments import MeanSensitivity, drawn
+from keras_cl.importance.moments import drawn
 from keras_cl.importance.penalty import Merge, QuadraticPenalty
+from keras_cl.importance.sensitivity import MeanSensitivity
 from keras_cl.methods.base import ContinualModel
 from keras_cl.numerics.random import IMPORTANCE, seed_of
 
@@ -65,5 +66,5 @@ class SCP(ContinualModel):
         rng = np.random.default_rng(seed_of(self.seed, task.index, IMPORTANCE))
         x = x[drawn(rng, len(x), self.n_samples)]
         xi = directions(task.stream.class_mask[task.index], self.slices, rng)
-        Gamma = self._sensitivity(x, xi)  # eq. 1
+        Gamma = self._sensitivity(x, xi, jit=self.jit)  # eq. 1
         self.penalty.update(Gamma)

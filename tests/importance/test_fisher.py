@@ -25,7 +25,7 @@ from gradients import (
 )
 
 from keras_cl.errors import InputError
-from keras_cl.importance import moments
+from keras_cl.importance import moments, passes
 from keras_cl.importance.fisher import Fisher
 from keras_cl.learning.layers import Dropout
 
@@ -35,8 +35,8 @@ KINDS = ("exact", "sample", "empirical", "argmax", "batched")
 @pytest.fixture(scope="module", autouse=True)
 def small_blocks():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(moments, "DENSE_ROWS", DENSE_ROWS)
-        patch.setattr(moments, "MAPPED_ROWS", MAPPED_ROWS)
+        patch.setattr(passes, "DENSE_ROWS", DENSE_ROWS)
+        patch.setattr(passes, "MAPPED_ROWS", MAPPED_ROWS)
         yield
 
 
@@ -120,11 +120,11 @@ def test_dense_layers_equal_one_backward_pass_a_row(kind, mask):
 @pytest.mark.parametrize("kind", ["exact", "argmax"])
 def test_a_convolutional_network_equals_one_backward_pass_a_row(kind):
     network, fisher = compiled(convolutional, kind)
-    dense, mapped = fisher._pass._passes
-    assert [id(v) for v in dense.variables] == [id(v) for v in network.layers[-1].trainable_variables]
-    assert len(mapped.variables) == 4  # kernel and bias of the convolution, scale and shift of the norm
     x, y = rows_of(network)
     assert_same(fisher(x, y, np.array(SOME)), by_definition(network, kind, x, y, SOME))
+    dense, mapped = fisher._pass._passes[True]
+    assert [id(v) for v in dense.variables] == [id(v) for v in network.layers[-1].trainable_variables]
+    assert len(mapped.variables) == 4  # kernel and bias of the convolution, scale and shift of the norm
 
 
 class SquaredDense(keras.layers.Dense):
@@ -151,14 +151,22 @@ def on_sequences():
     return chain((2, 3), keras.layers.Dense(3), keras.layers.Flatten(), keras.layers.Dense(4))
 
 
-@pytest.mark.parametrize("make", [fused_activation, subclassed, used_twice, on_sequences])
-def test_a_dense_layer_that_is_not_a_plain_one_goes_through_the_map_and_stays_exact(make):
+@pytest.mark.parametrize("make", [used_twice, on_sequences])
+def test_a_dense_layer_whose_gradient_is_a_sum_goes_through_the_map_and_stays_exact(make):
     network, fisher = compiled(make)
-    mapped = fisher._pass._passes[-1]
-    assert mapped._rows == MAPPED_ROWS
-    assert [id(v) for v in mapped.variables] == [id(v) for v in network.layers[1].trainable_variables]
     x, y = rows_of(network)
     assert_same(fisher(x, y, np.array(ALL)), by_definition(network, "exact", x, y, ALL))
+    mapped = fisher._pass._passes[True][-1]
+    assert isinstance(mapped, passes.ByMap)
+    assert [id(v) for v in mapped.variables] == [id(v) for v in network.layers[1].trainable_variables]
+
+
+@pytest.mark.parametrize("make", [fused_activation, subclassed])
+def test_what_a_dense_layer_does_with_its_product_does_not_matter(make):
+    network, fisher = compiled(make)
+    x, y = rows_of(network)
+    assert_same(fisher(x, y, np.array(ALL)), by_definition(network, "exact", x, y, ALL))
+    assert [type(one) for one in fisher._pass._passes[True]] == [passes.ByProducts]
 
 
 def test_the_batched_kind_is_the_mean_over_batches_of_the_squared_mean_gradient():
@@ -243,9 +251,9 @@ def test_n_samples_is_the_number_of_different_rows_used(kind, n_samples, used):
 @pytest.mark.parametrize("kind, n_samples, used", [("exact", 0, 3), ("exact", 100, 8), ("batched", 0, 8)])
 def test_without_a_number_some_rows_do_where_gradients_are_mapped(monkeypatch, kind, n_samples, used):
     monkeypatch.setattr(moments, "MAPPED_SAMPLES", 3)
-    network = chain((8,), keras.layers.Dense(4, activation="sigmoid"))
+    network = chain((8,), keras.layers.Dense(4), keras.layers.LayerNormalization())
     fisher = Fisher(network, kind, n_samples=n_samples, batch_size=1)
-    F, _ = fisher(np.eye(8, dtype=np.float32), np.zeros(8, np.int32), np.array(ALL))
+    F, *_ = fisher(np.eye(8, dtype=np.float32), np.zeros(8, np.int32), np.array(ALL))
     assert np.count_nonzero(F[:, 0]) == used
 
 
@@ -302,7 +310,7 @@ def test_a_pass_is_traced_once_for_tasks_of_different_sizes_and_masks():
         y[:] = 1
         assert_same(fisher(x, y, np.array(mask)), by_definition(network, "exact", x, y, mask))
         batched(x, y, np.array(mask))
-    assert [one._accumulate.experimental_get_tracing_count() for one in fisher._pass._passes] == [1, 1]
+    assert [one.accumulate.experimental_get_tracing_count() for one in fisher._pass._passes[True]] == [1, 1]
     assert batched._pass._squared.experimental_get_tracing_count() == 1
 
 

@@ -22,16 +22,24 @@ from gradients import (
     rows_of,
 )
 
-from keras_cl.importance import moments
-from keras_cl.importance.moments import MeanSensitivity, Moments, Signals, drawn, normalised
+from keras_cl.importance import passes, sensitivity
+from keras_cl.importance.moments import Moments, Signals, drawn, normalised
+from keras_cl.importance.sensitivity import MeanSensitivity
 from keras_cl.learning.layers import Dropout
+
+SMALL_BLOCKS = [
+    (passes, "DENSE_ROWS"),
+    (passes, "MAPPED_ROWS"),
+    (sensitivity, "SUMMED_ROWS"),
+    (sensitivity, "DIRECTIONS"),
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_blocks():
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("DENSE_ROWS", "MAPPED_ROWS", "SUMMED_ROWS", "DIRECTIONS"):
-            patch.setattr(moments, name, getattr(gradients, name))
+        for module, name in SMALL_BLOCKS:
+            patch.setattr(module, name, getattr(gradients, name))
         yield
 
 
@@ -83,7 +91,7 @@ def test_any_signals_equal_one_backward_pass_a_row_and_signal(make, power):
 
 
 @functools.cache
-def sensitivity(make):
+def compiled(make):
     """`(network, MeanSensitivity of it)`, for tests that leave the network as it is."""
     network = make()
     return network, MeanSensitivity(network)
@@ -111,7 +119,7 @@ def test_two_ways_to_the_slopes_of_a_row_agree():
 @pytest.mark.parametrize("count", [1, DIRECTIONS, DIRECTIONS + 1, 3 * DIRECTIONS - 1])
 @pytest.mark.parametrize("make", [perceptron, convolutional])
 def test_the_gradient_of_the_mean_is_squared_for_every_direction(make, count):
-    network, measured = sensitivity(make)
+    network, measured = compiled(make)
     x, _ = rows_of(network)
     slopes = (jacobian if make is perceptron else backward_passes)(network, x)[1]
     directions = random_directions(count)
@@ -120,7 +128,7 @@ def test_the_gradient_of_the_mean_is_squared_for_every_direction(make, count):
 
 @pytest.mark.parametrize("n", [1, DENSE_ROWS - 1, DENSE_ROWS, DENSE_ROWS + 1, 2 * DENSE_ROWS])
 def test_rows_that_fill_the_last_block_of_a_mean_do_not_count(n):
-    network, measured = sensitivity(perceptron)
+    network, measured = compiled(perceptron)
     x, _ = rows_of(network, n, seed=n)
     directions = random_directions(2)
     assert_same(measured(x, directions), of_mean(jacobian(network, x)[1], directions))
@@ -145,7 +153,7 @@ def test_many_outputs_have_as_many_directions():
 
 
 def test_a_unit_that_no_direction_shows_has_sensitivity_zero():
-    network, measured = sensitivity(perceptron)
+    network, measured = compiled(perceptron)
     directions = random_directions(4) * np.array(SOME, np.float32)
     got = measured(rows_of(network)[0], directions)
     np.testing.assert_array_equal(got[-1] > 0, SOME)
@@ -189,7 +197,7 @@ def test_the_mean_is_traced_once_for_any_rows_and_directions():
     measured = MeanSensitivity(network)
     for n, count in ((5, 4), (9, 1), (2, 7)):
         measured(rows_of(network, n)[0], random_directions(count))
-    assert measured._accumulate.experimental_get_tracing_count() == 1
+    assert measured._accumulate[True][1].experimental_get_tracing_count() == 1
 
 
 def test_the_mean_is_taken_in_inference_mode_and_moves_nothing():

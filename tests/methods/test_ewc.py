@@ -59,7 +59,7 @@ def learn_quadratics(**options):
     stream = split(Source("rows", (1,), tuple(range(6)), 1.0, lambda: (data, data)), tasks=3)
     network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(6, use_bias=False)])
     model = Quadratic(network, strength=STRENGTH, **options)
-    model._fisher = lambda x, y, mask, seed: [FISHERS[np.argmax(mask) // 2 % 2][np.newaxis]]
+    model._fisher = lambda x, y, mask, **_: [FISHERS[np.argmax(mask) // 2 % 2][np.newaxis]]
     # Contracts by 1 - 0.2 (b + lambda F), at most 0.9 in size.
     model.compile(keras.optimizers.SGD(0.2), jit=False)
     after = [kernel[0] for (kernel,) in learn(model, 3, stream, epochs=10, batch_size=2)]
@@ -182,7 +182,7 @@ def test_the_fisher_information_is_of_the_task_s_own_training_rows_and_the_class
     stream = split("digits", tasks=5, scenario=scenario, valid_fraction=0.1)
     model, asked = model_of(stream=stream), []
 
-    def fisher(x, y, mask, seed):
+    def fisher(x, y, mask, seed, jit):
         asked.append((x, y, np.flatnonzero(mask).tolist(), seed))
         return [np.ones(v.shape, np.float32) for v in model.network.trainable_variables]
 
@@ -201,7 +201,7 @@ def test_importances_are_brought_to_the_scale_asked_for_before_they_are_added():
     model = model_of(normalise="max")
     shapes = [v.shape for v in model.network.trainable_variables]
     for F in ([np.full(s, 8, np.float32) for s in shapes], [np.full(s, 2, np.float32) for s in shapes]):
-        model._fisher = lambda x, y, mask, seed, F=F: F
+        model._fisher = lambda x, y, mask, F=F, **_: F
         model.end_task(STREAM[0])
     assert all(np.all(omega == 2) for omega in model.penalty.importance)  # 1 + 1
 

@@ -18,7 +18,7 @@ from sensitivities import (
 )
 
 from keras_cl.errors import InputError
-from keras_cl.importance import cramer, moments
+from keras_cl.importance import cramer, passes, sensitivity
 from keras_cl.importance.cramer import on_sphere
 from keras_cl.methods import MAS, SCP
 
@@ -92,16 +92,16 @@ def test_a_convolutional_network_equals_a_loop_over_single_rows():
 
 
 def test_more_outputs_than_are_held_at_once_equal_the_formula():
-    classes = moments.DIRECTIONS + 4
+    classes = sensitivity.DIRECTIONS + 4
     network, stream = perceptron(classes), random_stream(n=2 * classes, classes=classes)
     x, _ = stream[0].train.open()
     assert_same(measured(SCP, network, stream[0]), by_definition(network, x, np.ones(classes)))
 
 
 def test_gradients_of_all_rows_are_summed_before_they_are_squared():
-    n = 2 * moments.DENSE_ROWS + 100
+    n = 2 * passes.DENSE_ROWS + 100
     x = np.random.default_rng(6).uniform(size=(n, 3)).astype(np.float32)
-    x[moments.DENSE_ROWS :] *= 0.1  # a block is not like another
+    x[passes.DENSE_ROWS :] *= 0.1  # a block is not like another
     network = perceptron()
     _, slopes = jacobian(network, x)
     got = measured(SCP, network, stream_of(x, np.arange(n) % 4)[0])
