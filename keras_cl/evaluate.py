@@ -28,8 +28,6 @@ def accuracy_matrix(folder, data_dir="", cache_dir="", stream=None):
     Raises:
       InputError: if there are no such models, or some are missing or damaged.
     """
-    import tensorflow as tf
-
     from keras_cl.runs import saved_model
 
     folder = pathlib.Path(folder)
@@ -39,19 +37,82 @@ def accuracy_matrix(folder, data_dir="", cache_dir="", stream=None):
     stream = stream or _stream(versions[0], data_dir, cache_dir)
     expected = [str(task.number) for task in stream]
     missing = [name for name in expected if name not in {version.name for version in versions}]
-    require(not missing, f"{folder} lacks the models of the tasks {', '.join(missing)} of {len(stream)}.")
+    require(
+        not missing,
+        f"{folder} lacks the models of the tasks {', '.join(missing)} of {len(stream)}; --export=all leaves "
+        f"one of each.",
+    )
+    require_one_run([folder / name for name in expected])
     R = np.full((len(stream) + 1, len(stream)), np.nan)
     for after in range(1, len(stream) + 1):
-        try:
-            signatures = tf.saved_model.load(str(folder / str(after))).signatures
-        except Exception as error:  # damaged files raise many kinds of errors
-            reason = str(error).partition("\n")[0]
-            raise InputError(f"The model {folder / str(after)} cannot be loaded: {reason}") from error
-        require("serving_default" in signatures, f"{folder / str(after)} is no model of this program.")
+        signature = _signature(folder / str(after), stream)
         for task in stream:
             if stream.answering(task.index, after) is not None:
-                R[after, task.index] = _accuracy(signatures, task)
+                R[after, task.index] = _accuracy(signature, task)
     return R
+
+
+def require_one_run(versions):
+    """Raises `InputError` unless exported models are whole, of one run, and each of the task of its name."""
+    from keras_cl.runs import seals
+
+    owners = []
+    for version in versions:
+        about, done = _described(version), seals.read_seal(version)
+        require(
+            done is not None and not seals.changed(version),
+            f"The model {version} is damaged or incomplete; the command that trained it exports it again.",
+        )
+        require(
+            about.get("task") == int(version.name),
+            f"{version} holds the model after task {about.get('task')}: the folders were exchanged.",
+        )
+        owners.append((about.get("settings_hash"), done.get("run")))
+        require(
+            owners[-1] == owners[0],
+            f"{versions[0]} and {version} are models of different runs (settings {owners[0][0]} and "
+            f"{owners[-1][0]}).",
+        )
+
+
+def _described(version):
+    """The dict in the task.json of an exported model."""
+    from keras_cl.runs import saved_model
+
+    path = version / saved_model.DESCRIPTION
+    try:
+        about = saved_model.read_description(version)
+    except (OSError, ValueError):
+        about = {}
+    right = isinstance(about.get("settings"), dict)
+    require(right, f"{path} is missing, damaged or of another version of this program.")
+    return about
+
+
+def _signature(version, stream):
+    """The function of an exported model from images, and task indices if there are any, to labels."""
+    import tensorflow as tf
+
+    from keras_cl.runs import saved_model
+
+    name, inputs = "serving_default", {"images"}
+    if saved_model.needs_task(stream):
+        name, inputs = "with_task", {"images", "task"}
+    try:
+        signature = tf.saved_model.load(str(version)).signatures[name]
+    except KeyError:
+        raise InputError(f"{version} is no model of this program for {stream.name}.") from None
+    except Exception as error:  # damaged files raise many kinds of errors
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"The model {version} cannot be loaded: {reason}") from error
+    known = signature.structured_input_signature[1]
+    require(
+        known.keys() == inputs
+        and known["images"].shape.is_compatible_with([None, *stream.input_shape])
+        and "class" in signature.structured_outputs,
+        f"{version} is no model of this program for {stream.name}.",
+    )
+    return signature
 
 
 def _stream(version, data_dir, cache_dir):
@@ -59,31 +120,29 @@ def _stream(version, data_dir, cache_dir):
     from keras_cl.runs import saved_model
     from keras_cl.settings.build import stream_of
 
-    path = version / saved_model.DESCRIPTION
+    settings = _described(version)["settings"]
+    require(
+        settings.get("program") != "keras_cl.learn",
+        f"{version} was trained by keras_cl.learn, and its stream is known in Python alone: call "
+        f"keras_cl.evaluate.accuracy_matrix(folder, stream=stream).",
+    )
     try:
-        settings = saved_model.read_description(version)["settings"]
-        require(
-            settings.get("program") != "keras_cl.learn",
-            f"{version} was trained by keras_cl.learn, and its stream is known in Python alone: call "
-            f"keras_cl.evaluate.accuracy_matrix(folder, stream=stream).",
-        )
         return stream_of(settings, data_dir, cache_dir)
     except InputError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        path = version / saved_model.DESCRIPTION
         raise InputError(f"{path} is missing, damaged or of another version of this program.") from None
 
 
-def _accuracy(signatures, task):
+def _accuracy(signature, task):
     """Fraction of the test images of a task whose class is predicted correctly."""
     from keras_cl.runs import saved_model
 
     x, unit = task.test.open()
     unit_labels = task.stream.labels[task.index]
-    if saved_model.needs_task(task.stream):
-        said = [_classes(signatures["with_task"], images, task.index) for images in _blocks(x)]
-    else:
-        said = [_classes(signatures["serving_default"], images) for images in _blocks(x)]
+    index = task.index if saved_model.needs_task(task.stream) else None
+    said = [_classes(signature, images, index) for images in _blocks(x)]
     return np.mean(np.concatenate(said) == unit_labels[unit])
 
 
@@ -98,6 +157,21 @@ def _classes(signature, images, index=None):
     if index is not None:
         inputs["task"] = tf.fill([len(images)], index)
     return signature(**inputs)["class"].numpy()
+
+
+def require_seeds(parts):
+    """Raises `InputError` unless the folders `seed_<n>` have models of these seeds and of equal settings."""
+    from keras_cl.runs import saved_model
+
+    found = [(part, _described(version)) for part in parts for version in saved_model.versions(part)]
+    for part, about in found if len(parts) > 1 else ():
+        seed, first = about.get("seed"), found[0][1]
+        require(
+            part.name == f"seed_{seed}",
+            f"{part} holds models of the seed {seed}: the folders were exchanged.",
+        )
+        settings = [{**one["settings"], "seeds": None} for one in (first, about)]
+        require(settings[0] == settings[1], f"{found[0][0]} and {part} are models of different settings.")
 
 
 def parse(argv):
@@ -140,6 +214,7 @@ def main(values):
     display = Display()
     folder = pathlib.Path(values.saved_model)
     parts = sorted(folder.glob("seed_*")) or [folder]
+    require_seeds(parts)
     matrices = [accuracy_matrix(part, values.data_dir, values.cache_dir) for part in parts]
     for part, R in zip(parts, matrices, strict=True):
         display.matrix(R, f"Accuracy (percent) of the models in {part}")

@@ -14,13 +14,15 @@ from keras_cl.errors import require
 from keras_cl.runs import figures
 from keras_cl.runs.checkpoints import Checkpoints
 from keras_cl.runs.console import Display
-from keras_cl.runs.directory import open_run
+from keras_cl.runs.directory import matrix_csv
 from keras_cl.runs.exports import Exports, claim
 from keras_cl.runs.hardware import moved
 from keras_cl.runs.learn import Plan, check, learn
+from keras_cl.runs.opening import open_run
 from keras_cl.runs.provenance import about
 from keras_cl.runs.results import mean_costs
 from keras_cl.settings.build import make_model, make_stream
+from keras_cl.settings.config import digest
 from keras_cl.settings.notices import expectation
 
 
@@ -50,19 +52,26 @@ def run(config, device="cpu", display=None, strategy=None):
     with (
         workers.losses_told(config),
         workers.own_places(config, strategy) as config,
-        open_run(config.directory, config.settings, facts, config.overwrite) as directory,
+        open_run(config.directory, config.settings, facts, config.overwrite, grows=("seeds",)) as directory,
         display.logging(directory.path),
     ):
         if told := moved(directory, config.device):
             display.say(told)
         workers.shared(config, strategy)
-        folder = pathlib.Path(config.export_dir, config.name)
-        claim(folder, config.hash, config.overwrite)
+        folder = pathlib.Path(config.export_dir, config.name) if config.export != "none" else None
+        if folder:
+            claim(folder, _owners(config), config.overwrite)
         runs = _several_seeds if len(config.seeds) > 1 else _one_seed
         summary, matrix = runs(config, stream, directory, folder, display, strategy)
         display.results(matrix, summary, len(config.seeds))
         display.end(expectation(config), directory.path, folder)
         return summary
+
+
+def _owners(config):
+    """`{folder: hash}` of the settings of the models in the folders of the seeds."""
+    several = len(config.seeds) > 1
+    return {f"seed_{seed}" if several else "": digest(config.settings_of(seed)) for seed in config.seeds}
 
 
 def _model(config, stream, seed, strategy):
@@ -86,14 +95,13 @@ def _several_seeds(config, stream, directory, folder, display, strategy):
     everything = []
     for seed in config.seeds:
         display.say(f"seed {seed}")
-        settings = {**config.settings, "seeds": [seed]}
-        with open_run(directory.path / f"seed_{seed}", settings, about()) as part:
-            own = folder / f"seed_{seed}"
+        with open_run(directory.path / f"seed_{seed}", config.settings_of(seed), about()) as part:
+            own = folder and folder / f"seed_{seed}"
             everything.append(_complete(config, stream, seed, part, own, display, strategy))
     matrices = np.array([learned.matrix for learned in everything])
     costs = mean_costs([learned.summary for learned in everything])
     summary = {**metrics.over_seeds([metrics.summary(R) for R in matrices]), **costs}
-    if not directory.done:
+    if not _shows(directory, matrices.mean(axis=0)):
         directory.write_matrix(matrices.mean(axis=0))
         directory.write_matrix(matrices.std(axis=0, ddof=1), "matrix_std.csv")
         directory.write_json("summary.json", {"seeds": config.seeds, **summary})
@@ -102,24 +110,41 @@ def _several_seeds(config, stream, directory, folder, display, strategy):
     return summary, matrices.mean(axis=0)
 
 
+def _shows(directory, R):
+    """Whether a run is complete with the accuracy matrix R, and nothing was lost or edited."""
+    done = directory.done and not directory.changed()
+    return done and (directory.path / "matrix.csv").read_text() == matrix_csv(R)
+
+
 def _complete(config, stream, seed, directory, folder, display, strategy):
     """Learns one seed if that is not done yet, and measures its curvature if the settings ask for it."""
+    settings = config.settings_of(seed)
     description = {"run": config.name, "method": config.name_of("method"), "seed": seed}
-    description |= {"settings_hash": config.hash, "settings": config.settings}
+    description |= {"settings_hash": digest(settings), "settings": settings}
+    figure, lost = directory.path / "curvature.png", measurement.FILE in directory.changed()
+    measures = config.curvature and (lost or not measurement.measured(config, stream, directory.path))
+    if measures:
+        for number in range(1, max(directory.kept(), default=0)):
+            directory.kept_folder(number, "--curvature")
+        for path in (directory.path / measurement.FILE, figure):
+            path.unlink(missing_ok=True)
     learned = learn(
         _model(config, stream, seed, strategy),
         stream,
         run_dir=directory,
-        export_dir=Exports(folder, description),
+        export_dir=folder and Exports(folder, description, directory.identity, config.export),
+        keep=config.keep,
         display=display,
         **{field.name: getattr(config, field.name) for field in dataclasses.fields(Plan)},
     )
-    figure = directory.path / "curvature.png"
-    if config.curvature and not measurement.measured(config, stream, directory.path):
-        figure.unlink(missing_ok=True)
+    if measures:
         _measure_curvature(config, stream, seed, directory, display)
-    if config.curvature and not figure.exists():
+    if (directory.path / measurement.FILE).exists() and not figure.exists():
         figures.draw(directory.path)
+    if lost and not measures:
+        display.say(f"{directory.path / measurement.FILE} was lost or edited; --curvature measures it again.")
+    else:
+        directory.finish()
     return learned
 
 
@@ -128,7 +153,7 @@ def _measure_curvature(config, stream, seed, directory, display):
     model, states, records = make_model(config, stream, seed), [], []
     checkpoints = Checkpoints(model)
     for task in stream:
-        checkpoints.read(directory.task_folder(task.number))
+        checkpoints.read(directory.kept_folder(task.number, "--curvature"))
         states.append(model.network.get_weights())
     options = {"eigenvalues": config.curvature, "rows": config.curvature_rows, "seed": seed}
     for record in measurement.measure(model.network, stream, states, **options):

@@ -40,8 +40,8 @@ def lead(search, stream, model, display, chief=False):
     Raises:
       InputError: if the directory holds another search, the data cannot be used, or every trial failed.
     """
-    from keras_cl.runs.directory import open_run
     from keras_cl.runs.hardware import moved
+    from keras_cl.runs.opening import open_run
     from keras_cl.runs.provenance import about
     from tuning import report
     from tuning.tuner import Tuner
@@ -66,7 +66,7 @@ def follow(search, stream, model, display, worker):
     Raises:
       InputError: if no chief answers, or it has another search.
     """
-    from keras_cl.runs.directory import require_same
+    from keras_cl.runs.opening import require_same
     from tuning.tuner import Tuner
 
     path = search.directory

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_cl import metrics
 from keras_cl.errors import pick, require
-from keras_cl.runs.directory import Kind
+from keras_cl.runs.opening import Kind
 from keras_cl.settings import flags
 from keras_cl.settings.config import Config, data_name
 from keras_cl.settings.options import require_usable

@@ -52,9 +52,12 @@ def measured(config, stream, path):
     """Whether the run directory `path` has the measurements that `config` asks for."""
     if not (path / FILE).exists():
         return False
-    with open(path / FILE, newline="") as file:
-        records = list(csv.DictReader(file))
-    found = [(int(record["rows"]), sum("eigenvalue" in name for name in record)) for record in records]
+    try:
+        with open(path / FILE, newline="") as file:
+            records = list(csv.DictReader(file))
+        found = [(int(record["rows"]), sum("eigenvalue" in name for name in record)) for record in records]
+    except (ValueError, TypeError, KeyError, csv.Error):  # damaged
+        return False
     return found == [(min(config.curvature_rows, len(task.train)), config.curvature) for task in stream]
 
 

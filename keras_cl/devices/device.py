@@ -1,20 +1,17 @@
 """Starts TensorFlow quietly on the requested device or devices."""
 
 import contextlib
-import json
 import os
 import sys
 
 from absl import logging
 
+from keras_cl.devices import cluster
 from keras_cl.errors import InputError, require
 
 # Lets XLA's CPU compiler update weights and moments in one loop, so that a penalised gradient is computed
 # once and not once per moment.
 FUSE = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=true"
-
-
-EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 
 
 def prepare(device, quiet=True, starts=True):
@@ -103,12 +100,13 @@ def strategy(name, quiet=True):
       the strategy, or None if there is only one device.
 
     Raises:
-      InputError: if TF_CONFIG is missing or wrong, or this worker cannot be reached at its address.
+      InputError: if TF_CONFIG is missing or wrong, a worker that it names does not answer, or this worker
+        cannot be reached at its address.
     """
     if name == "none":
         return None
     if name == "multiworker":
-        _check_workers(os.environ.get("TF_CONFIG", ""))
+        cluster.meet(*cluster.addresses(os.environ.get("TF_CONFIG", "")))
     import tensorflow as tf
 
     with _stderr_silenced() if quiet else contextlib.nullcontext():
@@ -121,21 +119,6 @@ def strategy(name, quiet=True):
             except tf.errors.OpError as error:
                 raise InputError(f"This worker could not be started: {error.message}.") from error
     return made if made.num_replicas_in_sync > 1 else None
-
-
-def _check_workers(text):
-    """Raises `InputError` unless TF_CONFIG names the workers and says which one this is."""
-    needed = f"--strategy=multiworker needs the environment variable TF_CONFIG, as in TF_CONFIG='{EXAMPLE}'"
-    require(text, f"{needed}; it is not set.")
-    try:
-        config = json.loads(text)
-        cluster, task = config["cluster"], config["task"]
-        jobs, kind, index = set(cluster), task["type"], task["index"]
-        address = cluster[kind][index]
-        right = jobs <= {"chief", "worker"} and isinstance(address, str) and index >= 0
-    except (ValueError, KeyError, IndexError, TypeError):
-        right = False
-    require(right, f"{needed}; it is {text}.")
 
 
 @contextlib.contextmanager

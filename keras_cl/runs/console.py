@@ -124,7 +124,7 @@ class Display:
         """Shows a remark, if there is one, and the paths."""
         if remark:
             self.say(remark)
-        self.say(f"results  {results}\nmodels   {models}")
+        self.say(f"results  {results}\nmodels   {models or 'none are exported'}")
 
     def training(self, epochs):
         """A `Training` for `epochs` epochs over all tasks."""

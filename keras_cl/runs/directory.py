@@ -1,67 +1,36 @@
-"""The run directory: the files of a run, each complete or absent, and how a killed run is resumed.
+"""The run directory: the files of a run, each complete or absent.
 
-    config.json            all settings, versions, the commit if known
-    checkpoints/task_003/  variables, the row of the matrix, the epochs; DONE contains their checksums
+    config.json            all settings, versions, the commit if known, the identifier of the run
+    checkpoints/task_003/  variables, the row of the matrix, the epochs; DONE says whose they are
     matrix.csv metrics.csv summary.json log.txt *.png
     curvature.csv          curvature measured from the checkpoints, with --curvature
     samples/task_003.png   images generated after three tasks; for TensorBoard in tensorboard/
-    DONE                   written last
+    DONE                   written last, with checksums of the results
 
-Everything is written to a temporary name and renamed. A lock that the operating system releases when the
-process ends keeps a second process out.
+With --keep=last a checkpoint loses its variables when the next one is complete; its results stay.
 """
 
-import contextlib
 import csv
-import dataclasses
-import fcntl
-import hashlib
-import json
 import pathlib
-import shutil
 
 import numpy as np
 
-from keras_cl.errors import InputError, require
-from keras_cl.runs.files import plain_file_errors, written_aside
-from keras_cl.settings.config import DIGEST
+from keras_cl.errors import require
+from keras_cl.runs import seals
+from keras_cl.runs.files import as_json, read_json, replace, written_aside
 
-
-@dataclasses.dataclass(frozen=True)
-class Kind:
-    """Kind of a directory of this program.
-
-    Attributes:
-      name: name of the kind, for example "run".
-      flag: name of the flag that sets the directory.
-      leaves: patterns of all files written there, in the order of their removal; config.json is last,
-        because it identifies the directory.
-    """
-
-    name: str
-    flag: str
-    leaves: tuple[str, ...]
-
-
-LEAVES = (
-    "DONE",
+RESULTS = "results.json"  # of a checkpoint
+SEALED = (  # results whose checksums the DONE of a run has
     "matrix.csv",
     "matrix_std.csv",
     "metrics.csv",
-    "curvature.csv",
     "summary.json",
-    "log.txt",
-    "curvature.png",
+    "curvature.csv",
     "matrix.png",
     "accuracy.png",
     "training.png",
-    "samples",
-    "tensorboard",
-    "checkpoints",
-    "seed_[0-9]*",
-    "config.json",
+    "curvature.png",
 )
-RUN = Kind("run", "run_dir", LEAVES)
 
 
 class RunDirectory:
@@ -77,9 +46,14 @@ class RunDirectory:
         self.path = pathlib.Path(path)
 
     @property
+    def identity(self):
+        """Dict of what identifies the run: its identifier, seeds and the digest of its settings."""
+        return seals.identity_of(read_json(self.path / "config.json"))
+
+    @property
     def done(self):
         """Whether the run is complete."""
-        return (self.path / "DONE").exists()
+        return seals.read_seal(self.path) is not None
 
     def task_folder(self, number):
         """Checkpoint folder of the model after `number` tasks; 0 is the untrained model."""
@@ -89,33 +63,63 @@ class RunDirectory:
         """The results of each finished task, in order: a list of the dicts given to `commit`.
 
         Raises:
-          InputError: if a checkpoint is damaged.
+          InputError: if a checkpoint is damaged, or is that of another task or run.
         """
         found = []
         while (folder := self.task_folder(len(found))).is_dir():
-            self._verify(folder)
-            found.append(json.loads((folder / "results.json").read_text()))
+            self._verify(len(found))
+            found.append(read_json(folder / RESULTS))
         return found
 
-    def commit(self, number, results, write):
+    def commit(self, number, results, write, alone=False):
         """Stores the state after `number` tasks, completely or not at all.
 
         Args:
           number: number of tasks learned.
           results: dict that can be written as JSON.
           write: function of a folder that writes the variables to it.
+          alone: whether the variables of earlier tasks are removed then.
         """
         with written_aside(self.task_folder(number)) as folder:
             write(folder)
-            (folder / "results.json").write_text(_json(results))
-            sums = {file.name: _checksum(file) for file in sorted(folder.iterdir())}
-            (folder / "DONE").write_text(_json(sums))
+            (folder / RESULTS).write_text(as_json(results))
+            seals.seal_all(folder, task=number, **self.identity)
+        if alone:
+            self.keep_last(number)
+
+    def keep_last(self, number):
+        """Removes the variables of all checkpoints before the one after `number` tasks."""
+        for folder in map(self.task_folder, range(number)):
+            if done := seals.read_seal(folder):
+                seals.seal(folder, [RESULTS], **{k: v for k, v in done.items() if k != "files"})
+                for file in folder.iterdir():
+                    if file.name not in (RESULTS, seals.DONE):
+                        file.unlink()
+
+    def kept(self):
+        """Numbers of tasks after which a checkpoint has its variables."""
+        folders = (self.path / "checkpoints").glob("task_[0-9]*")
+        seen = [(folder.name.removeprefix("task_"), seals.read_seal(folder)) for folder in folders]
+        return sorted(int(n) for n, done in seen if n.isdigit() and done and done["files"].keys() > {RESULTS})
+
+    def kept_folder(self, number, purpose):
+        """The folder of a checkpoint with its variables.
+
+        Raises:
+          InputError: if they were not kept; it begins with the `purpose` that they are needed for.
+        """
+        kept = self.kept()
+        told = f"only that after task {kept[-1]}" if len(kept) == 1 else f"those after {kept or 'none'}"
+        require(
+            number in kept,
+            f"{purpose} needs the checkpoint after task {number}, and {self.path} has kept {told}: "
+            f"--keep=all keeps every one from the start.",
+        )
+        return self.task_folder(number)
 
     def write(self, name, text):
         """Replaces the content of the file `name` by `text`, atomically."""
-        aside = self.path / f".{name}.aside"
-        aside.write_text(text)
-        aside.replace(self.path / name)
+        replace(self.path / name, text)
 
     def write_matrix(self, R, name="matrix.csv"):
         """Writes the accuracy matrix `[T+1, T]`."""
@@ -134,37 +138,45 @@ class RunDirectory:
 
     def write_json(self, name, content):
         """Writes `content` as JSON."""
-        self.write(name, _json(content))
+        self.write(name, as_json(content))
 
     def finish(self):
         """Marks the run as complete."""
-        self.write("DONE", "")
+        seals.seal(self.path, [name for name in SEALED if (self.path / name).exists()])
 
-    def _verify(self, folder):
-        try:
-            sums = json.loads((folder / "DONE").read_text())
-            whole = all(_checksum(folder / name) == value for name, value in sums.items())
-        except (OSError, ValueError):
-            whole = False
-        number = int(folder.name.removeprefix("task_"))
+    def changed(self):
+        """Names of the results that were lost or edited since the run was complete."""
+        return seals.changed(self.path) or []
+
+    def _verify(self, number):
+        folder, below = self.task_folder(number), [n for n in self.kept() if n < number]
         back = f"go on after task {number - 1}" if number > 1 else "start again"
+        mend = f"remove that folder and any later one to {back}, or give --overwrite to start afresh"
+        if number and number - 1 not in below:
+            mend = "no earlier one was kept, and --overwrite starts afresh"
+        done, differing = seals.read_seal(folder), seals.changed(folder)
+        whole = done is not None and RESULTS in done["files"] and not differing
+        require(whole, f"The checkpoint {folder} is damaged or incomplete; {mend}.")
+        own = self.identity | {"task": number}
+        found = {name: done.get(name) for name in own}
+        whose = "this run" if found["run"] == own["run"] else "another run"
         require(
-            whole,
-            f"The checkpoint {folder} is damaged or incomplete; remove that folder and any later one to "
-            f"{back}, or give --overwrite to start afresh.",
+            found == own,
+            f"The checkpoint {folder} is that after task {found['task']} of {whose}, with the seeds "
+            f"{found['seeds']} and settings {found['settings']}; {mend}.",
         )
 
 
 class NoDirectory:
     """Used instead of a `RunDirectory` if nothing is stored."""
 
-    path, done = None, False
+    path, done, identity = None, False, {}
 
     def finished(self):
         """An empty list: no task was finished before."""
         return []
 
-    def commit(self, number, results, write):
+    def commit(self, number, results, write, alone=False):
         """Stores nothing."""
 
     def write_results(self, results):
@@ -191,109 +203,5 @@ def read_matrix(path):
     return np.array([[float(value) if value else np.nan for value in row[1:]] for row in rows])
 
 
-@contextlib.contextmanager
-def open_run(path, settings, about, overwrite=False, kind=RUN):
-    """Opens or resumes the run in `path`; the directory is locked inside the `with` block.
-
-    Args:
-      path: the directory; created if missing.
-      settings: dict of all settings that decide the results; can be written as JSON.
-      about: dict of further information: versions (at least of keras_cl), commit; can be written as JSON.
-      overwrite: remove an earlier run first.
-      kind: `Kind` of the directory.
-
-    Raises:
-      InputError: if another process uses it, if it has other settings, or if it cannot be written.
-    """
-    path = pathlib.Path(path)
-    with plain_file_errors(path):
-        path.mkdir(parents=True, exist_ok=True)
-        with _locked(path, kind):
-            run = RunDirectory(path)
-            known = _known_settings(path, kind)
-            if overwrite:
-                _clear(path, kind)
-            elif known is not None:
-                _check_settings(path, known, settings, kind)
-            if overwrite or known is None:
-                run.write_json("config.json", {"settings": settings, **about})
-            yield run
-
-
-@contextlib.contextmanager
-def _locked(path, kind):
-    with open(path / ".lock", "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"Another process is writing to {path}; wait for it or give --{kind.flag}."
-            ) from None
-        yield
-
-
-def require_same(path, settings, kind=RUN):
-    """Raises `InputError` unless the directory `path`, which another process uses, has these `settings`."""
-    known = _known_settings(path, kind) if path.is_dir() else None
-    require(known is not None, f"{path} holds no {kind.name}.")
-    _check_settings(path, known, settings, kind)
-
-
-def _known_settings(path, kind):
-    """Settings of the run in `path`, None if there is none.
-
-    Nothing is written to or removed from a directory that this program did not make.
-    """
-    names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
-    if not names:
-        return None
-    try:
-        config = json.loads((path / "config.json").read_text())
-        settings, _ = config["settings"], config["versions"]["keras_cl"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{path} holds files ({', '.join(names[:3])}) without the config.json of a {kind.name} of this "
-            f"program; give another --{kind.flag}."
-        ) from None
-    return settings
-
-
-def _check_settings(path, known, settings, kind):
-    wanted = json.loads(_json(settings))
-    differing = [
-        f"{wanted.get(name.removesuffix(DIGEST))} has changed since"
-        if name.endswith(DIGEST) and name in known and name in wanted
-        else f"--{name} was {_shown(known.get(name))}, now {_shown(wanted.get(name))}"
-        for name in sorted(known.keys() | wanted.keys())
-        if known.get(name) != wanted.get(name)
-    ]
-    require(
-        not differing,
-        f"{path} holds a {kind.name} with other settings: {'; '.join(differing)}. Give another "
-        f"--{kind.flag}, or --overwrite to start afresh.",
-    )
-
-
-def _clear(path, kind):
-    """Removes the files of a run and nothing else."""
-    for pattern in kind.leaves:
-        for entry in path.glob(pattern):
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-
-
-def _shown(value):
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return "not given" if value is None else str(value)
-
-
-def _json(content):
-    return json.dumps(content, indent=2) + "\n"
-
-
 def _csv(rows):
     return "".join(",".join(map(str, row)) + "\n" for row in rows)
-
-
-def _checksum(file):
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -2,15 +2,20 @@
 
 import csv
 import functools
+import io
 import json
 import pathlib
 import re
 
 import numpy as np
 
+from keras_cl.errors import require
 from keras_cl.runs.directory import read_matrix
+from keras_cl.runs.files import replace
 from keras_cl.settings.config import data_name
 from keras_cl.settings.external import short_name
+
+FORGETTING = ("bound", "predicted", "forgetting")  # of task 1, columns of curvature.csv
 
 
 def draw(path):
@@ -40,15 +45,15 @@ def draw(path):
     if (losses := _losses(path)) is not None:
         plots["validation.png"] = functools.partial(_validation, losses)
     if (path / "curvature.csv").exists():
-        plots["curvature.png"] = functools.partial(_curvature, _columns(path / "curvature.csv"))
+        plots["curvature.png"] = functools.partial(_curvature, _curvature_columns(path / "curvature.csv"))
     for name, plot in plots.items():
         wide = name in ("curvature.png", "validation.png")
         figure = Figure(figsize=(10.2 if wide else 6.4, 4.8), layout="constrained")
         plot(axes=figure.subplots(1, 2 if wide else 1))
         figure.suptitle(title, fontsize=11)
-        aside = path / f".{name}"
-        figure.savefig(aside, dpi=120, format="png")
-        aside.replace(path / name)
+        drawn = io.BytesIO()
+        figure.savefig(drawn, dpi=120, format="png")
+        replace(path / name, drawn.getvalue())
 
 
 def _stream(settings):
@@ -150,6 +155,19 @@ def _columns(file):
     return {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}
 
 
+def _curvature_columns(file):
+    """As `_columns`; raises `InputError` if something of a measurement is missing."""
+    needed = {"task", "eigenvalue_1", *(f"task_1_{name}" for name in FORGETTING)}
+    try:
+        columns = _columns(file)
+    except (ValueError, TypeError, csv.Error):
+        columns = {}
+    require(
+        needed <= columns.keys(), f"{file} is damaged; remove it, or give --curvature to measure it again."
+    )
+    return columns
+
+
 def _curvature(columns, *, axes):
     """Eigenvalues after each task, and the measured and the predicted forgetting of the first task."""
     spectrum, forgetting = axes
@@ -168,7 +186,7 @@ def _curvature(columns, *, axes):
     ):
         forgetting.plot(tasks, columns[f"task_1_{name}"], marker="o", markersize=3, label=label, **style)
     forgetting.set(xlabel="tasks learned", ylabel="rise of the loss", title="Forgetting of task 1")
-    _scaled(forgetting, [columns[f"task_1_{name}"] for name in ("bound", "predicted", "forgetting")])
+    _scaled(forgetting, [columns[f"task_1_{name}"] for name in FORGETTING])
     for panel in axes:
         panel.legend(fontsize=8)
         panel.xaxis.get_major_locator().set_params(integer=True)

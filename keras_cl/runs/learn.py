@@ -8,19 +8,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_cl.errors import Diverged, require
+from keras_cl.errors import Diverged, pick, require
 from keras_cl.methods.base import ContinualModel
 from keras_cl.runs import figures, samples
 from keras_cl.runs.checkpoints import Checkpoints
 from keras_cl.runs.console import Display
-from keras_cl.runs.directory import NoDirectory, RunDirectory, open_run
+from keras_cl.runs.directory import NoDirectory, RunDirectory
 from keras_cl.runs.early_stopping import early_stopping as stops
 from keras_cl.runs.exports import Exports, NoExports
 from keras_cl.runs.hardware import moved
 from keras_cl.runs.history import EpochHistory, title_of
+from keras_cl.runs.opening import open_run
 from keras_cl.runs.provenance import about, described
 from keras_cl.runs.results import Results, plain
-from keras_cl.settings.config import digest
+from keras_cl.settings.config import EXPORT, KEEP, digest
 from keras_cl.streams.base import Stream
 
 
@@ -60,6 +61,8 @@ def learn(
     early_stopping=0,
     run_dir=None,
     export_dir=None,
+    keep="all",
+    export="all",
     callbacks=(),
     overwrite=False,
     display=None,
@@ -77,8 +80,10 @@ def learn(
       early_stopping: epochs without a better validation loss after which training on a task stops; the best
         state is restored. 0 for none.
       run_dir: folder for results, checkpoints and figures; the same call resumes a run that was stopped.
-        None stores nothing. An open `RunDirectory` is used as it is.
+        None stores nothing. An open `RunDirectory` is used as it is, and its owner calls `finish`.
       export_dir: folder for one SavedModel per task, 1 to T; None exports nothing.
+      keep: "all" checkpoints, or "last" for that of the last finished task alone.
+      export: "all" models, "last" for the one after the last task alone, or "none".
       callbacks: Keras callbacks for every call of `fit`.
       overwrite: whether an earlier run in `run_dir` is removed first.
       display: `Display` for the progress; by default the screen.
@@ -92,23 +97,45 @@ def learn(
     plan = Plan(epochs, iterations, batch_size, replay_batch_size, eval_every, early_stopping)
     check(model, stream, plan)
     alone, display = display is None, display or Display()
+    pick("keep", keep, KEEP)
+    pick("export", export, EXPORT)
     with _opened(run_dir, model, stream, plan, overwrite) as directory, display.logging(directory.path):
         if alone:
             display.begin(model.name, stream, [model.seed], directory.path)
-        exports = _exports(export_dir, model, stream, plan)
+        exports = _exports(export_dir, model, stream, plan, directory, export)
         results = Results(directory.finished())
-        if directory.done and results.tasks == len(stream) and all(map(exports.has, stream)):
+        if _complete(stream, directory, exports, results, display):
             display.say(f"{directory.path} is complete; --overwrite would train it afresh.")
         else:
             exports.claim(overwrite)
-            _learn_tasks(model, stream, plan, results, directory, exports, callbacks, display)
+            _learn_tasks(model, stream, plan, results, directory, exports, keep, callbacks, display)
             directory.write_results(results)
             directory.write_json("summary.json", results.summary())
             _draw(directory)
+        _settled(stream, directory, exports, keep)
+        if not isinstance(run_dir, RunDirectory):
             directory.finish()
         if alone:
             display.results(results.matrix, results.summary())
     return Learned(results.matrix, results.summary())
+
+
+def _complete(stream, directory, exports, results, display):
+    """Whether nothing has to be learned or written again; says what was lost or edited."""
+    if not directory.done or results.tasks < len(stream):
+        return False
+    lost = [name for name in directory.changed() if not name.startswith("curvature.")]
+    lost += [f"the model {task.number}" for task in stream if not exports.has(task)]
+    if lost:
+        display.say(f"{', '.join(lost)} of {directory.path}: missing or changed, and written again.")
+    return not lost
+
+
+def _settled(stream, directory, exports, keep):
+    """Removes the checkpoints and the models that are not to be kept."""
+    if keep == "last":
+        directory.keep_last(len(stream))
+    exports.settle(stream)
 
 
 def _opened(run_dir, model, stream, plan, overwrite):
@@ -119,12 +146,15 @@ def _opened(run_dir, model, stream, plan, overwrite):
     return open_run(run_dir, described(model, stream, dataclasses.asdict(plan)), about(), overwrite)
 
 
-def _exports(export_dir, model, stream, plan):
-    if export_dir is None or isinstance(export_dir, Exports):
-        return export_dir or NoExports()
+def _exports(export_dir, model, stream, plan, directory, which):
+    if export_dir is None or which == "none":
+        return NoExports()
+    if isinstance(export_dir, Exports):
+        return export_dir
     settings = described(model, stream, dataclasses.asdict(plan))
     description = {"run": pathlib.Path(export_dir).name, "method": model.name, "seed": model.seed}
-    return Exports(export_dir, description | {"settings_hash": digest(settings), "settings": settings})
+    description |= {"settings_hash": digest(settings), "settings": settings}
+    return Exports(export_dir, description, directory.identity, which)
 
 
 def check(model, stream, plan):
@@ -151,7 +181,7 @@ def check(model, stream, plan):
         model.memory.require_images(stream)
 
 
-def _learn_tasks(model, stream, plan, results, directory, exports, callbacks, display):
+def _learn_tasks(model, stream, plan, results, directory, exports, keep, callbacks, display):
     """Learns the tasks that are not finished in `directory`, and adds them to the `Results`."""
     checkpoints = Checkpoints(model)
     if not len(results):
@@ -178,7 +208,7 @@ def _learn_tasks(model, stream, plan, results, directory, exports, callbacks, di
                 if directory.path:
                     samples.draw(directory.path, task, model.memory)
             exports.write(model, task, results)
-            directory.commit(task.number, record, checkpoints.write)
+            directory.commit(task.number, record, checkpoints.write, alone=keep == "last")
             directory.write_results(results)
             display.learned(title_of(task), seconds, row[: task.number], record["report"])
 
@@ -232,9 +262,10 @@ def _restore(model, stream, directory, checkpoints, exports, results, display):
     """Restores the model after the last finished task, and exports missing models again."""
     for task in stream[: results.tasks]:
         if not exports.has(task):
-            checkpoints.read(directory.task_folder(task.number))
+            purpose = f"To export the model {task.number}, which is missing or changed,"
+            checkpoints.read(directory.kept_folder(task.number, f"{purpose} the run"))
             exports.write(model, task, results.up_to(task.number))
-    checkpoints.read(directory.task_folder(results.tasks))
+    checkpoints.read(directory.kept_folder(results.tasks, "Going on"))
     if told := moved(directory):
         display.say(told)
     if results.tasks:

@@ -1,6 +1,5 @@
 """`keras_cl.load`: the model of a run as it was after a task."""
 
-import json
 import pathlib
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ from keras_cl.errors import InputError, require
 from keras_cl.methods.base import ContinualModel
 from keras_cl.runs.checkpoints import Checkpoints
 from keras_cl.runs.directory import RunDirectory
+from keras_cl.runs.files import read_json
 from keras_cl.runs.results import Results
 from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.config import Config
@@ -52,28 +52,42 @@ def load(run_dir, task=None, *, seed=None, model=None, stream=None, data_dir="",
     results = Results(directory.finished())
     task = results.tasks if task is None else task
     require(0 <= task <= results.tasks, f"{path} has finished {results.tasks} tasks, and task is {task}.")
+    folder = directory.kept_folder(task, "load")
     if settings.get("program") == "keras_cl.learn":
         require(
             model is not None and stream is not None,
             f"{path} was begun by keras_cl.learn; give load its stream, and its compiled model.",
         )
     else:
-        config = Config.from_settings(settings, data_dir, cache_dir)
+        config = _config(path, settings, data_dir, cache_dir)
         stream = make_stream(config)
         model = make_model(config, stream, config.seeds[0])
-    model.restore(stream, task, lambda: Checkpoints(model).read(directory.task_folder(task)))
+    model.restore(stream, task, lambda: Checkpoints(model).read(folder))
     return Loaded(model, results.up_to(task).matrix, stream)
 
 
 def _settings(path, seed):
     """The directory of one seed and the settings in its config.json."""
-    seeds = {int(folder.name.removeprefix("seed_")): folder for folder in path.glob("seed_[0-9]*")}
+    named = {folder.name.removeprefix("seed_"): folder for folder in path.glob("seed_[0-9]*")}
+    seeds = {int(name): folder for name, folder in named.items() if name.isdigit()}
     listed = ", ".join(map(str, sorted(seeds)))
     if seed is not None:
         require(not seeds or seed in seeds, f"{path} has no seed {seed}; it has {listed}.")
         path = seeds.get(seed, path)
     require(seed is not None or not seeds, f"{path} has several seeds; give load one of seed={listed}.")
     try:
-        return path, json.loads((path / "config.json").read_text())["settings"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{path} is no run of this program: it has no readable config.json.") from None
+        settings = read_json(path / "config.json")["settings"]
+    except (OSError, ValueError, KeyError):
+        settings = None
+    require(isinstance(settings, dict), f"{path} is no run of this program: it has no readable config.json.")
+    return path, settings
+
+
+def _config(path, settings, data_dir, cache_dir):
+    """The `Config` of a run from its settings."""
+    try:
+        return Config.from_settings(settings, data_dir, cache_dir)
+    except InputError:
+        raise
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise InputError(f"The settings in {path / 'config.json'} are damaged: {error}.") from None

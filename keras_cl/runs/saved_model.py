@@ -32,6 +32,7 @@ import tensorflow as tf
 
 from keras_cl.learning.layers import MASKED, logits_of
 from keras_cl.numerics.random import random_normal, random_uniform
+from keras_cl.runs.files import read_json
 
 DESCRIPTION = "task.json"
 
@@ -141,8 +142,8 @@ def needs_task(stream):
 
 
 def read_description(folder):
-    """The task.json of an exported model."""
-    return json.loads((pathlib.Path(folder) / DESCRIPTION).read_text())
+    """The dict in the task.json of an exported model; `OSError` or `ValueError` if there is none."""
+    return read_json(pathlib.Path(folder) / DESCRIPTION)
 
 
 def versions(folder):

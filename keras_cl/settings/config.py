@@ -13,6 +13,8 @@ from keras_cl.settings.options import choices_of, require_usable
 
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"]
 SCENARIOS = ("task", "domain", "class")
+KEEP = ("all", "last")
+EXPORT = ("all", "last", "none")
 DIGEST = "_sha256"  # suffix of the name of a setting that is the digest of a file
 
 # Arguments that a run passes to constructors. Methods and streams get every setting that they have as a
@@ -25,7 +27,18 @@ SUPPLIED = {
 }
 
 # Settings for places, devices and output: a run can be resumed with other values.
-PLACES = ("device", "strategy", "run_dir", "export_dir", "data_dir", "cache_dir", "overwrite", "verbosity")
+PLACES = (
+    "device",
+    "strategy",
+    "run_dir",
+    "export_dir",
+    "keep",
+    "export",
+    "data_dir",
+    "cache_dir",
+    "overwrite",
+    "verbosity",
+)
 # Settings for measurements after training: they can be added to a finished run.
 AFTERWARDS = ("curvature", "curvature_rows")
 
@@ -55,8 +68,8 @@ class Config:
       reset_optimizer: whether each task starts with a fresh optimizer state.
       isolate_heads: whether the optimizer's state, weight decay and averages leave the outputs of tasks that
         take no part in a step alone (task incremental).
-      seeds: seeds of the model (weights, order of rows, dropout), one run per seed; the stream has
-        --stream.seed.
+      seeds: seeds of the model (weights, order of rows, dropout), one run per seed; several can be added to
+        later; the stream has --stream.seed.
       eval_every: measure accuracy after each task, or also after each epoch.
       early_stopping: epochs without a better validation loss after which a task ends, with the state of its
         best epoch; needs --stream.valid_fraction; 0 for none.
@@ -70,6 +83,8 @@ class Config:
         multiworker, those of all machines that TF_CONFIG names.
       run_dir: folder for results; by default a folder in runs/ named after the settings.
       export_dir: folder for the SavedModels, which are in a subfolder named like the run.
+      keep: checkpoints that are kept, all or that of the last finished task alone.
+      export: models that are exported, one after each task, the last one alone, or none.
       data_dir: folder of prepared tensorflow-datasets; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
       cache_dir: folder for decoded data; by default ~/.cache/keras_cl.
       overwrite: remove an earlier run and start from the beginning.
@@ -105,6 +120,8 @@ class Config:
     strategy: Literal["none", "mirrored", "multiworker"] = "none"
     run_dir: str = ""
     export_dir: str = "saved_models"
+    keep: Literal["all", "last"] = "all"
+    export: Literal["all", "last", "none"] = "all"
     data_dir: str = ""
     cache_dir: str = ""
     overwrite: bool = False
@@ -144,6 +161,10 @@ class Config:
             f"--seeds is {seeds or 'empty'}; give whole numbers from 0 on.",
         )
         require(len(set(self.seeds)) == len(self.seeds), f"--seeds names a seed twice: {seeds}.")
+        require(
+            not self.curvature or self.keep == "all",
+            "--curvature is measured from the checkpoints of all tasks; give --keep=all.",
+        )
         if not self.scenario:
             object.__setattr__(self, "scenario", self._usual_scenario())
         able = catalog.choice("method", self.method).constants.get("scenarios", SCENARIOS)
@@ -208,6 +229,10 @@ class Config:
         """Six hexadecimal digits of the settings."""
         return digest(self.settings)
 
+    def settings_of(self, seed):
+        """The settings of the run of one seed."""
+        return {**self.settings, "seeds": [seed]}
+
     @property
     def name(self):
         """Name of the run: the last part of its directory."""
@@ -215,6 +240,8 @@ class Config:
             return pathlib.Path(self.run_dir).resolve().name
         # Without the digests of files: if a file was edited, its run is found and refused.
         known = {name: value for name, value in self.settings.items() if not name.endswith(DIGEST)}
+        if len(self.seeds) > 1:  # others can be added
+            del known["seeds"]
         chosen = external.short_name(self.method), external.short_name(self.stream), data_name(self.dataset)
         return f"{'-'.join(chosen)}-{self.scenario}-{digest(known)}"
 

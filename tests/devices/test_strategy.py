@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import threading
 import types
 
 import numpy as np
@@ -11,7 +12,7 @@ from helpers import blobs, saved_variables, silent
 from processes import ROOT, arguments, refusal, small, start
 
 from keras_cl import train
-from keras_cl.devices import device
+from keras_cl.devices import cluster, device
 from keras_cl.errors import InputError
 from keras_cl.settings import catalog
 
@@ -84,13 +85,42 @@ def test_workers_have_to_be_told_of_each_other(monkeypatch):
         '{"cluster": {"worker": ["a:1"]}}',
         '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
         '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": -1}}',
+        '{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}',
         '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker", "index": 0}}',
     ],
 )
 def test_a_wrong_list_of_workers_is_shown_beside_a_right_one(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     said = refusal("--strategy=multiworker")
-    assert f"TF_CONFIG='{device.EXAMPLE}'" in said and said.endswith(f"; it is {text}.")
+    assert f"TF_CONFIG='{cluster.EXAMPLE}'" in said and said.endswith(f"; it is {text}.")
+
+
+def test_workers_that_do_not_answer_are_named_after_a_while():
+    own, *others = [f"localhost:{port}" for port in free_ports(3)]
+    listening = socket.create_server(("localhost", int(others[0].partition(":")[2])))
+    with listening, pytest.raises(InputError) as error:
+        cluster.meet(own, others, patience=0.3)
+    assert str(error.value) == (
+        f"No worker answered at {others[1]} within 0 seconds; start the same command there, or correct "
+        f"TF_CONFIG."
+    )
+
+
+def test_workers_meet_whoever_comes_first():
+    one, other = [f"localhost:{port}" for port in free_ports(2)]
+    later = threading.Timer(0.3, cluster.meet, (other, [one], 20))
+    later.start()
+    cluster.meet(one, [other], patience=20)
+    with socket.create_server(("localhost", int(one.partition(":")[2]))):  # as TensorFlow listens then
+        later.join(20)
+    assert not later.is_alive()
+
+
+def test_a_port_that_is_taken_is_one_sentence():
+    own, other = [f"localhost:{port}" for port in free_ports(2)]
+    said = f"could not be started at {own}: Address already in use"
+    with socket.create_server(("", int(own.partition(":")[2]))), pytest.raises(InputError, match=said):
+        cluster.meet(own, [other], patience=5)
 
 
 # ---- two workers -----------------------------------------------------------------------------------------
