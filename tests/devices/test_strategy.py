@@ -4,6 +4,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 import types
 
 import numpy as np
@@ -107,13 +108,25 @@ def test_workers_that_do_not_answer_are_named_after_a_while():
 
 
 def test_workers_meet_whoever_comes_first():
-    one, other = [f"localhost:{port}" for port in free_ports(2)]
-    later = threading.Timer(0.3, cluster.meet, (other, [one], 20))
-    later.start()
-    cluster.meet(one, [other], patience=20)
-    with socket.create_server(("localhost", int(one.partition(":")[2]))):  # as TensorFlow listens then
-        later.join(20)
-    assert not later.is_alive()
+    addresses, met, end = [f"localhost:{port}" for port in free_ports(3)], [], threading.Event()
+
+    def worker(own):
+        cluster.meet(own, [address for address in addresses if address != own], patience=20)
+        met.append(own)
+        with socket.create_server(("", int(own.partition(":")[2]))):  # as TensorFlow listens then
+            end.wait(20)
+
+    workers = [threading.Thread(target=worker, args=(address,)) for address in addresses]
+    for each in workers:
+        each.start()
+        time.sleep(0.3)
+    waited = time.monotonic()
+    while len(met) < 3 and time.monotonic() - waited < 20:
+        time.sleep(0.05)
+    end.set()
+    for each in workers:
+        each.join(20)
+    assert sorted(met) == sorted(addresses)
 
 
 def test_a_port_that_is_taken_is_one_sentence():

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -121,6 +122,123 @@ def test_a_damaged_checkpoint_of_the_untrained_network_means_a_new_start(tmp_pat
         run.finished()
 
 
+@pytest.mark.parametrize(
+    "done", ["{}", "[]", "1", '{"files": {}}', '{"files": {"weights": 1}}', "[" * 100_000]
+)
+def test_a_checkpoint_without_its_checksums_is_damaged(tmp_path, done):
+    run = run_with(tmp_path, tasks=1)
+    (run.task_folder(1) / "DONE").write_text(done)
+    with pytest.raises(InputError, match="task_001 is damaged or incomplete"):
+        run.finished()
+
+
+# ---- whose checkpoint it is ------------------------------------------------------------------------------
+
+
+def whose(run):
+    with pytest.raises(InputError) as error:
+        run.finished()
+    return str(error.value)
+
+
+def test_checkpoints_that_were_swapped_are_refused(tmp_path):
+    run = run_with(tmp_path, tasks=2)
+    one, other = run.task_folder(1), run.task_folder(2)
+    one.rename(tmp_path / "aside")
+    other.rename(one)
+    (tmp_path / "aside").rename(other)
+    assert whose(run).startswith(f"The checkpoint {one} is that after task 2 of this run, with the seeds ")
+
+
+@pytest.mark.parametrize("settings", [{"tasks": 3, "seeds": [1]}, {"tasks": 3, "seeds": [0]}])
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, settings):
+    run = run_with(tmp_path / "run", 2, {"tasks": 3, "seeds": [0]})
+    other = run_with(tmp_path / "other", 2, settings)
+    shutil.rmtree(run.task_folder(2))
+    shutil.copytree(other.task_folder(2), run.task_folder(2))
+    assert whose(run).startswith(
+        f"The checkpoint {run.task_folder(2)} is that after task 2 of another run, with the seeds "
+        f"{settings['seeds']} and settings "
+    )
+
+
+def test_a_checkpoint_left_from_before_overwrite_is_refused(tmp_path):
+    shutil.copytree(run_with(tmp_path / "run", 2).task_folder(1), tmp_path / "kept")
+    with open_run(tmp_path / "run", {"tasks": 3}, ABOUT, overwrite=True) as run:
+        run.commit(0, {"number": 0}, write_weights)
+    shutil.copytree(tmp_path / "kept", run.task_folder(1))
+    assert "is that after task 1 of another run" in whose(run)
+
+
+def test_a_whole_run_can_be_copied(tmp_path):
+    run = run_with(tmp_path / "run", 2)
+    shutil.copytree(run.path, tmp_path / "copy")
+    assert RunDirectory(tmp_path / "copy").finished() == run.finished()
+
+
+# ---- the last checkpoint alone ---------------------------------------------------------------------------
+
+
+def kept_last(path, tasks):
+    with open_run(path, {"tasks": 3}, ABOUT) as run:
+        for number in range(tasks + 1):
+            run.commit(number, {"number": number}, write_weights, alone=True)
+    return run
+
+
+def test_the_last_checkpoint_alone_is_kept_with_all_results(tmp_path):
+    run = kept_last(tmp_path, 2)
+    assert run.kept() == [2] and run.finished() == [{"number": 0}, {"number": 1}, {"number": 2}]
+    assert {file.name for file in run.task_folder(1).iterdir()} == {"results.json", "DONE"}
+    assert run.kept_folder(2, "load") == run.task_folder(2)
+    with pytest.raises(InputError) as error:
+        run.kept_folder(1, "load")
+    assert str(error.value) == (
+        f"load needs the checkpoint after task 1, and {tmp_path} has kept only that after task 2: "
+        f"--keep=all keeps every one from the start."
+    )
+
+
+@pytest.mark.parametrize("place", range(9))
+def test_a_checkpoint_is_removed_only_when_the_next_is_complete_wherever_it_is_killed(
+    tmp_path, monkeypatch, place
+):
+    run, calls = kept_last(tmp_path, 1), []
+
+    def killing(target, name):
+        real = getattr(target, name)
+
+        def call(*args, **kwargs):
+            calls.append(name)
+            if len(calls) > place:
+                raise KeyboardInterrupt
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(target, name, call)
+
+    with pytest.raises(KeyboardInterrupt):
+        killing(files.pathlib.Path, "rename")
+        killing(files.pathlib.Path, "replace")
+        killing(files.pathlib.Path, "unlink")
+        for number in (2, 3, 4):
+            run.commit(number, {"number": number}, write_weights, alone=True)
+    monkeypatch.undo()
+    finished = len(run.finished()) - 1
+    assert finished in run.kept()  # the run can go on
+    run.commit(finished + 1, {"number": finished + 1}, write_weights, alone=True)
+    assert run.kept() == [finished + 1]
+    for number in range(finished + 1):
+        assert {file.name for file in run.task_folder(number).iterdir()} == {"results.json", "DONE"}
+
+
+def test_a_damaged_last_checkpoint_that_is_the_only_one_means_to_start_afresh(tmp_path):
+    run = kept_last(tmp_path, 2)
+    (run.task_folder(2) / "weights").write_bytes(b"")
+    assert whose(run).endswith(
+        "damaged or incomplete; no earlier one was kept, and --overwrite starts afresh."
+    )
+
+
 # ---- writing aside ---------------------------------------------------------------------------------------
 
 
@@ -157,6 +275,34 @@ def test_a_file_is_replaced_in_one_step(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="full"):
         run.write("file", "new")
     assert (tmp_path / "file").read_text() == "old"
+
+
+def test_what_is_renamed_is_on_disk_before_and_the_folder_after(tmp_path, monkeypatch):
+    run, done = run_with(tmp_path / "run", tasks=0), []
+    real = os.fsync, files.pathlib.Path.rename, files.pathlib.Path.replace
+
+    def fsync(descriptor):
+        done.append(("sync", os.readlink(f"/proc/self/fd/{descriptor}")))
+        real[0](descriptor)
+
+    def renames(call):
+        return lambda path, target: done.append(("rename", str(path), str(target))) or call(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(files.pathlib.Path, "rename", renames(real[1]))
+    monkeypatch.setattr(files.pathlib.Path, "replace", renames(real[2]))
+    run.write("file", "new")
+    aside = str(tmp_path / "run" / ".file.aside")
+    at = done.index(("rename", aside, str(tmp_path / "run" / "file")))
+    assert ("sync", aside) in done[:at] and ("sync", str(tmp_path / "run")) in done[at:]
+
+    run.commit(1, {"number": 1}, write_weights)
+    folder = run.task_folder(1)
+    aside = folder.with_name(".task_001.aside")
+    at = done.index(("rename", str(aside), str(folder)))
+    for name in ("weights", "results.json", "."):
+        assert ("sync", str(aside / name)) in done[:at], name
+    assert ("sync", str(folder.parent)) in done[at:]
 
 
 # ---- whose directory it is -------------------------------------------------------------------------------
@@ -216,6 +362,8 @@ FOREIGN = {
     "a config.json that is a list": {"config.json": "[1, 2]"},
     "a config.json that is empty": {"config.json": ""},
     "a config.json that is no text": {"config.json": "\udcff"},
+    "settings that are a list": {"config.json": '{"settings": [], "versions": {"keras_cl": "0"}}'},
+    "a config.json that is nested too deeply": {"config.json": "[" * 100_000},
     "settings of another program": {"config.json": '{"settings": {"tasks": 3}, "versions": {"tool": "2"}}'},
 }
 
@@ -227,6 +375,7 @@ def test_a_folder_of_something_else_is_never_touched(tmp_path, files, overwrite)
         (tmp_path / name).write_text(content, errors="surrogateescape")
     before = everything_in(tmp_path)
     message = refused(tmp_path, overwrite=overwrite)
+    assert not (tmp_path / ".lock").exists()
     assert message == (
         f"{tmp_path} holds files ({', '.join(sorted(files))}) without the config.json of a run of this "
         f"program; give another --run_dir."
@@ -255,6 +404,97 @@ def test_overwriting_that_was_cut_short_can_be_repeated(tmp_path, monkeypatch):
     with open_run(tmp_path, {"tasks": 4}, ABOUT, overwrite=True) as run:
         assert run.finished() == []
     assert set(everything_in(tmp_path)) == {"config.json"}
+
+
+def test_the_same_command_without_overwrite_goes_on_with_overwriting_that_was_cut_short(
+    tmp_path, monkeypatch
+):
+    run_with(tmp_path, tasks=2)
+
+    def killed(folder):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(opening.shutil, "rmtree", killed)
+        with open_run(tmp_path, {"tasks": 3}, ABOUT, overwrite=True):
+            pass
+    assert (tmp_path / "checkpoints" / "task_002").exists()  # of before
+    assert "with other settings: --tasks was 3, now 4" in refused(tmp_path, {"tasks": 4})
+    with open_run(tmp_path, {"tasks": 3}, ABOUT) as run:
+        assert run.finished() == []
+    assert "overwriting" not in json.loads((tmp_path / "config.json").read_text())
+
+
+@pytest.mark.parametrize("left", [b"", b"\0" * 100])
+def test_a_config_that_a_power_loss_emptied_does_not_lock_the_run_away(tmp_path, left):
+    run = run_with(tmp_path, tasks=2)
+    before = run.identity
+    (tmp_path / "config.json").write_bytes(left)
+    assert refused(tmp_path, {"tasks": 4}) == (
+        f"{tmp_path / 'config.json'} is empty, and the checkpoints are of a run with other settings; give "
+        f"these, another --run_dir, or --overwrite to start afresh."
+    )
+    with open_run(tmp_path, {"tasks": 3}, ABOUT) as run:
+        assert len(run.finished()) == 3 and run.identity == before
+    (tmp_path / "config.json").write_bytes(left)
+    with open_run(tmp_path, {"tasks": 4}, ABOUT, overwrite=True) as run:
+        assert run.finished() == []
+
+
+def test_a_config_emptied_before_there_was_a_checkpoint_means_a_new_run(tmp_path):
+    with open_run(tmp_path, {"tasks": 3}, ABOUT):
+        pass
+    (tmp_path / "config.json").write_bytes(b"")
+    with open_run(tmp_path, {"tasks": 4}, ABOUT) as run:
+        assert run.finished() == []
+
+
+# ---- settings that grow ----------------------------------------------------------------------------------
+
+
+def opened(path, *seeds):
+    with open_run(path, {"seeds": seeds}, ABOUT, grows=("seeds",)) as run:
+        return run.done
+
+
+def test_values_are_added_to_a_setting_that_grows_and_the_run_is_not_complete_then(tmp_path):
+    with open_run(tmp_path, {"seeds": (0, 1)}, ABOUT) as run:
+        run.finish()
+    identifier = run.identity["run"]
+    assert opened(tmp_path, 0, 1) and not opened(tmp_path, 0, 1, 7)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["settings"] == {"seeds": [0, 1, 7]} and config["run"] == identifier
+
+
+@pytest.mark.parametrize(("earlier", "seeds"), [((0, 1), (1, 2)), ((0, 1, 2), (0, 1)), ((0,), (0, 1))])
+def test_values_are_not_taken_away_nor_added_to_one(tmp_path, earlier, seeds):
+    opened(tmp_path, *earlier)
+    with pytest.raises(
+        InputError, match=r"--seeds was .*, now .* \(to add some, give the earlier ones too\)"
+    ):
+        opened(tmp_path, *seeds)
+
+
+# ---- what a finished run has lost ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["lost", "edited"])
+def test_a_complete_run_knows_what_was_lost_or_edited(tmp_path, damage):
+    with open_run(tmp_path, {"tasks": 3}, ABOUT) as run:
+        assert run.changed() == []
+        run.write_matrix(MATRIX)
+        run.write_json("summary.json", {"accuracy": 1})
+        run.finish()
+    assert run.done and run.changed() == []
+    for name in ("matrix.csv", "summary.json"):
+        (tmp_path / name).unlink() if damage == "lost" else (tmp_path / name).write_text("other")
+    assert run.done and run.changed() == ["matrix.csv", "summary.json"]
+
+
+@pytest.mark.parametrize("done", ["", "{}", "[]"])
+def test_a_run_whose_done_has_no_checksums_is_not_complete(tmp_path, done):
+    (tmp_path / "DONE").write_text(done)
+    assert not RunDirectory(tmp_path).done
 
 
 # ---- one process at a time -------------------------------------------------------------------------------
