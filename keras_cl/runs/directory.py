@@ -12,6 +12,7 @@ With --keep=last a checkpoint loses its variables when the next one is complete;
 
 import csv
 import pathlib
+import uuid
 
 import numpy as np
 
@@ -170,7 +171,10 @@ class RunDirectory:
 class NoDirectory:
     """Used instead of a `RunDirectory` if nothing is stored."""
 
-    path, done, identity = None, False, {}
+    path, done = None, False
+
+    def __init__(self):
+        self.identity = {"run": uuid.uuid4().hex}
 
     def finished(self):
         """An empty list: no task was finished before."""
@@ -178,6 +182,9 @@ class NoDirectory:
 
     def commit(self, number, results, write, alone=False):
         """Stores nothing."""
+
+    def keep_last(self, number):
+        """Removes nothing."""
 
     def write_results(self, results):
         """Writes nothing."""

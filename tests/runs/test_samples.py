@@ -447,10 +447,10 @@ def test_a_run_that_lost_a_task_draws_and_exports_it_the_same(copy, dataset, no_
 def test_generators_of_another_run_are_not_written_beside(copy, dataset):
     other = settings(dataset, copy, learning_rate=0.5, run_dir=str(copy / "other" / "run"))
     with pytest.raises(InputError, match="holds the models of another run"):
-        claim(copy / "models" / "run", other.hash, other.overwrite)
+        claim(copy / "models" / "run", {"": other.hash}, other.overwrite)
     assert names_in(copy / "models" / "run" / "generator") == {"1", "2"}
     again = settings(dataset, copy, learning_rate=0.5, overwrite=True)
-    claim(copy / "models" / "run", again.hash, again.overwrite)
+    claim(copy / "models" / "run", {"": again.hash}, again.overwrite)
     assert not (copy / "models" / "run").exists()
 
 

@@ -470,6 +470,8 @@ OTHER_VALUES = {
     "strategy": "mirrored",
     "run_dir": "elsewhere",
     "export_dir": "elsewhere",
+    "keep": "last",
+    "export": "none",
     "data_dir": "elsewhere",
     "cache_dir": "elsewhere",
     "overwrite": True,
@@ -492,7 +494,7 @@ def test_what_decides_a_result_changes_the_hash_and_places_do_not(field):
 
 def test_only_these_settings_decide_nothing():
     folders = {"run_dir", "export_dir", "data_dir", "cache_dir"}
-    assert set(PLACES) == folders | {"device", "strategy", "overwrite", "verbosity"}
+    assert set(PLACES) == folders | {"device", "strategy", "keep", "export", "overwrite", "verbosity"}
     assert set(AFTERWARDS) == {"curvature", "curvature_rows"}
 
 
