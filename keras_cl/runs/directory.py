@@ -16,7 +16,7 @@ import uuid
 
 import numpy as np
 
-from keras_cl.errors import require
+from keras_cl.errors import InputError, require
 from keras_cl.runs import seals
 from keras_cl.runs.files import as_json, read_json, replace, written_aside
 
@@ -150,22 +150,28 @@ class RunDirectory:
         return seals.changed(self.path) or []
 
     def _verify(self, number):
-        folder, below = self.task_folder(number), [n for n in self.kept() if n < number]
-        back = f"go on after task {number - 1}" if number > 1 else "start again"
-        mend = f"remove that folder and any later one to {back}, or give --overwrite to start afresh"
-        if number and number - 1 not in below:
-            mend = "no earlier one was kept, and --overwrite starts afresh"
-        done, differing = seals.read_seal(folder), seals.changed(folder)
-        whole = done is not None and RESULTS in done["files"] and not differing
-        require(whole, f"The checkpoint {folder} is damaged or incomplete; {mend}.")
+        folder = self.task_folder(number)
+        done = seals.read_seal(folder)
+        whole = done is not None and RESULTS in done["files"] and not seals.changed(folder)
         own = self.identity | {"task": number}
-        found = {name: done.get(name) for name in own}
-        whose = "this run" if found["run"] == own["run"] else "another run"
-        require(
-            found == own,
-            f"The checkpoint {folder} is that after task {found['task']} of {whose}, with the seeds "
-            f"{found['seeds']} and settings {found['settings']}; {mend}.",
-        )
+        found = {name: done.get(name) for name in own} if whole else None
+        if found == own:
+            return
+        fault = "damaged or incomplete"
+        if whole:
+            whose = "this run" if found["run"] == own["run"] else "another run"
+            fault = (
+                f"that after task {found['task']} of {whose}, with the seeds {found['seeds']} and settings "
+            )
+            fault += f"{found['settings']}"
+        raise InputError(f"The checkpoint {folder} is {fault}; {self._mend(number)}.")
+
+    def _mend(self, number):
+        """What to do about the checkpoint after `number` tasks."""
+        if number and number - 1 not in self.kept():
+            return "no earlier one was kept, and --overwrite starts afresh"
+        back = f"go on after task {number - 1}" if number > 1 else "start again"
+        return f"remove that folder and any later one to {back}, or give --overwrite to start afresh"
 
 
 class NoDirectory:

@@ -61,9 +61,10 @@ class Exports:
             saved_model.export(model.network, task, folder, description)
 
     def settle(self, stream):
-        """Where only the last model is wanted, removes the others."""
+        """Where only the last model is wanted, removes the others of this run."""
         for version in _versions(self.folder) if self._which == "last" else ():
-            if version.name != str(len(stream)):
+            ours = (seals.read_seal(version) or {}).get("run") == self._identity["run"]
+            if ours and version.name != str(len(stream)):
                 shutil.rmtree(version)
 
     def _wanted(self, task):

@@ -21,7 +21,7 @@ from keras_cl.runs.history import EpochHistory, title_of
 from keras_cl.runs.opening import open_run
 from keras_cl.runs.provenance import about, described
 from keras_cl.runs.results import Results, plain
-from keras_cl.settings.config import EXPORT, KEEP, digest
+from keras_cl.settings.config import digest
 from keras_cl.streams.base import Stream
 
 
@@ -97,27 +97,35 @@ def learn(
     plan = Plan(epochs, iterations, batch_size, replay_batch_size, eval_every, early_stopping)
     check(model, stream, plan)
     alone, display = display is None, display or Display()
-    pick("keep", keep, KEEP)
-    pick("export", export, EXPORT)
+    _check_kept(keep, export)
     with _opened(run_dir, model, stream, plan, overwrite) as directory, display.logging(directory.path):
         if alone:
             display.begin(model.name, stream, [model.seed], directory.path)
         exports = _exports(export_dir, model, stream, plan, directory, export)
-        results = Results(directory.finished())
-        if _complete(stream, directory, exports, results, display):
-            display.say(f"{directory.path} is complete; --overwrite would train it afresh.")
-        else:
+        if overwrite:
             exports.claim(overwrite)
-            _learn_tasks(model, stream, plan, results, directory, exports, keep, callbacks, display)
-            directory.write_results(results)
-            directory.write_json("summary.json", results.summary())
-            _draw(directory)
-        _settled(stream, directory, exports, keep)
+        results = _learned_all(model, stream, plan, directory, exports, keep, callbacks, display)
         if not isinstance(run_dir, RunDirectory):
             directory.finish()
         if alone:
             display.results(results.matrix, results.summary())
     return Learned(results.matrix, results.summary())
+
+
+def _learned_all(model, stream, plan, directory, exports, keep, callbacks, display):
+    """The `Results` of all tasks, of which only those are learned that are not finished in `directory`."""
+    results = Results(directory.finished())
+    if _complete(stream, directory, exports, results, display):
+        display.say(f"{directory.path} is complete; --overwrite would train it afresh.")
+    else:
+        _learn_tasks(model, stream, plan, results, directory, exports, keep, callbacks, display)
+        directory.write_results(results)
+        directory.write_json("summary.json", results.summary())
+        _draw(directory)
+    if keep == "last":
+        directory.keep_last(len(stream))
+    exports.settle(stream)
+    return results
 
 
 def _complete(stream, directory, exports, results, display):
@@ -131,11 +139,9 @@ def _complete(stream, directory, exports, results, display):
     return not lost
 
 
-def _settled(stream, directory, exports, keep):
-    """Removes the checkpoints and the models that are not to be kept."""
-    if keep == "last":
-        directory.keep_last(len(stream))
-    exports.settle(stream)
+def _check_kept(keep, export):
+    pick("keep", keep, ("all", "last"))
+    pick("export", export, ("all", "last", "none"))
 
 
 def _opened(run_dir, model, stream, plan, overwrite):
@@ -183,6 +189,7 @@ def check(model, stream, plan):
 
 def _learn_tasks(model, stream, plan, results, directory, exports, keep, callbacks, display):
     """Learns the tasks that are not finished in `directory`, and adds them to the `Results`."""
+    exports.claim()
     checkpoints = Checkpoints(model)
     if not len(results):
         require(not model.begun, "The model has learned tasks already; make a new one.")

@@ -8,13 +8,11 @@ import pathlib
 from typing import Literal
 
 from keras_cl.errors import InputError, did_you_mean, pick, require
-from keras_cl.settings import catalog, external
+from keras_cl.settings import catalog, checks, external
 from keras_cl.settings.options import choices_of, require_usable
 
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"]
 SCENARIOS = ("task", "domain", "class")
-KEEP = ("all", "last")
-EXPORT = ("all", "last", "none")
 DIGEST = "_sha256"  # suffix of the name of a setting that is the digest of a file
 
 # Arguments that a run passes to constructors. Methods and streams get every setting that they have as a
@@ -27,18 +25,8 @@ SUPPLIED = {
 }
 
 # Settings for places, devices and output: a run can be resumed with other values.
-PLACES = (
-    "device",
-    "strategy",
-    "run_dir",
-    "export_dir",
-    "keep",
-    "export",
-    "data_dir",
-    "cache_dir",
-    "overwrite",
-    "verbosity",
-)
+FOLDERS = ("run_dir", "export_dir", "data_dir", "cache_dir")
+PLACES = (*FOLDERS, "device", "strategy", "keep", "export", "overwrite", "verbosity")
 # Settings for measurements after training: they can be added to a finished run.
 AFTERWARDS = ("curvature", "curvature_rows")
 
@@ -161,10 +149,6 @@ class Config:
             f"--seeds is {seeds or 'empty'}; give whole numbers from 0 on.",
         )
         require(len(set(self.seeds)) == len(self.seeds), f"--seeds names a seed twice: {seeds}.")
-        require(
-            not self.curvature or self.keep == "all",
-            "--curvature is measured from the checkpoints of all tasks; give --keep=all.",
-        )
         if not self.scenario:
             object.__setattr__(self, "scenario", self._usual_scenario())
         able = catalog.choice("method", self.method).constants.get("scenarios", SCENARIOS)
@@ -173,7 +157,7 @@ class Config:
             f"The method {self.method} makes no sense in the {self.scenario}-incremental scenario; possible: "
             f"{', '.join(able)}.",
         )
-        self._check_memory()
+        checks.check(self)
         self._check_options()
 
     @property
@@ -257,30 +241,6 @@ class Config:
     def _usual_scenario(self):
         options = catalog.choice("stream", self.stream).options
         return next(option.default for option in options if option.name == "scenario")
-
-    def _check_memory(self):
-        possible = catalog.possible_memories(self.method)
-        able = not self.memory or catalog.can_have(self.method, self.memory)
-        require(
-            not self.memory or possible or able,
-            f"--memory is {self.memory}, and the method {self.method} can have no memory.",
-        )
-        require(
-            able,
-            f"The method {self.method} cannot have the memory {self.memory}; possible: "
-            f"{', '.join(possible)}.",
-        )
-        draws = catalog.choice("method", self.method).constants.get("draws", 1)
-        require(
-            draws or not self.replay_batch_size,
-            f"--replay_batch_size is {self.replay_batch_size}, and the method {self.method} does not replay "
-            f"rows in its steps.",
-        )
-        require(
-            self.memory or not self.replay_batch_size,
-            f"--replay_batch_size is {self.replay_batch_size}, and there is no --memory to replay rows from; "
-            f"possible: {', '.join(possible) or 'none'}.",
-        )
 
     @property
     def known_options(self):
