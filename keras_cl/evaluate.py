@@ -164,12 +164,10 @@ def require_seeds(parts):
     from keras_cl.runs import saved_model
 
     found = [(part, _described(version)) for part in parts for version in saved_model.versions(part)]
-    for part, about in found if len(parts) > 1 else ():
+    for part, about in found:
         seed, first = about.get("seed"), found[0][1]
-        require(
-            part.name == f"seed_{seed}",
-            f"{part} holds models of the seed {seed}: the folders were exchanged.",
-        )
+        exchanged = f"{part} holds models of the seed {seed}: the folders were exchanged."
+        require(part.name == f"seed_{seed}", exchanged)
         settings = [{**one["settings"], "seeds": None} for one in (first, about)]
         require(settings[0] == settings[1], f"{found[0][0]} and {part} are models of different settings.")
 
@@ -213,8 +211,9 @@ def main(values):
 
     display = Display()
     folder = pathlib.Path(values.saved_model)
-    parts = sorted(folder.glob("seed_*")) or [folder]
-    require_seeds(parts)
+    seeds = sorted(filter(pathlib.Path.is_dir, folder.glob("seed_*")))
+    require_seeds(seeds)
+    parts = seeds or [folder]
     matrices = [accuracy_matrix(part, values.data_dir, values.cache_dir) for part in parts]
     for part, R in zip(parts, matrices, strict=True):
         display.matrix(R, f"Accuracy (percent) of the models in {part}")

@@ -17,7 +17,7 @@ from keras_cl.runs.console import Display
 from keras_cl.runs.directory import matrix_csv
 from keras_cl.runs.exports import Exports, claim
 from keras_cl.runs.hardware import moved
-from keras_cl.runs.learn import Plan, check, learn
+from keras_cl.runs.learn import Plan, check, learn, told_lost
 from keras_cl.runs.opening import open_run
 from keras_cl.runs.provenance import about
 from keras_cl.runs.results import mean_costs
@@ -101,6 +101,8 @@ def _several_seeds(config, stream, directory, folder, display, strategy):
     matrices = np.array([learned.matrix for learned in everything])
     costs = mean_costs([learned.summary for learned in everything])
     summary = {**metrics.over_seeds([metrics.summary(R) for R in matrices]), **costs}
+    if lost := directory.changed():
+        display.say(told_lost(directory, lost))
     if not _shows(directory, matrices.mean(axis=0)):
         directory.write_matrix(matrices.mean(axis=0))
         directory.write_matrix(matrices.std(axis=0, ddof=1), "matrix_std.csv")
@@ -122,6 +124,8 @@ def _complete(config, stream, seed, directory, folder, display, strategy):
     description = {"run": config.name, "method": config.name_of("method"), "seed": seed}
     description |= {"settings_hash": digest(settings), "settings": settings}
     figure, lost = directory.path / "curvature.png", measurement.FILE in directory.changed()
+    if figure.name in directory.changed():
+        figure.unlink(missing_ok=True)
     measures = config.curvature and (lost or not measurement.measured(config, stream, directory.path))
     if measures:
         for number in range(1, max(directory.kept(), default=0)):

@@ -135,8 +135,13 @@ def _complete(stream, directory, exports, results, display):
     lost = [name for name in directory.changed() if not name.startswith("curvature.")]
     lost += [f"the model {task.number}" for task in stream if not exports.has(task)]
     if lost:
-        display.say(f"{', '.join(lost)} of {directory.path}: missing or changed, and written again.")
+        display.say(told_lost(directory, lost))
     return not lost
+
+
+def told_lost(directory, names):
+    """A line about files of a complete run that were lost or edited."""
+    return f"{', '.join(names)} of {directory.path}: missing or changed, and written again."
 
 
 def _check_kept(keep, export):

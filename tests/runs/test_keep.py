@@ -119,7 +119,7 @@ def test_a_run_that_keeps_the_last_goes_on_where_it_was_killed(
     monkeypatch.setattr(train.figures, "draw", lambda path: None)
     config = small(tmp_path, tasks=3, batch_size=500, **then)
     assert kept(config) == [number - 1]
-    if number > 1 and not then:  # a model of an earlier task is wanted now
+    if number == 3 and not then:  # a model of an earlier task is wanted now
         with pytest.raises(InputError, match="To export the model 1, which is missing or changed, the run"):
             train.run(config, display=silent())
         return
@@ -209,8 +209,8 @@ def test_a_model_that_was_changed_is_exported_again(copy, monkeypatch, name):
     no_training(monkeypatch)
     file = copy / "models/run/2" / name
     before = file.read_bytes()
-    file.write_bytes(before.replace(b"class", b"klass")[:-1] + b" ")
-    with pytest.raises(InputError, match=r"damaged|is no model of this program"):
+    file.write_bytes(before[: len(before) // 2])
+    with pytest.raises(InputError, match="damaged"):
         evaluate.accuracy_matrix(copy / "models" / "run")
     train.run(small(copy, tasks=3, batch_size=500), display=silent())
     evaluate.accuracy_matrix(copy / "models" / "run")
@@ -236,28 +236,40 @@ def test_models_of_an_earlier_run_with_the_same_settings_are_not_mixed_with_new_
     assert models(small(copy)) == ["1", "2"]  # both of the new run
 
 
-def test_done_is_written_after_curvature_was_measured(tmp_path, monkeypatch):
+def spectrum_of_ones(network, stream, states, **_):
+    """What `measure` yields, without its products."""
+    for task in stream:
+        record = {"task": task.number, "rows": min(2048, len(task.train)), "eigenvalue_1": 1.0}
+        yield record | {"trace": 1.0, "distance": None}
+
+
+def test_done_is_written_after_curvature_was_measured(copy, whole, monkeypatch):
     def killed(*_, **__):
         raise Killed
 
+    no_training(monkeypatch)
+    (copy / "run" / "DONE").unlink()
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(measurement, "measure", killed)
-        run(tmp_path, curvature=1)
-    assert not (tmp_path / "run" / "DONE").exists()
-    no_training(monkeypatch)
-    config = run(tmp_path, curvature=1)
-    before = (config.directory / "curvature.csv").read_bytes()
-    assert "curvature.csv" in json.loads((config.directory / "DONE").read_text())["files"]
+        run(copy, curvature=1)
+    assert not (copy / "run" / "DONE").exists()
+    monkeypatch.setattr(measurement, "measure", spectrum_of_ones)
+    run(copy, curvature=1)
+    file = copy / "run" / "curvature.csv"
+    before = file.read_bytes()
+    assert "curvature.csv" in json.loads((copy / "run" / "DONE").read_text())["files"]
 
     # Edited, it is measured again where that is asked for, and otherwise named.
-    (config.directory / "curvature.csv").write_text("task,rows,eigenvalue_1\n1,2048,0\n")
+    file.write_text("task,rows,eigenvalue_1\n1,2048,0\n")
     said = []
     display = silent()
     display.say = lambda *content: said.append(content)
-    train.run(small(tmp_path, tasks=3, batch_size=500), display=display)
-    assert any("curvature.csv was lost or edited; --curvature measures it" in str(line) for line in said)
-    run(tmp_path, curvature=1)
-    assert (config.directory / "curvature.csv").read_bytes() == before
+    for _ in range(2):
+        train.run(small(copy, tasks=3, batch_size=500), display=display)
+        assert "curvature.csv was lost or edited; --curvature measures it" in str(said)
+        said.clear()
+    run(copy, curvature=1)
+    assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize("content", ["", "task,rows\n1,x\n", "\0\xff", "a\nb\n"])
@@ -338,7 +350,7 @@ def test_models_of_exchanged_seeds_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", "1", "{}", '{"settings": []}', '{"settings": {}}', "[" * 100_000]
+    "content", ["", "[]", "1", "{}", '{"settings": []}', '{"settings": {"tasks": "x"}}', "[" * 100_000]
 )
 def test_a_damaged_task_json_is_one_sentence(copy, content):
     folder = copy / "models" / "run"
