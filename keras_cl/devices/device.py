@@ -35,9 +35,10 @@ def prepare(device, quiet=True, starts=True):
             tf.get_logger().setLevel("ERROR")
         if device == "cpu":
             tf.config.set_visible_devices([], "GPU")
-        grow_memory()
-        # Otherwise a GPU rounds the factors of a float32 product to ten bits.
-        tf.config.experimental.enable_tensor_float_32_execution(False)
+        if gpus:
+            grow_memory()
+            # Otherwise a GPU rounds the factors of a float32 product to ten bits.
+            tf.config.experimental.enable_tensor_float_32_execution(False)
         tf.config.experimental.enable_op_determinism()
         if starts:
             tf.config.list_logical_devices()
