@@ -10,7 +10,8 @@ import sys
 import tempfile
 
 from keras_cl.check.compare import Broken, difference, hold
-from keras_cl.check.laws import CLOSE, mirrored, on_devices, two_devices
+from keras_cl.check.devices import mirrored, on_devices
+from keras_cl.check.laws import CLOSE, two_devices
 from keras_cl.check.subject import Subject
 from keras_cl.devices import device
 from keras_cl.settings import catalog

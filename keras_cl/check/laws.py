@@ -1,11 +1,7 @@
 """The laws that every method must keep; each one inspects the results of a `Subject`."""
 
 import collections
-import contextlib
-import functools
-import pathlib
 import shutil
-import tempfile
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,13 +10,13 @@ import tensorflow as tf
 
 from keras_cl.check import placement
 from keras_cl.check.compare import CLOSE, DoesNotApply, difference, hold, same, saved_variables
+from keras_cl.check.devices import mirrored, on_devices
 from keras_cl.check.heads import later_outputs_moved
-from keras_cl.devices import device
 from keras_cl.errors import InputError
 from keras_cl.runs.checkpoints import Checkpoints
 from keras_cl.runs.directory import RunDirectory
 from keras_cl.settings import catalog
-from keras_cl.settings.build import make_model, make_stream
+from keras_cl.settings.build import make_model
 from keras_cl.settings.config import SCENARIOS
 
 
@@ -253,43 +249,6 @@ def two_devices(subject):
     moved, apart = difference(*one[0]), difference(one, two)
     hold(moved > 1e-2, f"the second task moved the weights by {moved:.2g} only: too little to tell")
     hold(apart <= CLOSE, f"weights or metrics are up to {apart:.2g} apart")
-
-
-@functools.cache
-def mirrored():
-    """The strategy of all devices, made once: collectives of two strategies in one process mix up."""
-    return device.strategy("mirrored")
-
-
-def on_devices(subject, first, second, scenario="", **given):
-    """Weights and metrics after each of two tasks, learned on the devices of the strategies `first` and
-    `second`; None is one device. `given` are further settings."""
-    settings = {"dataset": subject.larger, "batch_size": 8, "optimizer": "sgd", "learning_rate": 0.1}
-    config = subject.config(scenario or subject.scenarios[-1], **settings | given)
-    stream, weights, metrics, model = make_stream(config), [], [], None
-    for task, strategy in zip(stream, (first, second), strict=True):
-        if model is None or second is not first:
-            model = _handed_over(config, stream, strategy, model)
-            # On one device eager steps give the same results (another law), without the time for tracing.
-            model.run_eagerly = strategy is None or config.scenario in subject.eager
-        model.begin_task(task)
-        batches = model.batches(task, config.batch_size, 0, config.replay_batch_size)
-        history = model.fit(batches, verbose=0).history
-        model.end_task(task)
-        weights.append([theta.numpy() for theta in model.network.trainable_variables])
-        metrics.append([history[name] for name in sorted(history)])
-    return weights, metrics
-
-
-def _handed_over(config, stream, strategy, model):
-    """A new model on the devices of a strategy, with the state of `model` if there is one."""
-    with strategy.scope() if strategy else contextlib.nullcontext():
-        made = make_model(config, stream, seed=0)
-    if model is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            Checkpoints(model).write(pathlib.Path(folder))
-            Checkpoints(made).read(pathlib.Path(folder))
-    return made
 
 
 law("no state is int32, which TensorFlow keeps off a GPU", everywhere=True)(placement.state_goes_to_a_gpu)

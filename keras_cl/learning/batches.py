@@ -4,6 +4,7 @@ A chunk holds `K` batches, so that one compiled loop can run `K` training steps 
 An epoch's order is one shuffled index vector and a chunk is one gather: there is no work per element.
 """
 
+import functools
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -102,6 +103,10 @@ def chunk_length(batch_size, row_bytes, most=MOST):
     return int(max(1, min(most, BYTES // max(1, batch_size * row_bytes))))
 
 
+def _shuffled(rows, seed, number):
+    return tf.random.experimental.stateless_shuffle(tf.range(rows), tf.stack([seed, number]))
+
+
 class ShuffleCount:
     """The number of times that the rows of a task were shuffled, for all data sets of the task.
 
@@ -121,33 +126,29 @@ def chunks(
 
     One iteration is one epoch: each row exactly once, in an order that depends on `seed` and on the number of
     earlier iterations. The last batch is padded with rows of weight 0. With `iterations`, one iteration is
-    that many steps instead: rows are drawn without replacement until fewer than a batch are left, and then
-    from all rows again.
+    that many steps instead: rows are drawn without replacement until fewer than a batch are left, then anew.
 
     Args:
       x, y, task: arrays with one entry per row.
       batch_size: B, rows per step.
       seed: non-negative integer.
-      length: K, steps per chunk; by default from `chunk_length`.
+      length: K, steps per chunk, or 0 for `chunk_length`.
       iterations: steps per iteration over the dataset; 0 for an epoch.
       replay: a `keras_cl.learning.replay.Replay` that adds rows of a memory to every step.
-      sample_weight: factor of the loss of each row, one entry per row; None for 1.
-      shuffles: a `ShuffleCount` that data sets of the same task share; by default one of its own.
+      sample_weight: factor of the loss of each row; None for 1.
+      shuffles: a `ShuffleCount` shared by data sets of a task; by default one of its own.
     """
     rows = len(x)
     replayed, most = (replay.rows, PLANNED) if replay else (0, MOST)
     length = length or chunk_length(batch_size + replayed, x[0].nbytes, most)
     steps = iterations or -(-rows // batch_size)
     count = -(-steps // length)
-    if replay:
-        x, y, task = replay.joined(x, y, task)
+    x, y, task = replay.joined(x, y, task) if replay else (x, y, task)
     with tf.device("CPU:0"):  # where the pipeline runs; a GPU would take all rows and hand them back
         x, y, task = tf.constant(x), tf.constant(y, tf.int32), tf.constant(task, tf.int32)
         factors = None if sample_weight is None else tf.constant(sample_weight, tf.float32)
     epochs = (shuffles or ShuffleCount()).count
-
-    def shuffled(number):
-        return tf.random.experimental.stateless_shuffle(tf.range(rows), tf.stack([seed, number]))
+    shuffled = functools.partial(_shuffled, rows, seed)
 
     def orders(one):
         if not iterations:

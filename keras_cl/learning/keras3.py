@@ -15,6 +15,7 @@ import tf_keras as keras
 from keras_cl.errors import require
 from keras_cl.learning.keras3_layers import Keras3Layer, counterpart, graph_of
 from keras_cl.learning.keras3_optimizers import of_keras3
+from keras_cl.learning.network import checked
 
 
 def adopted(network):
@@ -41,6 +42,18 @@ def adopted(network):
         f"The Keras 3 model {network.name} has {len(outputs)} outputs; a network has one, the logits.",
     )
     return keras.Model(inputs, outputs[0], name=network.name)
+
+
+def adopting(constructor):
+    """A constructor whose network, its first argument, is checked, and adopted if it is a Keras 3 model."""
+
+    @functools.wraps(constructor)
+    def made(self, *args, **options):
+        if "network" in options:
+            options["network"] = checked(adopted(options["network"]))
+        constructor(self, *(checked(adopted(network)) for network in args[:1]), *args[1:], **options)
+
+    return made
 
 
 class _Adoption:

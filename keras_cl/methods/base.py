@@ -5,25 +5,23 @@ class provides everything else that a step needs. An export contains only the ne
 the model: the network, the state of the method and the optimizer.
 """
 
-import functools
-
-import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from keras_cl.devices import replicas
 from keras_cl.devices.state import integers
 from keras_cl.errors import require
-from keras_cl.learning import batches, heads, loop, noise
+from keras_cl.learning import batches, loop, noise
 from keras_cl.learning.evaluation import EvaluationMixin
 from keras_cl.learning.fitting import FittingMixin
-from keras_cl.learning.keras3 import adopted
+from keras_cl.learning.keras3 import adopting
 from keras_cl.learning.keras3_optimizers import translated
 from keras_cl.learning.keras_api import REFUSED_BY_COMPILE, KerasMixin, refuse
-from keras_cl.learning.layers import MASKED, feature_extractor, logits_of
+from keras_cl.learning.layers import feature_extractor, logits_of
 from keras_cl.learning.losses import LossMixin
-from keras_cl.learning.network import checked, image_shape, layers_of, require_images
+from keras_cl.learning.network import image_shape, layers_of
 from keras_cl.learning.order import OrderMixin
+from keras_cl.learning.scenario import ScenarioMixin
 from keras_cl.learning.slots import FreshState
 from keras_cl.learning.training_data import TrainingDataMixin
 from keras_cl.regimes.base import Regime
@@ -32,7 +30,14 @@ PLAIN = (bool, int, float, str, tuple)
 
 
 class ContinualModel(
-    OrderMixin, FittingMixin, EvaluationMixin, LossMixin, KerasMixin, TrainingDataMixin, keras.Model
+    OrderMixin,
+    FittingMixin,
+    EvaluationMixin,
+    LossMixin,
+    KerasMixin,
+    TrainingDataMixin,
+    ScenarioMixin,
+    keras.Model,
 ):
     """Base class of all methods.
 
@@ -78,31 +83,28 @@ class ContinualModel(
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):  # which may look into the network before it comes to ours
-            cls.__init__ = _with_checked_network(cls.__init__)
+            cls.__init__ = adopting(cls.__init__)
 
+    @adopting
     def __init__(self, network, *, seed=0, reset_optimizer=True, isolate_heads=True, memory=None, name=None):
         super().__init__(name=name or _name_of(type(self)))
         self._strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
-        self.network = network = checked(adopted(network))
+        self.network = network
         noise.prepare(network)
         self.seed = seed
-        self.reset_optimizer, self.isolate_heads = reset_optimizer, isolate_heads
+        self.reset_optimizer = reset_optimizer
         require(memory is None or self.memories != (), f"{self.name} can have no memory.")
         self.memory = memory
         self.task = integers(name="task")
         self._begin_order()
+        self._begin_scenario(isolate_heads)
         if getattr(memory, "by_features", False):
             feature_extractor(network)  # refuses networks that have none before anything is trained
         self._loss = keras.metrics.Mean("loss")
         self._accuracy = keras.metrics.Mean("accuracy")
-        images = tf.TensorSpec([None, *image_shape(network)], tf.float32)
-        tasks = tf.TensorSpec([None], tf.int32)
-        self._forward = tf.function(
-            lambda x, task: logits_of(network, x, task), input_signature=[images, tasks]
-        )
-        self._class_mask = self._scenario = self._facts = self.regime = None
-        self._heads = heads.Heads()
-        self._shuffles = self._rate_kept = None
+        takes = [tf.TensorSpec([None, *image_shape(network)], tf.float32), tf.TensorSpec([None], tf.int32)]
+        self._forward = tf.function(lambda x, task: logits_of(network, x, task), input_signature=takes)
+        self._shuffles = self._rate_kept = self.regime = None
         self.jit = True  # until it is compiled
         self._compile_losses()
 
@@ -303,45 +305,6 @@ class ContinualModel(
         if self.memory is not None:
             self.memory.learn(batch)
         return results
-
-    def _bind(self, stream):
-        """Fixes the class mask at the first task: it is a constant of the traced step."""
-        require_images(self.network, stream)
-        outputs = self.network.output_shape[-1]
-        require(
-            outputs == stream.num_classes,
-            f"The network has {outputs} outputs and the {stream.scenario}-incremental stream "
-            f"{stream.name} needs {stream.num_classes}.",
-        )
-        facts = stream.name, stream.scenario, stream.task_classes, stream.input_shape, stream.seed
-        if self._scenario is None:
-            self._scenario, self._class_mask = stream.scenario, tf.constant(stream.class_mask)
-            self._facts = repr(facts)
-            if self.isolate_heads and stream.scenario == "task":
-                self._heads = heads.Heads(heads.outputs(self.network, self.trained, stream), self._class_mask)
-        require(
-            self._facts == repr(facts) and np.array_equal(self._class_mask, stream.class_mask),
-            "A model learns one stream; make a new model for another one.",
-        )
-
-    def _masked(self, logits, task):
-        if self._scenario == "domain":
-            return logits
-        # If the task is known, each row uses its own task's mask; otherwise all classes seen are active.
-        mask = tf.gather(self._class_mask, task if self._scenario == "task" else self.task)
-        return tf.where(mask, logits, MASKED)
-
-
-def _with_checked_network(constructor):
-    """A constructor whose network, its first argument, is checked, and adopted if it is a Keras 3 model."""
-
-    @functools.wraps(constructor)
-    def made(self, *args, **options):
-        if "network" in options:
-            options["network"] = checked(adopted(options["network"]))
-        constructor(self, *(checked(adopted(network)) for network in args[:1]), *args[1:], **options)
-
-    return made
 
 
 def _name_of(method):

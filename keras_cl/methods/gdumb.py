@@ -59,8 +59,8 @@ class GDumb(ContinualModel):
         require(self.memory is not None, "gdumb learns from a memory; give it one.")
         self.low, self.weight_decay, self.clip_norm, self.cutmix = low, weight_decay, clip_norm, cutmix
         self._initial_weights = self.network.get_weights()
-        self.mixing = integers()  # seed of CutMix in this task
-        self.step, self.epoch = integers(), integers(1)  # steps taken in this task; steps per epoch
+        # Seed of CutMix in this task; steps taken in it; steps per epoch.
+        self.mixing, self.step, self.epoch = integers(), integers(), integers(1)
 
     def compile(self, optimizer="sgd", *losses, **kwargs):
         super().compile(optimizer, *losses, **kwargs)
@@ -102,8 +102,8 @@ class GDumb(ContinualModel):
         if not self.cutmix:
             logits = self.logits(batch)
             return logits, self.task_loss(batch, logits)
-        B = batch.x.shape[0]
-        uniform = tf.cast(random_bits(self.mixing, self.step, [4 + B]), tf.float32) / 2.0**32
+        bits = random_bits(self.mixing, self.step, [4 + batch.x.shape[0]])
+        uniform = tf.cast(bits, tf.float32) / 2.0**32
         order = tf.argsort(uniform[4:])
         x, lam = cutmix(batch.x, uniform[:3], order)
         x, lam = (tf.where(uniform[3] < self.cutmix, *pair) for pair in ((x, batch.x), (lam, 1.0)))

@@ -77,8 +77,7 @@ def learn(
       iterations: steps per task instead of epochs.
       replay_batch_size: rows that each draw from the memory adds to a step; 0 for `batch_size`.
       eval_every: "task", or "epoch" to measure the accuracies after each epoch too.
-      early_stopping: epochs without a better validation loss after which training on a task stops; the best
-        state is restored. 0 for none.
+      early_stopping: epochs without a better validation loss after which a task ends at its best; 0 for none.
       run_dir: folder for results, checkpoints and figures; the same call resumes a run that was stopped.
         None stores nothing. An open `RunDirectory` is used as it is, and its owner calls `finish`.
       export_dir: folder for one SavedModel per task, 1 to T; None exports nothing.

@@ -264,8 +264,8 @@ class Eager(Subject):
 
 def subject_of(method, folder, kind=Subject, **settings):
     network = f"{FILE}:{NETWORKS.get(method, 'perceptron')}"
-    # Batches of two rows leave a kernel before batch normalisation no gradient but rounding, of which Adam would
-    # make whole steps.
+    # Batches of two rows leave a kernel before batch normalisation no gradient but rounding, of which Adam
+    # would make whole steps.
     settings |= {"optimizer": "sgd", "learning_rate": 0.05}
     return kind(method, folder, network=network, **settings)
 
