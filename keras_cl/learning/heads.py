@@ -110,14 +110,14 @@ class Heads:
         for (variable, axis), old in zip(self._held, before, strict=True):
             variable.assign(tf.where(_along(units, axis, variable), variable, old))
 
-    def decay(self, weights, factor):
-        """`factor` times each of the weights, 0 for outputs of other tasks: the gradient of a decay."""
+    def decayed(self, gradients, weights, factor):
+        """Gradients plus `factor` times each of the weights, but for the outputs of other tasks."""
         terms = [factor * theta for theta in weights]
         units = self._units.get(threading.get_ident())
         for position, axis in self._places if units is not None else ():
             own = _along(units, axis, terms[position])
             terms[position] = tf.where(own, terms[position], tf.zeros_like(terms[position]))
-        return terms
+        return [gradient + term for gradient, term in zip(gradients, terms, strict=True)]
 
     def released(self):
         """Terms that take the regularisers of the held outputs out of the loss: their value is 0."""

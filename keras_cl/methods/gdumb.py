@@ -92,8 +92,7 @@ class GDumb(ContinualModel):
         with tf.GradientTape() as tape:
             logits, loss = self._answers(batch)
         clipped, _ = tf.clip_by_global_norm(self.gradients(tape, loss), self.clip_norm)
-        decay = self._heads.decay(self.trained, self.weight_decay)
-        self.apply([g + d for g, d in zip(clipped, decay, strict=True)])
+        self.apply(self._heads.decayed(clipped, self.trained, self.weight_decay))
         self.step.assign_add(1)
         return self.results(batch, logits)
 

@@ -232,7 +232,7 @@ class Wrapped(keras.layers.Layer):
 
     def __init__(self):
         super().__init__()
-        self.hidden, self.last = keras.layers.Dense(6, "relu"), keras.layers.Dense(6)
+        self.hidden, self.last = keras.layers.Dense(6, "tanh"), keras.layers.Dense(6)
 
     def call(self, x):
         return self.last(self.hidden(x))
@@ -240,7 +240,7 @@ class Wrapped(keras.layers.Layer):
 
 def ending_in(layer, hidden=6):
     x = keras.Input((4, 4, 1))
-    return keras.Model(x, layer(keras.layers.Dense(hidden, "relu")(keras.layers.Flatten()(x))))
+    return keras.Model(x, layer(keras.layers.Dense(hidden, "tanh")(keras.layers.Flatten()(x))))
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,9 @@ def ending_in(layer, hidden=6):
         (lambda stream: ending_in(keras.layers.Dense(6, use_bias=False)), KERNEL_AND_BIAS[:1]),
         (lambda stream: ending_in(keras.layers.Dense(6, "softmax")), []),
         (
-            lambda stream: ending_in(keras.layers.BatchNormalization()),
+            lambda stream: ending_in(
+                keras.Sequential([keras.layers.Dense(6), keras.layers.BatchNormalization()])
+            ),
             [*KERNEL_AND_BIAS, ("gamma:0", 0), ("beta:0", 0)],
         ),
     ],
