@@ -176,14 +176,15 @@ def chunks(
         batch = Batch(tf.gather(x, row), tf.gather(y, row), tf.gather(task, row), weight, *slots)
         return batch._replace(sample_weight=factor), real
 
+    return _pipeline(orders, gather, count)
+
+
+def _pipeline(orders, gather, count):
+    """The data set of `count` chunks per epoch. Autotuning is off: there is nothing to tune, and stopping it
+    can take longer than an epoch."""
     chunk_orders = tf.data.Dataset.from_tensors(1).map(orders).unbatch()
     data = chunk_orders.map(gather).prefetch(2).apply(tf.data.experimental.assert_cardinality(count))
-    return data.with_options(_plain_options())
-
-
-def _plain_options():
-    """Disables autotuning: there is nothing to tune, and stopping it can take longer than an epoch."""
     options = tf.data.Options()
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False
-    return options
+    return data.with_options(options)

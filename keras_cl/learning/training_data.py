@@ -40,7 +40,7 @@ class TrainingDataMixin:
         require(len(x) >= batch_size, f"{said}; give at most that many.")
         self._shuffles = self._shuffles or batches.ShuffleCount()
         if sample_weight is not None:
-            sample_weight = self._sample_weights(sample_weight, len(x))
+            sample_weight = self._sample_weights(sample_weight, task, len(x))
         replay = self._replay(y, own, task, replay_batch_size or batch_size)
         data = batches.chunks(
             x,
@@ -74,8 +74,13 @@ class TrainingDataMixin:
         plan = {"size": size, "draws": self.draws, "offers": self.online, "index": task.index}
         return self.memory.plan(y, own, seed=seed_of(self.seed, task.index, REPLAY, *again), **plan)
 
-    def _sample_weights(self, given, rows):
+    def _sample_weights(self, given, task, rows):
         require(not self.own_loss, f"{self.name} takes no sample_weight: it {self.own_loss}.")
+        plain = type(self).training_rows is TrainingDataMixin.training_rows
+        require(
+            plain and self.training_tasks(task) == [task],
+            f"{self.name} takes no sample_weight: it does not train on the rows of the task alone.",
+        )
         weights = np.asarray(given, np.float32)
         require(
             weights.shape == (rows,),

@@ -81,11 +81,11 @@ class GDumb(ContinualModel):
     def training_rows(self, task):
         return self.memory.rows()
 
-    def batches(self, task, batch_size=128, iterations=0, **options):
+    def batches(self, task, batch_size=128, iterations=0, *more, **options):
         rows = len(self.memory)
         require(batch_size <= rows, f"batch_size is {batch_size} and the memory holds only {rows} rows.")
         self.epoch.assign(rows // batch_size + bool(rows % batch_size and not iterations))
-        return super().batches(task, batch_size, iterations, **options)
+        return super().batches(task, batch_size, iterations, *more, **options)
 
     def train_step(self, batch):
         self.optimizer.learning_rate = warm_restarts(self.step // self.epoch, self.high, self.low)
@@ -101,8 +101,7 @@ class GDumb(ContinualModel):
         if not self.cutmix:
             logits = self.logits(batch)
             return logits, self.task_loss(batch, logits)
-        bits = random_bits(self.mixing, self.step, [4 + batch.x.shape[0]])
-        uniform = tf.cast(bits, tf.float32) / 2.0**32
+        uniform = tf.cast(random_bits(self.mixing, self.step, [4 + len(batch.x)]), tf.float32) / 2.0**32
         order = tf.argsort(uniform[4:])
         x, lam = cutmix(batch.x, uniform[:3], order)
         x, lam = (tf.where(uniform[3] < self.cutmix, *pair) for pair in ((x, batch.x), (lam, 1.0)))

@@ -48,8 +48,8 @@ class HAT(ContinualModel):
         super().begin_task(task)
         self.step.assign(0)
 
-    def batches(self, task, batch_size=128, iterations=0, **options):
-        data = super().batches(task, batch_size, iterations, **options)
+    def batches(self, task, batch_size=128, iterations=0, *more, **options):
+        data = super().batches(task, batch_size, iterations, *more, **options)
         whole, rest = divmod(len(task.train), batch_size)
         self.epoch.assign(whole + bool(rest and not iterations))
         return data

@@ -12,7 +12,7 @@ from keras_cl import sources, streams
 from keras_cl.errors import InputError
 from keras_cl.learning.layers import MASKED
 from keras_cl.memories import Reservoir
-from keras_cl.methods import ER, EWC, Finetune
+from keras_cl.methods import ER, EWC, Cumulative, Finetune, GDumb
 from keras_cl.networks import mlp
 from keras_cl.settings import catalog
 from keras_cl.settings.build import make_model, make_stream
@@ -228,6 +228,16 @@ def test_sample_weights_that_do_not_fit_are_refused():
     ):
         with pytest.raises(InputError, match=said):
             model.batches(STREAM[0], 4, sample_weight=weights)
+
+
+def test_sample_weights_are_of_the_rows_of_the_task():
+    memory = Reservoir(STREAM, capacity=18)
+    for model in (model_of(Cumulative), model_of(GDumb, memory=memory, optimizer=keras.optimizers.SGD(0.1))):
+        model.begin_task(STREAM[0])
+        for task in STREAM[:2]:
+            model.batches(task, 4)
+        with pytest.raises(InputError, match="it does not train on the rows of the task alone"):
+            model.batches(STREAM[1], 4, sample_weight=np.ones(len(model.training_rows(STREAM[1])[0])))
 
 
 def test_class_weights_are_refused_where_the_loss_is():
