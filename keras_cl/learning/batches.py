@@ -138,7 +138,7 @@ def chunks(
       sample_weight: factor of the loss of each row; None for 1.
       shuffles: a `ShuffleCount` shared by data sets of a task; by default one of its own.
     """
-    rows = len(x)
+    rows, epochs = len(x), (shuffles or ShuffleCount()).count
     replayed, most = (replay.rows, PLANNED) if replay else (0, MOST)
     length = length or chunk_length(batch_size + replayed, x[0].nbytes, most)
     steps = iterations or -(-rows // batch_size)
@@ -147,7 +147,6 @@ def chunks(
     with tf.device("CPU:0"):  # where the pipeline runs; a GPU would take all rows and hand them back
         x, y, task = tf.constant(x), tf.constant(y, tf.int32), tf.constant(task, tf.int32)
         factors = None if sample_weight is None else tf.constant(sample_weight, tf.float32)
-    epochs = (shuffles or ShuffleCount()).count
     shuffled = functools.partial(_shuffled, rows, seed)
 
     def orders(one):

@@ -60,7 +60,7 @@ class OrderMixin:
         )
 
     def _has_begun(self, task):
-        self._place(task.number, self._turns[1])
+        self._place(task.number, task.number - 1)
 
     def _may_end(self, task):
         begun, ended = self._turns
