@@ -81,6 +81,20 @@ def ends_quietly(subject, scenario):
     hold(not (unchanged and promised), "answers_at_end is set, and end_task changed no logits")
 
 
+@law("evaluate gives the accuracy among the active classes, and a finite loss", everywhere=True)
+def evaluates(subject, scenario):
+    result = subject.trained(scenario)
+    model, row = result.model, result.model.accuracies(result.stream)
+    before = [(v, v.numpy()) for metric in model.metrics for v in metric.variables]
+    for task in result.stream:
+        loss, accuracy, *_ = model.evaluate(task.test, verbose=0)
+        hold(np.isfinite(loss), f"the loss on task {task.number} is {loss}")
+        apart = f"evaluate says {accuracy:.4f} for task {task.number}, and accuracies {row[task.index]:.4f}"
+        hold(abs(accuracy - row[task.index]) < CLOSE, apart)
+    for variable, value in before:  # another law compares them
+        variable.assign(value)
+
+
 @law("steps compiled by XLA equal those of a graph")
 def xla_is_graph(subject):
     _close(subject.trained(subject.scenarios[-1], jit="on"), subject)
