@@ -23,10 +23,12 @@ def moved(directory, chosen=""):
     """
     now, path = device.kind(), directory.path / "config.json"
     config = json.loads(path.read_text()) if path.exists() else {}
-    before = config.get("devices", [now])
-    if before[-1] == now or (directory.done and chosen in ("auto", "")):
+    before = config.get("devices")
+    recorded = isinstance(before, list) and before
+    only_shown = directory.done and chosen in ("auto", "")
+    if not recorded or before[-1] == now or only_shown:
         return ""
-    on = f"{directory.path} holds a run on a {before[-1].upper()}"
+    on = f"{directory.path} holds a run on a {str(before[-1]).upper()}"
     require(
         not directory.done,
         f"{on}, which is finished; give another --run_dir, or --overwrite to train it on a {now.upper()}.",

@@ -54,7 +54,7 @@ def test_a_run_that_is_finished_is_shown_anywhere_but_not_trained(begun):
     assert devices(begun) == BEGUN
 
 
-@pytest.mark.parametrize("content", [None, {"settings": {}}])  # of another version of this program
+@pytest.mark.parametrize("content", [None, {"settings": {}}, {"devices": []}, {"devices": "gpu"}])
 def test_where_nothing_is_recorded_nothing_is_compared(content, tmp_path):
     directory = RunDirectory(tmp_path)
     if content is not None:
