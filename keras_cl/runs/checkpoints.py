@@ -31,7 +31,7 @@ class Checkpoints:
         try:
             self._checkpoint.read(str(folder / "variables")).assert_existing_objects_matched()
         except (AssertionError, ValueError, tf.errors.InvalidArgumentError) as error:  # the last: other types
-            reason = str(error).partition("\n")[0].rpartition("}} ")[2]
+            reason = str(error).partition("\n")[0].rpartition("}} ")[2].partition(" [Op:")[0]
             raise InputError(f"The checkpoint {folder} is of another model: {reason}") from error
 
 
