@@ -41,8 +41,8 @@ def network(part):
 
 
 def recurrent():
-    orthogonal = keras.initializers.Orthogonal(2)
-    cell = layers.LSTM(3, dropout=0.5, recurrent_dropout=0.5, recurrent_initializer=orthogonal, **INITIAL)
+    initials = {"recurrent_initializer": keras.initializers.GlorotUniform(2), **INITIAL}
+    cell = layers.LSTM(3, dropout=0.5, recurrent_dropout=0.5, **initials)
     return keras.Sequential([keras.Input(IMAGE), layers.Reshape((4, 4)), cell, layers.Dense(4, **INITIAL)])
 
 

@@ -454,7 +454,8 @@ def changed():
 
 
 def test_a_subclassed_network_teaches_as_it_is():
-    stream, network = stream_of("class"), Subclassed(width=4)
+    stream = stream_of("class")
+    network = Subclassed(stream.num_classes)
     network.build((None, FEATURES))
     model, x = LwF(network), np.ones((2, FEATURES), np.float32)
     model.compile("sgd")
