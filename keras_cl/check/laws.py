@@ -83,14 +83,12 @@ def ends_quietly(subject, scenario):
 
 @law("evaluate gives the accuracy among the active classes, and a finite loss", everywhere=True)
 def evaluates(subject, scenario):
-    result = subject.trained(scenario)
-    model, row = result.model, result.model.accuracies(result.stream)
+    model, stream = subject.trained(scenario).model, subject.trained(scenario).stream
     before = [(v, v.numpy()) for metric in model.metrics for v in metric.variables]
-    for task in result.stream:
-        loss, accuracy, *_ = model.evaluate(task.test, verbose=0)
-        hold(np.isfinite(loss), f"the loss on task {task.number} is {loss}")
-        apart = f"evaluate says {accuracy:.4f} for task {task.number}, and accuracies {row[task.index]:.4f}"
-        hold(abs(accuracy - row[task.index]) < CLOSE, apart)
+    for task, expected in zip(stream, model.accuracies(stream), strict=True):
+        loss, found, *_ = model.evaluate(task.test, verbose=0)
+        right = np.isfinite(loss) and abs(found - expected) < CLOSE
+        hold(right, f"evaluate says {found}, loss {loss}; {expected} is right")
     for variable, value in before:  # another law compares them
         variable.assign(value)
 
