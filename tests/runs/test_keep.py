@@ -202,9 +202,7 @@ def test_a_result_of_a_complete_run_is_written_again(copy, whole, monkeypatch, c
     assert f"{copy / 'run'} is complete" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "name", ["variables/variables.data-00000-of-00001", "task.json", "DONE", "saved_model.pb"]
-)
+@pytest.mark.parametrize("name", ["variables/variables.data-00000-of-00001", "DONE", "saved_model.pb"])
 def test_a_model_that_was_changed_is_exported_again(copy, monkeypatch, name):
     no_training(monkeypatch)
     file = copy / "models/run/2" / name
