@@ -21,7 +21,7 @@ from keras_cl.runs import seals
 from keras_cl.runs.files import as_json, read_json, replace, written_aside
 
 RESULTS = "results.json"  # of a checkpoint
-SEALED = (  # results whose checksums the DONE of a run has
+SEALED = (  # results whose checksums the DONE of a run has, and which --overwrite removes
     "matrix.csv",
     "matrix_std.csv",
     "metrics.csv",
@@ -30,6 +30,7 @@ SEALED = (  # results whose checksums the DONE of a run has
     "matrix.png",
     "accuracy.png",
     "training.png",
+    "validation.png",
     "curvature.png",
 )
 

@@ -14,7 +14,7 @@ import uuid
 
 from keras_cl.errors import InputError, require
 from keras_cl.runs import seals
-from keras_cl.runs.directory import RunDirectory
+from keras_cl.runs.directory import SEALED, RunDirectory
 from keras_cl.runs.files import as_json, make_folder, plain_file_errors, read_json, sync
 from keras_cl.settings.config import DIGEST, digest
 
@@ -36,17 +36,9 @@ class Kind:
 
 
 LEAVES = (
-    "DONE",
-    "matrix.csv",
-    "matrix_std.csv",
-    "metrics.csv",
-    "curvature.csv",
-    "summary.json",
+    seals.DONE,
+    *SEALED,
     "log.txt",
-    "curvature.png",
-    "matrix.png",
-    "accuracy.png",
-    "training.png",
     "samples",
     "tensorboard",
     "checkpoints",

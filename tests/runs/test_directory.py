@@ -12,7 +12,7 @@ from processes import start
 
 from keras_cl.errors import InputError
 from keras_cl.runs import files, opening
-from keras_cl.runs.directory import RunDirectory, matrix_csv, read_matrix
+from keras_cl.runs.directory import SEALED, RunDirectory, matrix_csv, read_matrix
 from keras_cl.runs.files import plain_file_errors, written_aside
 from keras_cl.runs.opening import open_run
 from keras_cl.runs.results import Results
@@ -337,7 +337,7 @@ def test_other_settings_are_refused_naming_every_flag_that_differs(tmp_path):
 
 def test_overwrite_starts_afresh(tmp_path):
     run_with(tmp_path, tasks=2)
-    for name in ("matrix.csv", "log.txt", "DONE", "accuracy.png"):
+    for name in (*SEALED, "log.txt", "DONE"):
         (tmp_path / name).write_text("old")
     (tmp_path / "seed_3" / "checkpoints").mkdir(parents=True)
     with open_run(tmp_path, {"tasks": 4}, ABOUT, overwrite=True) as run:
