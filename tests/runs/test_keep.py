@@ -12,10 +12,11 @@ import keras_cl
 from keras_cl import evaluate, train
 from keras_cl.curvature import measurement
 from keras_cl.errors import InputError
-from keras_cl.runs import checkpoints, figures
+from keras_cl.runs import checkpoints
 from keras_cl.runs import learn as loop
 from keras_cl.runs.directory import RunDirectory
-from keras_cl.settings.build import make_model
+from keras_cl.runs.figures import draw
+from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.config import Config
 
 pytestmark = pytest.mark.usefixtures("eagerly", "no_figures")
@@ -271,16 +272,13 @@ def test_done_is_written_after_curvature_was_measured(copy, whole, monkeypatch):
 
 
 @pytest.mark.parametrize("content", ["", "task,rows\n1,x\n", "\0\xff", "a\nb\n"])
-def test_damaged_curvature_is_measured_again_and_otherwise_named(tmp_path, content):
-    path = tmp_path / "curvature.csv"
+def test_damaged_curvature_is_measured_again_and_otherwise_named(copy, whole, content):
+    path = copy / "run" / "curvature.csv"
     path.write_text(content, encoding="latin-1")
-    config = small(tmp_path, curvature=1)
-    stream = keras_cl.streams.permuted("digits", tasks=2, seed=1)
-    assert not measurement.measured(config, stream, tmp_path)
-    with pytest.raises(
-        InputError, match="curvature.csv is damaged; remove it, or give --curvature to measure"
-    ):
-        figures._columns(path)
+    assert not measurement.measured(small(copy, curvature=1), make_stream(whole), copy / "run")
+    with pytest.raises(InputError) as error:
+        draw(copy / "run")
+    assert str(error.value) == f"{path} is damaged; remove it, or give --curvature to measure it again."
 
 
 # ---- seeds that are added --------------------------------------------------------------------------------
