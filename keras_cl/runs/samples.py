@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_cl.runs.files import replace
+
 GRID = 10  # images per row and column
 COUNTED = 2000  # images whose labels are counted
 LEAST = 400  # smallest height of the grid, in pixels
@@ -21,9 +23,7 @@ def draw(path, task, memory):
     image = tiled(x[np.argsort(y, kind="stable")])
     file = path / "samples" / f"task_{task.number:03d}.png"
     file.parent.mkdir(exist_ok=True)
-    aside = file.with_name(f".{file.name}")
-    aside.write_bytes(tf.io.encode_png(image).numpy())
-    aside.replace(file)
+    replace(file, tf.io.encode_png(image).numpy())
     with tf.summary.create_file_writer(str(path / "tensorboard")).as_default():
         tf.summary.image("generator", image[np.newaxis], step=task.number)
 
