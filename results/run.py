@@ -57,7 +57,7 @@ def collect(row, run_dir):
     flagfile = HERE / f"{row}.flags"
     config = json.loads((run_dir / "config.json").read_text())
     summary = json.loads((run_dir / "summary.json").read_text())
-    offline = config["settings"].get("method.offline")  # the rows before the last are of no training
+    offline = config["settings"].get("method.offline")  # the rows of the tasks before the last are empty
     seeds = config["settings"]["seeds"]
     parts = [run_dir / f"seed_{seed}" for seed in seeds] if len(seeds) > 1 else [run_dir]
     matrices = np.array([read_matrix(part / "matrix.csv")[1:] for part in parts])  # of the trained network

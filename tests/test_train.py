@@ -369,10 +369,11 @@ def joint(tmp_path_factory):
     return configs
 
 
-def test_joint_that_waits_ends_as_joint_does_and_is_untrained_before(joint):
+def test_joint_that_waits_ends_as_joint_does_and_measures_nothing_before(joint):
     plain, waiting = (read_matrix(config.directory / "matrix.csv") for config in joint)
     np.testing.assert_array_equal(waiting[-1], plain[-1])
-    np.testing.assert_array_equal(waiting[:-1], np.broadcast_to(plain[0], (3, 3)))
+    np.testing.assert_array_equal(waiting[0], plain[0])
+    assert np.isnan(waiting[1:-1]).all()
     assert (plain[1] != plain[0]).any() and (plain[-1] > plain[0] + 0.2).all()  # something was learned
     one, other = (variables_of(config, 3) for config in joint)
     assert one.keys() == other.keys()
@@ -390,6 +391,9 @@ def test_a_run_that_waits_leaves_every_file_and_records_of_the_last_task_alone(j
     for figure in ("matrix.png", "accuracy.png"):
         assert (waiting.directory / figure).read_bytes().startswith(b"\x89PNG")
     written = json.loads((waiting.directory / "summary.json").read_text())
+    empty = "forgetting", "backward_transfer", "forward_transfer", "learning_accuracy", "triangle_accuracy"
+    assert [written[name] for name in empty] == [None] * 5
+    assert "nan" not in (waiting.directory / "log.txt").read_text()
     assert len(written["seconds"]) == len(written["method_bytes"]) == 3
     assert (
         written["average_accuracy"]

@@ -13,8 +13,8 @@ class Joint(Cumulative):
 
     Args:
       network: raw images to logits.
-      offline: train only once, at the last task, to get the last row of the matrix; the rows before it are
-        those of the untrained network.
+      offline: train only once, at the last task, to get the last row of the matrix; the rows of the tasks
+        before it are empty.
     """
 
     memories = ()

@@ -103,9 +103,11 @@ class Display:
 
     def learned(self, title, seconds, accuracies, report):
         """Shows that a task was learned, the report of the method, and the accuracy on all tasks so far."""
+        if np.isnan(accuracies).all():
+            return self.say(f"{title} waits to be learned with a later one")
         known = "  ".join(f"{100 * accuracy:.1f}" for accuracy in accuracies)
         told = "".join(f", {name.replace('_', ' ')} {value:.3f}" for name, value in report.items())
-        self.say(f"{title} learned in {seconds:.1f} s{told}; accuracy on the tasks so far: {known}")
+        return self.say(f"{title} learned in {seconds:.1f} s{told}; accuracy on the tasks so far: {known}")
 
     def sizes(self, summary):
         """Shows the sizes of the network, the method's state and its memory after the last task."""

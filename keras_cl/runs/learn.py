@@ -209,7 +209,8 @@ def _learn_tasks(model, stream, plan, results, directory, exports, keep, callbac
             epochs = _learned(model, task, plan, directory, progress, *callbacks)
             seconds = round(time.monotonic() - started, 3)
 
-            row = model.accuracies(stream)
+            waits = not model.training_tasks(task)  # for a later task; nothing was learned to be measured
+            row = np.full(len(stream), np.nan) if waits else model.accuracies(stream)
             if epochs:
                 best = min(epochs, key=lambda epoch: epoch["val_loss"]) if plan.early_stopping else epochs[-1]
                 best["accuracies"] = plain(row)
