@@ -48,9 +48,8 @@ class Episodic(ContinualModel):
         self.violations.assign_add(tf.cast(violated, tf.int64))
 
     def report(self):
-        return {
-            "violations": int(self.violations.numpy()) / max(1, int(self.steps.numpy()))
-        }  # fraction of the task's steps
+        share = int(self.violations.numpy()) / max(1, int(self.steps.numpy()))  # of the task's steps
+        return {"violations": share}
 
 
 class GEM(Episodic):
@@ -64,20 +63,25 @@ class GEM(Episodic):
       network: raw images to logits.
       margin: gamma, memory strength: lower bound of u, so that a projected gradient also turns towards the
         gradients of all earlier tasks; 0 gives the nearest v that is allowed.
-      ridge: added to the diagonal of GG'; above 0 the solution is unique.
+      ridge: share of the diagonal of GG' that is added to it; above 0 the solution is unique.
+      absolute_ridge: add the ridge itself, as the released code does with 1e-3. Gradients on a memory have
+        norms of a few hundredths, and projected gradients then still violate constraints.
     """
 
     usual = {"memory": "ring"}
     plain_sgd = True
     memories = ("ring",)
     draws = 0
+    search = {"margin": [0.0, 0.5, 1.0]}
 
-    def __init__(self, network, *, margin: float = 0.5, ridge: float = 1e-3, **base):
+    def __init__(
+        self, network, *, margin: float = 0.5, ridge: float = 1e-8, absolute_ridge: bool = False, **base
+    ):
         require(margin >= 0, f"margin is {margin}; it must not be negative.")
         require(ridge >= 0, f"ridge is {ridge}; it must not be negative.")
         super().__init__(network, **base)
         require(isinstance(self.memory, Ring), "gem needs all rows of a task together: give it a ring.")
-        self.gamma, self.ridge = margin, ridge
+        self.gamma, self.ridge, self.absolute = margin, ridge, absolute_ridge
 
     def train_step(self, batch):
         logits, gradients = self.task_gradients(batch)
@@ -103,10 +107,11 @@ class GEM(Episodic):
         violated = ~tf.reduce_all((Gg >= 0) & tf.math.is_finite(Gg))
         self.count(violated)
         if violated:
+            Q = tf.matmul(G, G, transpose_b=True)
+            scale = tf.ones_like(Gg) if self.absolute else tf.linalg.diag_part(Q)
+            Q += tf.linalg.diag(self.ridge * scale)
             past = tf.range(len(G), dtype=tf.int64) < self.task
-            Q = tf.matmul(G, G, transpose_b=True) + self.ridge * tf.eye(len(G), dtype=tf.float64)
-            bound = tf.where(past, tf.constant(self.gamma, tf.float64), 0.0)
-            u = bound + nnls_gram(Q, Gg + tf.linalg.matvec(Q, bound), past)  # eq. 11 in u - gamma >= 0
+            u = nnls_gram(Q, Gg, past, self.gamma)  # eq. 11
             g = g + tf.linalg.matvec(G, u, transpose_a=True)
         return tf.cast(g, tf.float32)
 

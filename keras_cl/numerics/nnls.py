@@ -9,8 +9,8 @@ import tensorflow as tf
 EPSILON = 2.0**-52  # of float64
 
 
-def nnls_gram(Q, c, active):
-    """The `u` `[t]` that minimises 1/2 u'Qu + c'u subject to u >= 0.
+def nnls_gram(Q, c, active, low=0.0):
+    """The `u` `[t]` that minimises 1/2 u'Qu + c'u subject to u >= low.
 
     With Q = A'A and c = -A'b this is min ||Au - b||^2. If several u are minima, one of them is returned.
 
@@ -18,11 +18,14 @@ def nnls_gram(Q, c, active):
       Q: symmetric positive semidefinite float64 tensor `[t, t]`.
       c: float64 tensor `[t]`, 0 where the diagonal of Q is 0.
       active: bool tensor `[t]`: the unknowns to solve for; the others stay 0.
+      low: lower bound of the active unknowns.
 
     Returns:
       float64 tensor `[t]`.
     """
     t = Q.shape[0]
+    bound = tf.where(active, tf.constant(low, Q.dtype), 0.0)
+    c = c + tf.linalg.matvec(Q, bound)  # from here on in u - low >= 0
     # Scaled to unit columns and a right-hand side of size 1, so that one tolerance fits all scales.
     length = tf.sqrt(tf.linalg.diag_part(Q))
     active = active & (length > 0)
@@ -58,7 +61,7 @@ def nnls_gram(Q, c, active):
     none = tf.zeros([t], tf.bool)
     start = tf.constant(0), none, tf.zeros_like(c), none, tf.constant(False)
     _, _, u, _, _ = tf.while_loop(lambda k, *state: (k < 10 * t) & ~state[-1], turn, start)
-    return u * size / length
+    return bound + u * size / length
 
 
 def _solved(Q, c, passive):

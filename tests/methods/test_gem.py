@@ -22,10 +22,14 @@ from keras_cl.settings.config import Config
 pytestmark = pytest.mark.usefixtures("any_order")
 
 
-def by_enumeration(G, g, gamma, ridge):
-    """u >= gamma that minimises 1/2 u'(GG' + ridge I)u + (Gg)'u: the best of all sets of free entries."""
+def by_enumeration(G, g, gamma, ridge, absolute=False):
+    """u >= gamma that minimises 1/2 u'(GG' + ridge D)u + (Gg)'u: the best of all sets of free entries.
+
+    D is the diagonal of GG', or the identity for an absolute ridge.
+    """
     t = len(G)
-    Q, c = G @ G.T + ridge * np.eye(t), G @ g
+    Q, c = G @ G.T, G @ g
+    Q = Q + ridge * (np.eye(t) if absolute else np.diag(np.diag(Q)))
     best, least = None, np.inf
     for free in itertools.product([False, True], repeat=t):
         free, u = np.array(free), np.full(t, float(gamma))
@@ -67,9 +71,28 @@ def test_the_margin_is_a_lower_bound_of_u_and_not_added_to_it():
 
 
 def test_the_ridge_is_part_of_the_program():
-    v, _ = projected(GEM, **HAND, margin=0.0, ridge=1.0)  # u = (1 / 2, 0.5 / 2.0625)
+    v, _ = projected(GEM, **HAND, margin=0.0, ridge=1.0)  # u = (1 / 2, 0.5 / 2.125)
+    u = np.array([1 / 2, 0.5 / 2.125])
+    np.testing.assert_allclose(v, HAND["g"] + u @ HAND["earlier"], rtol=1e-6)
+    v, _ = projected(GEM, **HAND, margin=0.0, ridge=1.0, absolute_ridge=True)  # u = (1 / 2, 0.5 / 2.0625)
     u = np.array([1 / 2, 0.5 / 2.0625])
     np.testing.assert_allclose(v, HAND["g"] + u @ HAND["earlier"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.5])
+def test_constraints_hold_at_the_norms_of_gradients_on_a_memory(margin):
+    """The ridge of the released code, 1e-3, is as large as the square of such norms."""
+    missed = {False: 0, True: 0}
+    for seed in range(5):
+        G, g = random_problem(seed, t=4)
+        G *= 0.03 / np.linalg.norm(G, axis=1, keepdims=True)
+        g *= 0.3 / np.linalg.norm(g)
+        for absolute in missed:
+            ridge = {"ridge": 1e-3, "absolute_ridge": True} if absolute else {}
+            v, _ = projected(GEM, G, g, margin=margin, **ridge)
+            missed[absolute] += (G @ v < -1e-5 * np.linalg.norm(v) * 0.03).any()
+    assert missed[False] == 0
+    assert missed[True] == 5
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -84,12 +107,13 @@ def test_the_optimality_conditions_hold(seed):
     assert np.linalg.norm(v - g) <= np.linalg.norm(g)  # v = 0 is allowed
 
 
+@pytest.mark.parametrize("absolute", [False, True])
 @pytest.mark.parametrize("margin, ridge", [(0.0, 0.0), (0.5, 1e-3), (0.5, 0.7), (2.0, 0.0)])
-def test_it_is_the_best_of_all_solutions(margin, ridge):
+def test_it_is_the_best_of_all_solutions(margin, ridge, absolute):
     for seed in range(5):
         G, g = random_problem(seed, t=1 + seed)
-        v, _ = projected(GEM, G, g, margin=margin, ridge=ridge)
-        expected = g + by_enumeration(G, g, margin, ridge) @ G
+        v, _ = projected(GEM, G, g, margin=margin, ridge=ridge, absolute_ridge=absolute)
+        expected = g + by_enumeration(G, g, margin, ridge, absolute) @ G
         np.testing.assert_allclose(v, expected, rtol=1e-5, atol=1e-5)
 
 
