@@ -33,6 +33,8 @@ class Memory(tf.Module):
     by_row = True  # whether rows can be offered one by one, as they are trained on
     by_features = False  # whether it selects rows by features of the network
     metrics = ()  # of a memory that learns
+    # What a search tries, as in a method's file. The capacity is not searched: it is what a run may spend.
+    search = {"replay_batch_size": [16, 32, 64, 128]}
 
     def __init__(self, stream, *, capacity, seed=0):
         super().__init__()
@@ -97,6 +99,7 @@ class Memory(tf.Module):
 
     def learn(self, batch):
         """Trains the memory on the batch of a step, if it learns."""
+        return  # AutoGraph cannot convert a function that is a docstring alone
 
     def report(self):
         """Numbers of the memory to report after a task, `{name: number}`."""

@@ -58,13 +58,15 @@ def herded(phi, count):
     """Positions of `count` rows (at most n) of features `phi` `[n, F]`, in the order of selection.
 
     Features are scaled to length 1. Each step selects the row that brings the mean of the selected rows
-    closest to the mean of all rows.
+    closest to the mean of all rows: the smallest |mu - (phi + total) / k|^2, which up to a constant and a
+    factor is |phi|^2 / 2 + phi . (total - k mu), one product per selected row.
     """
     phi = normalised(phi)
     mu, total = phi.mean(axis=0), np.zeros(phi.shape[1])
+    half = np.square(phi).sum(axis=1) / 2
     chosen, free = [], np.ones(len(phi), bool)
     for k in range(1, 1 + min(count, len(phi))):
-        distance = np.square(mu - (phi + total) / k).sum(axis=1)
+        distance = half + phi @ (total - k * mu)
         p = int(np.where(free, distance, np.inf).argmin())
         chosen.append(p)
         free[p], total = False, total + phi[p]

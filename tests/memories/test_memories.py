@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from helpers import assert_same, blobs
 
 from keras_cl import sources, streams
+from keras_cl.generators.memory import GenerativeMemory
 from keras_cl.learning.memory_index import NOWHERE
 from keras_cl.memories import Balanced, Herding, Reservoir, Ring
+from keras_cl.memories.base import Memory
 from keras_cl.memories.herding import herded
+from keras_cl.methods.rtf import Feedback
 
 SOURCE = sources.from_arrays(**blobs([8, 9, 10, 11, 12, 13], side=2))
 STREAM = streams.split(SOURCE, tasks=3)  # six cells, of units 0, 1; 2, 3; 4, 5
@@ -280,6 +284,18 @@ def test_the_first_exemplars_of_many_are_those_of_few_and_none_comes_twice(seed)
     assert herded(np.ones((4, 2)), 4).tolist() == [0, 1, 2, 3]  # ties are no reason to take one again
 
 
+@pytest.mark.parametrize("shape", [(30, 3), (200, 64), (150, 300)])
+def test_the_order_is_that_of_the_distances_to_the_mean(shape):
+    phi = np.maximum(np.random.default_rng(0).normal(size=shape), 0).astype(np.float32)
+    unit = phi / np.maximum(np.linalg.norm(phi.astype(float), axis=1, keepdims=True), 1e-12)
+    mu, order = unit.mean(axis=0), []
+    for k in range(1, 31):
+        distance = np.square(mu - (unit + unit[order].sum(axis=0)) / k).sum(axis=1)
+        distance[order] = np.inf
+        order.append(int(distance.argmin()))
+    assert herded(phi, 30).tolist() == order
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_every_exemplar_brings_the_mean_closest(seed):
     phi = features(12, seed)
@@ -364,3 +380,12 @@ def test_a_ring_holds_a_class_that_comes_back_for_each_of_its_tasks():
     cells, counts = np.unique(np.stack([task, y]), axis=1, return_counts=True)
     np.testing.assert_array_equal(cells.T, [[0, 0], [0, 1], [1, 1], [1, 2]])
     np.testing.assert_array_equal(counts, 3)
+
+
+# ---- in a traced step ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("memory", [Memory, GenerativeMemory, Feedback])
+@pytest.mark.parametrize("name", ["mixed", "learn"])
+def test_autograph_can_convert_what_a_step_asks_of_a_memory(memory, name):
+    tf.autograph.to_graph(getattr(memory, name))  # a function that it cannot convert warns in every run
