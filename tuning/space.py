@@ -1,8 +1,9 @@
-"""The search space: the ranges in the constant `search` of the files of a method and of a regime.
+"""The search space: the ranges in the constant `search` of the files of a method, a memory and a regime.
 
 A name in `search` is an option of the file's own class (`strength`) or any other flag (`learning_rate`,
 `network.dropout`). A tuple (low, high) is a range on a log scale, a list [a, b, c] the values to choose from.
-If both files have a name, the method's takes precedence. Flags of the command line are not searched.
+If several files have a name, the method's takes precedence, then the memory's. Flags of the command line are
+not searched, nor is `replay_batch_size` where the method draws nothing from its memory.
 """
 
 import dataclasses
@@ -34,10 +35,12 @@ def search_space(config, given, ranges):
       ranges: the user's own, as `own_ranges` gives them.
     """
     known = [option.name for option in flags.main_options()] + list(config.known_options)
-    found = {}
-    for axis in ("regime", "method"):
-        about = catalog.choice(axis, getattr(config, axis))
-        for name, values in about.constants.get("search", {}).items():
+    found, searched = {}, {axis: getattr(config, axis) for axis in ("regime", "memory", "method")}
+    constants = {axis: catalog.choice(axis, name).constants for axis, name in searched.items() if name}
+    if not constants["method"].get("draws", 1):
+        known.remove("replay_batch_size")
+    for axis, about in constants.items():
+        for name, values in about.get("search", {}).items():
             own = f"{axis}.{name}"
             found[own if own in known else name] = values
     return {flag: values for flag, values in found.items() if flag in known and flag not in given} | ranges

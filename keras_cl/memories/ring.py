@@ -27,6 +27,8 @@ class Ring(Memory):
         tasks; task, a task.
     """
 
+    search = {"by": ["class", "task"], "replay_batch_size": [16, 32, 64, 128]}
+
     def __init__(self, stream, *, capacity: int = 500, by: By = "class", **base):
         super().__init__(stream, capacity=capacity, **base)
         self._by_class = pick("by", by, get_args(By)) == "class"

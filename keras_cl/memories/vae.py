@@ -38,6 +38,7 @@ class VAEMemory(GenerativeMemory):
     """
 
     generates = True
+    search = {"latent": [20, 50, 100], "beta": (0.1, 10.0), "learning_rate": (1e-4, 1e-2)}
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ class AGEM(Episodic):
     usual = {"memory": "ring"}
     generated = False
     plain_sgd = True
+    search = {"replay_batch_size": [32, 64, 128, 256]}
 
     def train_step(self, batch):
         logits, g = self.task_gradients(batch.current)

@@ -19,6 +19,7 @@ class DGR(Finetune):
 
     usual = {"memory": "vae"}
     memories = ("vae",)
+    search = {"memory.weighting": ["share", "mean"]}
 
     def __init__(self, network, **base):
         super().__init__(network, **base)

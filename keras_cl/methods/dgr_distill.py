@@ -17,3 +17,4 @@ class DGRDistill(DGR):
 
     usual = {"memory": "vae", "memory.labels": "soft"}
     memories = ("vae",)
+    search = {"memory.weighting": ["share", "mean"], "memory.temperature": [1.0, 2.0, 4.0]}

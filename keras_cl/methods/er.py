@@ -31,6 +31,7 @@ class ER(ContinualModel):
 
     usual = {"memory": "reservoir"}
     generated = False
+    search = {"weighting": ["mean", "share"]}
 
     def __init__(self, network, *, weighting: Weighting = "mean", offers: Offers = "step", **base):
         super().__init__(network, **base)

@@ -34,6 +34,7 @@ class GDumb(ContinualModel):
     memories = ("balanced", "reservoir", "ring")  # herding would select rows by a network that is discarded
     draws = 0
     own_schedule = True
+    search = {"weight_decay": (1e-6, 1e-3), "clip_norm": [1.0, 10.0]}
 
     def __init__(
         self,
@@ -49,10 +50,8 @@ class GDumb(ContinualModel):
             require(value >= 0, f"{name} is {value}; it must not be negative.")
         require(clip_norm > 0, f"clip_norm is {clip_norm}; it must be above 0.")
         require(0 <= cutmix <= 1, f"cutmix is {cutmix}; it must be at least 0 and at most 1.")
-        require(
-            base.get("reset_optimizer", True),
-            "gdumb starts again at every task, its optimizer too: reset_optimizer cannot be false.",
-        )
+        why = "gdumb starts again at every task, its optimizer too: reset_optimizer cannot be false."
+        require(base.get("reset_optimizer", True), why)
         super().__init__(network, **base)
         shape = image_shape(self.network)
         require(not cutmix or len(shape) == 3, f"cutmix is for images, and the network takes {shape}.")

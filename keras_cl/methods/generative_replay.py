@@ -41,6 +41,7 @@ class GenerativeReplay(Finetune):
         "network.hidden": (50, 50, 50),
     }
     memories = ("vae",)
+    search = {"schedule": ["constant", "linear", "sublinear", "log"], "images": [1000, 2000, 4000]}
     draws = 0  # generated rows are part of the epoch, like the rows of the task
 
     def __init__(

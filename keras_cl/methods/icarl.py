@@ -40,6 +40,7 @@ class ICaRL(ContinualModel):
     answers_at_end = True
     no_curvature = "answers by distances to means"
     own_loss = "trains with binary cross entropies"
+    search = {"temperature": [1.0, 2.0]}
     draws = 0  # exemplars are part of the epoch, like the rows of the task
 
     def __init__(self, network, *, reduction: Reduction = "sum", temperature: float = 1.0, **base):

@@ -14,7 +14,7 @@ from tuning import settings, space
 
 SEARCHED = [
     (axis, name, option, values)
-    for axis in ("method", "regime")
+    for axis in ("method", "memory", "regime")
     for name in catalog.names(axis)
     for option, values in catalog.choice(axis, name).constants["search"].items()
 ]
@@ -52,13 +52,24 @@ def test_the_regimes_and_the_regularisers_have_something_to_search():
     assert {"ewc", "si", "lwf", "der"} <= {name for axis, name, *_ in SEARCHED if axis == "method"}
 
 
+def test_every_memory_and_every_method_that_replays_has_something_to_search():
+    assert {name for axis, name, *_ in SEARCHED if axis == "memory"} == set(catalog.names("memory"))
+    usual = {name: catalog.choice("method", name).constants["usual"] for name in catalog.names("method")}
+    replay = {name for name, choices in usual.items() if "memory" in choices} | {"rtf"}
+    assert len(replay) == 11
+    assert replay <= {name for axis, name, *_ in SEARCHED if axis == "method"}
+
+
 # ---- the space -------------------------------------------------------------------------------------------
 
 
-def test_the_space_is_that_of_the_regime_and_of_the_method():
+def test_the_space_is_that_of_the_regime_of_the_memory_and_of_the_method():
     assert list(parsed().space) == ["learning_rate", "batch_size", "method.strength"]
     stable = ["learning_rate", "regime.decay", "batch_size", "network.dropout"]
-    assert list(parsed("--method=derpp", "--regime=stable").space) == [*stable, "method.alpha", "method.beta"]
+    found = parsed("--method=derpp", "--regime=stable").space
+    assert list(found) == [*stable, "replay_batch_size", "method.alpha", "method.beta"]
+    found = parsed("--method=gem", "--regime=stable").space  # draws nothing
+    assert list(found) == [*stable, "memory.by", "method.margin"]
 
 
 def test_what_is_given_or_not_there_is_not_searched():
