@@ -243,6 +243,10 @@ def ending_in(layer, hidden=6):
     return keras.Model(x, layer(keras.layers.Dense(hidden, "tanh")(keras.layers.Flatten()(x))))
 
 
+def normalised():
+    return keras.Sequential([keras.layers.Dense(6), keras.layers.BatchNormalization()])
+
+
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
