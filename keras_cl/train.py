@@ -93,7 +93,8 @@ def _one_seed(config, stream, directory, folder, display, strategy):
 
 def _several_seeds(config, stream, directory, folder, display, strategy):
     everything = []
-    for seed in config.seeds:
+    for place, seed in enumerate(config.seeds):
+        display.place = place, len(config.seeds)
         display.say(f"seed {seed}")
         with open_run(directory.path / f"seed_{seed}", config.settings_of(seed), about()) as part:
             own = folder and folder / f"seed_{seed}"

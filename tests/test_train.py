@@ -173,7 +173,7 @@ def test_the_same_command_shows_a_finished_run_and_trains_nothing(finished, copy
     before = (copy.directory / "summary.json").read_bytes()
     assert train.run(copy) == finished[1]
     shown = capsys.readouterr().out
-    assert f"{copy.directory} is complete; --overwrite would train it afresh." in shown
+    assert f"{copy.directory} is complete; --overwrite trains it again." in shown
     assert "after task 2" in shown and "average accuracy" in shown
     assert (copy.directory / "summary.json").read_bytes() == before
 
@@ -185,7 +185,7 @@ def test_a_run_goes_on_after_the_last_finished_task(finished, copy, capsys):
     shutil.rmtree(copy.directory / "checkpoints" / "task_002")
     summary = train.run(copy)
     shown = capsys.readouterr().out
-    assert "going on after task 1" in shown and "task 1/2 learned" not in shown
+    assert "Resuming after task 1" in shown and "task 1/2 learned" not in shown
     assert {**summary, "seconds": 0} == {**finished[1], "seconds": 0}
     assert_same(variables_of(copy, 2).values(), variables_of(finished[0], 2).values())
     assert (copy.directory / "DONE").exists()
@@ -347,7 +347,7 @@ def test_a_run_of_given_steps_goes_on_bit_for_bit(counted, tmp_path, capsys):
     config = small(tmp_path, iterations=9, optimizer="sgd", learning_rate=0.1)
     stop_after_the_first_task(config)
     train.run(config)
-    assert "going on after task 1" in capsys.readouterr().out
+    assert "Resuming after task 1" in capsys.readouterr().out
     assert (config.directory / "matrix.csv").read_bytes() == (counted.directory / "matrix.csv").read_bytes()
     assert variables_of(config, 2).keys() == variables_of(counted, 2).keys()
     assert_same(variables_of(config, 2).values(), variables_of(counted, 2).values())
@@ -408,7 +408,7 @@ def test_a_run_that_waits_goes_on_bit_for_bit(joint, tmp_path, capsys):
         shutil.rmtree(config.directory / "checkpoints" / f"task_00{number}")
     (config.directory / "DONE").unlink()
     train.run(config)
-    assert "going on after task 1" in capsys.readouterr().out
+    assert "Resuming after task 1" in capsys.readouterr().out
     assert_same(variables_of(config, 3).values(), variables_of(joint[1], 3).values())
     for file in ("matrix.csv", "matrix.png"):
         assert (config.directory / file).read_bytes() == (joint[1].directory / file).read_bytes()
@@ -519,7 +519,7 @@ def test_several_seeds_go_on_where_they_were(seeds, tmp_path, capsys):
     again = train.run(config)
     assert {**again, "seconds": None} == {**seeds[1], "seconds": None}  # time alone is not repeatable
     shown = capsys.readouterr().out
-    assert "seed_0 is complete" in shown and "going on after task 1" in shown
+    assert "seed_0 is complete" in shown and "Resuming after task 1" in shown
     matrices = [(folder.directory / "matrix.csv").read_bytes() for folder in (config, seeds[0])]
     assert matrices[0] == matrices[1] and (config.directory / "DONE").exists()
 
@@ -551,7 +551,7 @@ def test_a_loss_that_becomes_nan_keeps_the_tasks_that_were_finished_and_says_so(
     with pytest.raises(Diverged) as error:
         train.run(config)
     assert str(error.value) == (
-        f"The loss became nan in task 2/2, epoch 1/1. What was finished, up to task 1, is kept in "
+        f"The loss became nan in task 2/2, epoch 1/1. Finished tasks, up to task 1, are kept in "
         f"{config.directory}. A smaller --learning_rate may help."
     )
     assert names_in(config.directory / "checkpoints") == {"task_000", "task_001"}

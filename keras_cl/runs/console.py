@@ -1,16 +1,18 @@
 """Output of a run on the screen: a headline, progress, the accuracy matrix and its metrics."""
 
+import collections
 import contextlib
 import time
 
 import numpy as np
 import tf_keras as keras
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from keras_cl import metrics
+from keras_cl.runs.remaining import Remaining, told
 
 MEANING = {
     "task": "task-incremental (the task of an image is known and only its classes may answer)",
@@ -25,6 +27,7 @@ SHOWN = (  # the other numbers are in summary.json
     "learning_accuracy",
     "worst_accuracy",
 )
+KEPT = 100  # lines for a log that is not open yet
 WIDE = 1000  # columns of a log file or pipe
 LINE_EVERY = 10.0  # seconds between lines if there is no terminal for a progress bar
 
@@ -34,23 +37,25 @@ class Display:
 
     def __init__(self, screen=None):
         self.screen = screen or _console()
-        self._log, self._before = None, []
+        self.place = 0, 1  # of this run among the seeds, and their number
+        self._log, self._before = None, _earlier()
 
     @contextlib.contextmanager
     def logging(self, folder):
-        """Inside the `with` block, also writes to log.txt in a folder, starting with all earlier output. Does
-        nothing if there is no folder, or already a log."""
-        if folder is None or self._log:
+        """Inside the `with` block, also writes to log.txt in a folder, starting with all earlier output. If
+        there is no folder nothing is logged; if there is already a log it is used."""
+        if self._log:
             yield
             return
-        with open(folder / "log.txt", "a") as file:
-            self._log = _console(file=file)
-            for content in self._before:
+        with contextlib.nullcontext() if folder is None else open(folder / "log.txt", "a") as file:
+            before, self._before = self._before, None
+            self._log = file and _console(file=file)
+            for content in before if file else ():
                 self.note(*content)
             try:
                 yield
             finally:
-                self._log, self._before = None, []
+                self._log, self._before = None, _earlier()
 
     def say(self, *content):
         """Shows and logs text or tables."""
@@ -62,7 +67,7 @@ class Display:
         if self._log:
             stamp = time.strftime("%H:%M:%S")
             self._log.print(*(f"{stamp} {part}" if isinstance(part, str) else part for part in content))
-        else:
+        elif self._before is not None:
             self._before.append(content)
 
     def matrix(self, R, title):
@@ -128,32 +133,39 @@ class Display:
             self.say(remark)
         self.say(f"results  {results}\nmodels   {models or 'none are exported'}")
 
-    def training(self, epochs):
-        """A `Training` for `epochs` epochs over all tasks."""
-        return Training(self, epochs)
+    def training(self, todo, whole=None):
+        """A `Training` for the tasks to come.
+
+        Args:
+          todo: amount of training of each task to come, in any unit.
+          whole: the same for all tasks of the run; by default those to come are all.
+        """
+        return Training(self, todo, todo if whole is None else whole)
 
 
 class Training(keras.callbacks.Callback):
     """Keras callback: a progress bar with task, epoch, loss, accuracy and remaining time.
 
-    It is a context manager around all tasks, so that the remaining time is that of the whole run.
+    It is a context manager around all tasks. The remaining time is that of all tasks and all seeds.
     """
 
-    def __init__(self, display, epochs):
+    def __init__(self, display, todo, whole):
         super().__init__()
-        self._display, self._total, self._before, self._title = display, epochs, 0, ""
-        self._started = self._last_line = time.monotonic()
+        self._display, self._title, self._place = display, "", ""
+        run, runs = display.place
+        self._left = Remaining([*todo, *(runs - 1 - run) * list(whole)])
+        self._earlier = runs * sum(whole) - sum(self._left.sizes)
+        self._last_line = time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[numbers]}"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
+            TextColumn("{task.fields[left]}"),
             console=display.screen,
             transient=True,
             disable=not display.screen.is_terminal,
         )
-        self._line = self._bar.add_task("compiling", total=epochs, numbers="")
+        self._line = self._bar.add_task("compiling", total=runs * sum(whole), numbers="", left="")
 
     def __enter__(self):
         self._bar.start()
@@ -166,27 +178,57 @@ class Training(keras.callbacks.Callback):
         """Starts a task."""
         self._title = title
 
+    def phase(self, name):
+        """Shows what is done now that training on the task has ended."""
+        line = f"{self._title}  {name}"
+        self._bar.update(self._line, description=line, numbers="")
+        self._display.note(line)
+        self._print(line)
+
+    def on_train_begin(self, logs=None):
+        self._left.begin()
+
     def on_epoch_begin(self, epoch, logs=None):
         self._place = f"{self._title}  epoch {epoch + 1}/{self.params['epochs']}"
+        self._epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        done = self._before + (batch + 1) / self.params["steps"]
-        self._bar.update(self._line, completed=done, description=self._place, numbers=_numbers(logs))
+        within = (batch + 1) / self.params["steps"]
+        self._left.reach((self._epoch + within) / self.params["epochs"])
+        numbers, left = _numbers(logs), told(self._left.seconds)
+        done = self._earlier + self._left.done
+        self._bar.update(self._line, completed=done, description=self._place, numbers=numbers, left=left)
+        if within < 1:  # else the epoch ends
+            self._print(f"{self._place}, {100 * within:.0f} percent of it  {numbers}  {left}".rstrip())
 
     def on_epoch_end(self, epoch, logs=None):
-        now = time.monotonic()
-        self._before += 1
-        left = (now - self._started) / self._before * (self._total - self._before)
-        line = f"{self._place}  {_numbers(logs)}  about {left:.0f} s left"
+        line = f"{self._place}  {_numbers(logs)}  {told(self._left.seconds)}".rstrip()
         self._display.note(line)
+        self._print(line)
+
+    def on_train_end(self, logs=None):
+        self._left.end()
+        self.phase("end of task")
+
+    def _print(self, line):
+        """Shows a line now and then where there is no terminal for a progress bar."""
+        now = time.monotonic()
         if not self._display.screen.is_terminal and now - self._last_line > LINE_EVERY:
             self._display.screen.print(line)
             self._last_line = now
 
 
+def _earlier():
+    """What is said before there is a log; of a program without one only the last lines are kept."""
+    return collections.deque(maxlen=KEPT)
+
+
 def _console(file=None):
     """A console that shows text unchanged; tables in a file or pipe have no width limit."""
-    console = Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    notebook = None if file is None else False  # in a notebook, rich would show what is for a file
+    console = Console(
+        file=file, force_jupyter=notebook, highlight=False, markup=False, emoji=False, soft_wrap=True
+    )
     if not console.is_terminal:
         console.width = WIDE
     return console

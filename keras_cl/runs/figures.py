@@ -65,8 +65,9 @@ def _seeds(seeds):
 
 
 def _epochs(path):
-    """Accuracies `[epochs, T]` on all tasks after each epoch, NaN before a task begins, and the task of each
-    epoch; None if no epoch was recorded."""
+    """Accuracies `[records, T]` on all tasks after each epoch, NaN before a task begins, the task of each
+    record, its place on the axis, and the axis; None if nothing was recorded. The records of a task with
+    --iterations are within its one epoch and have their step."""
     if not (path / "metrics.csv").exists():
         return None
     with open(path / "metrics.csv", newline="") as file:
@@ -75,17 +76,22 @@ def _epochs(path):
         return None
     names = [name for name in rows[0] if re.fullmatch(r"task_\d+", name)]
     measured = np.array([[float(row[name] or "nan") for name in names] for row in rows])
-    return measured, np.array([int(row["task"]) for row in rows])
+    tasks = np.array([int(row["task"]) for row in rows])
+    if not rows[0].get("step"):
+        return measured, tasks, np.arange(1, len(rows) + 1), "epochs over all tasks"
+    steps = np.array([int(row["step"]) for row in rows])
+    ends = np.append(np.diff(tasks) > 0, True)
+    before = np.cumsum(np.where(ends, steps, 0)) - np.where(ends, steps, 0)  # in earlier tasks
+    return measured, tasks, steps + before, "steps over all tasks"
 
 
-def _training(measured, tasks, *, axes):
-    epochs = np.arange(1, len(measured) + 1)
+def _training(measured, tasks, places, unit, *, axes):
     for j, accuracy in enumerate(measured.T):
-        axes.plot(epochs, 100 * accuracy, lw=1.2, label=f"task {j + 1}" if measured.shape[1] <= 10 else None)
-    for first in np.flatnonzero(np.diff(tasks)) + 1.5:
-        axes.axvline(first, color="0.8", lw=0.8, zorder=0)
+        axes.plot(places, 100 * accuracy, lw=1.2, label=f"task {j + 1}" if measured.shape[1] <= 10 else None)
+    for last in np.flatnonzero(np.diff(tasks)):
+        axes.axvline((places[last] + places[last + 1]) / 2, color="0.8", lw=0.8, zorder=0)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set(xlabel="epochs over all tasks", ylabel="accuracy on test images, percent", ylim=(0, 101))
+    axes.set(xlabel=unit, ylabel="accuracy on test images, percent", ylim=(0, 101))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="lower left")
 

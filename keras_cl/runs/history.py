@@ -33,12 +33,13 @@ class EpochHistory(keras.callbacks.Callback):
         self._learner, self._task, self._measured = learner, task, measured
 
     def on_epoch_begin(self, epoch, logs=None):
+        self._number = epoch + 1
         self._started = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
         for name in ("loss", "generator_loss"):
             if not np.isfinite(logs.get(name, 0.0)):
-                place = f"{title_of(self._task)}, epoch {len(self.epochs) + 1}/{self.params['epochs']}"
+                place = f"{title_of(self._task)}, epoch {self._number}/{self.params['epochs']}"
                 raise Diverged(f"The {name.replace('_', ' ')} became {logs[name]} in {place}")
 
     def on_epoch_end(self, epoch, logs=None):

@@ -2,12 +2,14 @@
 
 import contextlib
 import dataclasses
+import math
 import pathlib
 import time
 from typing import NamedTuple
 
 import numpy as np
 
+from keras_cl.devices.ram import require_fits
 from keras_cl.errors import Diverged, pick, require
 from keras_cl.methods.base import ContinualModel
 from keras_cl.runs import figures, samples
@@ -21,8 +23,13 @@ from keras_cl.runs.history import EpochHistory, title_of
 from keras_cl.runs.opening import open_run
 from keras_cl.runs.provenance import about, described
 from keras_cl.runs.results import Results, plain
+from keras_cl.runs.step_history import StepHistory
 from keras_cl.settings.config import digest
 from keras_cl.streams.base import Stream
+
+COPIES = 3  # of the images of a task: as the source has them, as the task shows them, as a constant
+MOST_ROWS = 2**30  # of all steps of a task, which are numbered with 32 bits
+BYTES_OF_A_ROW = 16  # in the order of a task's rows: shuffled, joined, padded, cut into chunks
 
 
 class Learned(NamedTuple):
@@ -115,7 +122,7 @@ def _learned_all(model, stream, plan, directory, exports, keep, callbacks, displ
     """The `Results` of all tasks, of which only those are learned that are not finished in `directory`."""
     results = Results(directory.finished())
     if _complete(stream, directory, exports, results, display):
-        display.say(f"{directory.path} is complete; --overwrite would train it afresh.")
+        display.say(f"{directory.path} is complete; --overwrite trains it again.")
     else:
         _learn_tasks(model, stream, plan, results, directory, exports, keep, callbacks, display)
         directory.write_results(results)
@@ -175,7 +182,7 @@ def check(model, stream, plan):
     require(plan.epochs >= 1, f"epochs is {plan.epochs}; it must be at least 1.")
     require(
         not (plan.iterations and model.regime.by_epoch),
-        "Where --iterations is given there are no epochs, and the learning rate would wait for them; give "
+        "With --iterations there are no epochs, which the schedule of the learning rate counts; give "
         "--regime.clock=step or task, and another schedule than plateau.",
     )
     for task in stream:
@@ -187,6 +194,15 @@ def check(model, stream, plan):
             f"at most that many.",
         )
         require(len(task.test), f"Task {task.number} has no test rows: its classes are {task.classes}.")
+        size = COPIES * rows * math.prod(stream.input_shape) * stream.source.dtype.itemsize
+        require_fits(size, f"The {rows:,} images of task {task.number}", "give smaller images")
+    parts = max(1, plan.batch_size * max(len(model.training_tasks(task)) for task in stream))
+    require(
+        plan.iterations * parts < MOST_ROWS,
+        f"--iterations is {plan.iterations}; with --batch_size={plan.batch_size} it must be below "
+        f"{MOST_ROWS // parts}.",
+    )
+    require_fits(BYTES_OF_A_ROW * plan.iterations * parts, "The order of the rows", "give fewer --iterations")
     if model.memory is not None:
         model.memory.require_images(stream)
 
@@ -197,18 +213,20 @@ def _learn_tasks(model, stream, plan, results, directory, exports, keep, callbac
     checkpoints = Checkpoints(model)
     if not len(results):
         require(not model.begun, "The model has learned tasks already; make a new one.")
+        display.note("evaluation of the untrained network")
         untrained = results.add(model, model.accuracies(stream, after=0))
         directory.commit(0, untrained, checkpoints.write)
     else:
         _restore(model, stream, directory, checkpoints, exports, results, display)
     todo = stream[results.tasks :]
-    trained = sum(bool(model.training_tasks(task)) for task in todo)
-    with display.training(trained * passes(plan)) as progress:
+    sizes = [_size(model, tasks, plan) for tasks in (todo, stream)]
+    with display.training(*sizes) as progress:
         for task in todo:
             started = time.monotonic()
             epochs = _learned(model, task, plan, directory, progress, *callbacks)
             seconds = round(time.monotonic() - started, 3)
 
+            progress.phase("evaluation")
             waits = not model.training_tasks(task)  # for a later task; nothing was learned to be measured
             row = np.full(len(stream), np.nan) if waits else model.accuracies(stream)
             if epochs:
@@ -219,10 +237,19 @@ def _learn_tasks(model, stream, plan, results, directory, exports, keep, callbac
                 record["generated_labels"] = samples.label_counts(task, model.memory, stream.num_classes)
                 if directory.path:
                     samples.draw(directory.path, task, model.memory)
+            progress.phase("export")
             exports.write(model, task, results)
             directory.commit(task.number, record, checkpoints.write, alone=keep == "last")
             directory.write_results(results)
             display.learned(title_of(task), seconds, row[: task.number], record["report"])
+
+
+def _size(model, tasks, plan):
+    """Rows, or steps, of the training on each of the tasks that the method trains on."""
+    parts = [model.training_tasks(task) for task in tasks]
+    if plan.iterations:
+        return [plan.iterations * len(own) for own in parts if own]
+    return [plan.epochs * sum(len(part.train) for part in own) for own in parts if own]
 
 
 def passes(plan):
@@ -236,7 +263,7 @@ def _learned(model, task, plan, directory, progress, *callbacks):
     try:
         return learn_task(model, task, plan, progress, *callbacks)
     except Diverged as error:
-        kept = f"What was finished, up to task {task.index}, is kept in {directory.path}. "
+        kept = f"Finished tasks, up to task {task.index}, are kept in {directory.path}. "
         kept = kept if task.index and directory.path else ""
         raise Diverged(f"{error}. {kept}A smaller --learning_rate may help.") from None
 
@@ -255,8 +282,8 @@ def learn_task(model, task, plan, *callbacks):
 
 
 def _fit(model, task, plan, callbacks):
-    history = EpochHistory(model, task, measured=plan.eval_every == "epoch")
     batches = model.batches(task, plan.batch_size, plan.iterations, plan.replay_batch_size)
+    history = _history(model, task, plan, batches)
     model.fit(
         batches,
         epochs=passes(plan),
@@ -270,6 +297,15 @@ def _fit(model, task, plan, callbacks):
     return history.epochs
 
 
+def _history(model, task, plan, batches):
+    measured = plan.eval_every == "epoch"
+    if not plan.iterations:
+        return EpochHistory(model, task, measured)
+    steps = plan.iterations * len(model.training_tasks(task))
+    chunk = batches.element_spec[0].y.shape[0]
+    return StepHistory(model, task, measured, steps=steps, chunk=chunk)
+
+
 def _restore(model, stream, directory, checkpoints, exports, results, display):
     """Restores the model after the last finished task, and exports missing models again."""
     for task in stream[: results.tasks]:
@@ -281,7 +317,7 @@ def _restore(model, stream, directory, checkpoints, exports, results, display):
     if told := moved(directory):
         display.say(told)
     if results.tasks:
-        display.say(f"going on after task {results.tasks}")
+        display.say(f"Resuming after task {results.tasks}.")
 
 
 def _draw(directory):

@@ -12,6 +12,7 @@ from rich.console import Console
 from keras_cl import metrics
 from keras_cl.runs import console
 from keras_cl.runs.console import MEANING, SHOWN, Display
+from keras_cl.runs.remaining import Remaining, told
 from keras_cl.settings.build import make_stream
 from keras_cl.settings.config import Config
 
@@ -151,9 +152,10 @@ def test_what_a_method_reports_stands_in_the_line_of_its_task(display, report, t
 
 def follow(display, losses, epochs=2):
     """A `Training` that was told of one task of `epochs` epochs with one loss each."""
-    with display.training(epochs) as training:
+    with display.training([epochs]) as training:
         training.set_params({"epochs": epochs, "steps": 1})
         training.begin("task 1/1")
+        training.on_train_begin()
         for number, loss in enumerate(losses):
             logs = {"loss": loss, "accuracy": 0.5}
             training.on_epoch_begin(number)
@@ -173,3 +175,110 @@ def test_a_terminal_gets_a_bar():
     screen = io.StringIO()
     follow(Display(Console(file=screen, force_terminal=True, width=100)), [2.0, 1.0])
     assert "task 1/1  epoch 2/2" in screen.getvalue() and "loss 1.0000" in screen.getvalue()
+
+
+# ---- time left -------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """Seconds that pass only where a test says so."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def learned_task(remaining, clock, chunks, seconds, first=0.0, pause=0.0):
+    """Tells of the training on a task and yields what is left after each of its chunks."""
+    remaining.begin()
+    for chunk in range(chunks):
+        clock.now += seconds + (first if not chunk else 0.0)
+        remaining.reach((chunk + 1) / chunks)
+        yield remaining.seconds
+    remaining.end()
+    clock.now += pause
+
+
+def test_the_time_left_counts_all_tasks_and_pauses_but_no_compilation():
+    clock = Clock()
+    remaining = Remaining([100, 100, 200], clock)
+    left = list(learned_task(remaining, clock, 10, 1.0, first=300.0, pause=5.0))
+    assert left[0] is None and left[1:] == pytest.approx([38.0 - k for k in range(9)])
+    left = list(learned_task(remaining, clock, 10, 1.0, pause=5.0))
+    assert left == pytest.approx([29.0 + 5.0 - k for k in range(10)])  # one more pause before the last task
+    left = list(learned_task(remaining, clock, 10, 2.0))
+    assert left == pytest.approx([18.0 - 2 * k for k in range(10)])
+
+
+def test_the_time_left_is_known_from_the_second_task_on_if_a_task_is_one_chunk():
+    clock = Clock()
+    remaining = Remaining([1, 1, 1], clock)
+    assert list(learned_task(remaining, clock, 1, 1.0, first=60.0)) == [None]
+    assert list(learned_task(remaining, clock, 1, 1.0)) == [1.0]
+    assert list(learned_task(remaining, clock, 1, 1.0)) == [0.0]
+
+
+def test_the_time_left_counts_the_seeds_that_follow(display):
+    display.place = 1, 4
+    training = display.training([30, 10], whole=[20, 30, 10])
+    assert training._left.sizes == [30, 10, *(2 * [20, 30, 10])]
+    assert training._earlier == 60 + 20
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, ""), (0.0, "about 0 s left"), (119, "about 119 s left"), (600, "about 10 min left"),
+     (36000, "about 10 h left"), (864000, "about 10 days left")],
+)  # fmt: skip
+def test_the_time_left_is_told_in_the_unit_that_fits(seconds, text):
+    assert told(seconds) == text
+
+
+def test_what_follows_a_task_is_said_while_it_lasts(display, tmp_path, monkeypatch):
+    monkeypatch.setattr(console, "LINE_EVERY", -1.0)
+    with display.logging(tmp_path):
+        training = follow(display, [2.0, 1.0])
+        training.on_train_end()
+        assert display.shown().endswith("task 1/1  end of task\n")
+        training.phase("evaluation")
+        assert display.shown() == "task 1/1  evaluation\n"
+    assert "task 1/1  evaluation" in (tmp_path / "log.txt").read_text()
+
+
+def test_a_long_epoch_is_said_while_it_lasts(display, monkeypatch):
+    monkeypatch.setattr(console, "LINE_EVERY", -1.0)
+    training = display.training([100])
+    training.set_params({"epochs": 2, "steps": 4})
+    training.begin("task 1/1")
+    training.on_train_begin()
+    training.on_epoch_begin(0)
+    training.on_train_batch_end(0, {"loss": 1.0, "accuracy": 0.5})
+    assert display.shown() == "task 1/1  epoch 1/2, 25 percent of it  loss 1.0000  accuracy 0.500\n"
+
+
+# ---- notebooks -------------------------------------------------------------------------------------------
+
+
+def test_a_notebook_shows_each_line_once_and_the_log_is_a_file(tmp_path, monkeypatch):
+    cells = []
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr("rich.jupyter.display", lambda segments, text: cells.append(text))
+    display = Display()
+    display.say("before")
+    with display.logging(tmp_path):
+        display.say("after")
+    assert [text.strip() for text in cells] == ["before", "after"]
+    lines = (tmp_path / "log.txt").read_text().splitlines()
+    assert [line.split(" ", 1)[1] for line in lines] == ["before", "after"]
+
+
+def test_without_a_directory_no_line_is_kept(display):
+    with display.logging(None):
+        for number in range(3):
+            display.say(f"line {number}")
+        assert display._before is None
+    for number in range(2 * console.KEPT):
+        display.note(f"line {number}")
+    assert len(display._before) == console.KEPT

@@ -99,7 +99,7 @@ def killed_and_whole(tmp_path_factory):
     last = again()
     said, errors = last.end()
     assert last.code == 0 and not errors, errors
-    assert "going on after task 3" in said and "task 3/3 learned" not in said
+    assert "Resuming after task 3" in said and "task 3/3 learned" not in said
     finish(undisturbed)
     return folder, whole
 
@@ -159,8 +159,7 @@ def test_a_second_process_is_refused_and_an_interrupt_ends_the_first_with_one_li
         _, errors = first.end(signal.SIGINT)
     assert first.code == 130
     assert (
-        errors
-        == "Interrupted; the same command, without --overwrite, goes on after the last finished task.\n"
+        errors == "Interrupted; the same command without --overwrite resumes after the last finished task.\n"
     )
 
 
@@ -211,7 +210,7 @@ def test_a_full_disk_keeps_the_tasks_that_were_finished(trained, tmp_path):
     )
     assert [p.name for p in sorted((tmp_path / "run/checkpoints").iterdir())] == ["task_000", "task_001"]
     code, output, _ = said(*arguments(tmp_path))
-    assert code == 0 and "going on after task 1" in output
+    assert code == 0 and "Resuming after task 1" in output
     for name in ("matrix.csv", "checkpoints/task_002/variables.data-00000-of-00001"):
         assert (tmp_path / "run" / name).read_bytes() == (trained / "run" / name).read_bytes()
 
