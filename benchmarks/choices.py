@@ -15,7 +15,8 @@ REPEATS = 20
 
 
 def main(argv):
-    del argv
+    if argv[1:]:
+        raise app.UsageError(f"{argv[1]} is not a flag")
     device.prepare("cpu")
     from benchmarks.timing import interleaved, save
 
@@ -139,6 +140,6 @@ def convolutional_network():
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("rounds", 3, "rounds of which the fastest counts")
+    flags.DEFINE_integer("rounds", 3, "rounds of which the fastest counts", lower_bound=1)
     flags.DEFINE_boolean("save", False, "write results/choices.json")
     app.run(main)

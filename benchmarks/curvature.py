@@ -15,7 +15,8 @@ HIDDEN, ROWS = (256, 256), 2048
 
 
 def main(argv):
-    del argv
+    if argv[1:]:
+        raise app.UsageError(f"{argv[1]} is not a flag")
     device.prepare("cpu")
     from benchmarks.timing import interleaved, save
 
@@ -75,6 +76,6 @@ def forward(network, jit):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("rounds", 15, "rounds of which the fastest counts")
+    flags.DEFINE_integer("rounds", 15, "rounds of which the fastest counts", lower_bound=1)
     flags.DEFINE_boolean("save", False, "write results/curvature.json")
     app.run(main)

@@ -18,7 +18,8 @@ WHOLE, PARTS = "dgr, 128 + 128 rows", ("network, 256 rows", "generator, 256 rows
 
 
 def main(argv):
-    del argv
+    if argv[1:]:
+        raise app.UsageError(f"{argv[1]} is not a flag")
     device.prepare("cpu")
     from benchmarks.timing import interleaved, save
 
@@ -112,6 +113,6 @@ def seconds_a_task():
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("rounds", 5, "rounds of which the fastest counts")
+    flags.DEFINE_integer("rounds", 5, "rounds of which the fastest counts", lower_bound=1)
     flags.DEFINE_boolean("save", False, "write results/generators.json")
     app.run(main)

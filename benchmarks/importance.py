@@ -17,7 +17,8 @@ KINDS = ("exact", "sample", "empirical", "argmax", "batched")
 
 
 def main(argv):
-    del argv
+    if argv[1:]:
+        raise app.UsageError(f"{argv[1]} is not a flag")
     device.prepare("cpu")
     from benchmarks.timing import interleaved, save
 
@@ -83,6 +84,6 @@ def _compiled(network):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("rounds", 3, "rounds of which the fastest counts")
+    flags.DEFINE_integer("rounds", 3, "rounds of which the fastest counts", lower_bound=1)
     flags.DEFINE_boolean("save", False, "write results/importance.json")
     app.run(main)

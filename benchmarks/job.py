@@ -21,7 +21,8 @@ TASKS, EPOCHS = 5, 2
 
 
 def main(argv):
-    del argv
+    if argv[1:]:
+        raise app.UsageError(f"{argv[1]} is not a flag")
     jobs = [run_job(JOB) for _ in range(flags.FLAGS.rounds)]  # before TensorFlow allocates memory here
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
     from keras_cl.devices import device
@@ -56,6 +57,6 @@ def run_job(job):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("rounds", 2, "jobs of which the fastest counts")
+    flags.DEFINE_integer("rounds", 2, "jobs of which the fastest counts", lower_bound=1)
     flags.DEFINE_boolean("save", False, "write results/job.json")
     app.run(main)

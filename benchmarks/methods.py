@@ -15,7 +15,8 @@ BOUNDS = ("joint", "cumulative")  # same step as fine-tuning
 
 
 def main(argv):
-    del argv
+    if argv[1:]:
+        raise app.UsageError(f"{argv[1]} is not a flag")
     device.prepare("cpu")
     from benchmarks.steps import EPOCHS, ROWS
     from benchmarks.timing import interleaved, save
@@ -45,6 +46,6 @@ def variants():
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("rounds", 3, "rounds of which the fastest counts")
+    flags.DEFINE_integer("rounds", 3, "rounds of which the fastest counts", lower_bound=1)
     flags.DEFINE_boolean("save", False, "write results/methods.json")
     app.run(main)

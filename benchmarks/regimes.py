@@ -33,7 +33,8 @@ SCHEDULES = {
 
 
 def main(argv):
-    del argv
+    if argv[1:]:
+        raise app.UsageError(f"{argv[1]} is not a flag")
     job = run_job(JOB)  # before TensorFlow allocates memory here
     device.prepare("cpu")
     from benchmarks.steps import ROWS, limit_epochs, method_epochs, random_stream
@@ -79,6 +80,6 @@ def forward(stream):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("rounds", 5, "rounds of which the fastest counts")
+    flags.DEFINE_integer("rounds", 5, "rounds of which the fastest counts", lower_bound=1)
     flags.DEFINE_boolean("save", False, "write results/regimes.json")
     app.run(main)

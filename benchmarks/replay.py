@@ -27,7 +27,8 @@ STEPS = {  # method, rows of the task in a step, rows of each draw
 
 
 def main(argv):
-    del argv
+    if argv[1:]:
+        raise app.UsageError(f"{argv[1]} is not a flag")
     device.prepare("cpu")
     from benchmarks.steps import EPOCHS, ROWS
     from benchmarks.timing import interleaved, save
@@ -89,6 +90,6 @@ def seconds_a_task():
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("rounds", 5, "rounds of which the fastest counts")
+    flags.DEFINE_integer("rounds", 5, "rounds of which the fastest counts", lower_bound=1)
     flags.DEFINE_boolean("save", False, "write results/replay.json")
     app.run(main)

@@ -39,7 +39,8 @@ SCHEDULES = {
 
 
 def main(argv):
-    del argv
+    if argv[1:]:
+        raise app.UsageError(f"{argv[1]} is not a flag")
     device.prepare("cpu")
     content = {"base": BASE, "target": TARGET, "every": EVERY, "seeds": list(SEEDS), "schedules": {}}
     for name, said in SCHEDULES.items():

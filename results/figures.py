@@ -7,9 +7,12 @@ import json
 import pathlib
 
 import numpy as np
+from absl import app
 
+from keras_cl.errors import require
 from keras_cl.numerics.schedules import images_to_generate
-from keras_cl.settings.flags import parse
+from keras_cl.settings import command
+from keras_cl.settings.flags import parse, read_own
 
 HERE = pathlib.Path(__file__).parent
 DOCS = HERE.parent / "docs"
@@ -24,7 +27,14 @@ STREAMS = {
 METHODS = ("finetune", "ewc", "agem", "er", "stable")
 
 
-def main():
+def parse_nothing(argv):
+    """Accepts a command line without arguments; prints help and exits if it has a help flag."""
+    _, rest = read_own(argv, __doc__ or "")
+    require(not rest, f"{' '.join(rest)!r} is not understood; results.figures takes no arguments.")
+
+
+def main(argv):
+    del argv
     for draw in (schedules, stable, rates, convergence):
         try:
             draw().savefig(DOCS / f"{draw.__name__}.png", dpi=100)
@@ -143,4 +153,4 @@ def images(flagfile, tasks):
 
 
 if __name__ == "__main__":
-    main()
+    app.run(main, flags_parser=command.parser(parse_nothing))

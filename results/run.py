@@ -12,8 +12,11 @@ import subprocess
 import sys
 
 import numpy as np
+from absl import app
 
+from keras_cl.errors import require
 from keras_cl.runs.directory import read_matrix
+from keras_cl.settings import command, flags
 
 HERE = pathlib.Path(__file__).parent
 NUMBERS = (
@@ -27,19 +30,28 @@ NUMBERS = (
 SIZES = ("model_size_efficiency", "model_size_efficiency_on_use")
 
 
-def main(names):
-    for name in names or ["given"]:
-        for row in rows(name):
-            measure(row)
+def parse(argv):
+    """The rows of a command line; prints help and exits if it has a help flag."""
+    _, names = flags.read_own(argv, __doc__ or "")
+    tables = ", ".join(sorted({file.parent.name for file in HERE.glob("*/*.flags")}))
+    require(names, f"Which rows? Give tables, or rows as table/row; tables are {tables}.")
+    for name in names:
+        require(rows(name), f"There is no table or row {name}; tables are {tables}.")
+    return [row for name in names for row in rows(name)]
+
+
+def main(given):
+    for row in given:
+        measure(row)
 
 
 def rows(name):
-    """Flagfiles of a table, or the one of a row, as "table/row"."""
-    found = sorted(HERE.glob(f"{name}.flags") if "/" in name else HERE.glob(f"{name}/*.flags"))
-    if not found:
-        tables = ", ".join(sorted({file.parent.name for file in HERE.glob("*/*.flags")}))
-        sys.exit(f"Error: there is no table or row {name}; tables are {tables}.")
-    return [f"{file.parent.name}/{file.stem}" for file in found]
+    """Rows of a table, or the one of "table/row", as "table/row"; none if there is no such name."""
+    parts = pathlib.PurePath(name).parts
+    if len(parts) not in (1, 2) or ".." in parts or not name.isprintable():
+        return []
+    found = sorted(file for file in HERE.glob("*/*.flags") if file.parent.name == parts[0])
+    return [f"{parts[0]}/{file.stem}" for file in found if parts[1:] in ((), (file.stem,))]
 
 
 def measure(row):
@@ -47,8 +59,10 @@ def measure(row):
     flagfile = HERE / f"{row}.flags"
     run_dir = pathlib.Path("runs", "results", row.replace("/", "-"))
     stopped = (run_dir / "config.json").exists() and not (run_dir / "DONE").exists()
-    flags = [f"--flagfile={flagfile}", f"--run_dir={run_dir}", *([] if stopped else ["--overwrite"])]
-    subprocess.run([sys.executable, "-m", "keras_cl.main", *flags], check=True)
+    given = [f"--flagfile={flagfile}", f"--run_dir={run_dir}", *([] if stopped else ["--overwrite"])]
+    ended = subprocess.run([sys.executable, "-m", "keras_cl.main", *given]).returncode
+    if ended:  # the run has said why
+        sys.exit(ended)
     collect(row, run_dir)
 
 
@@ -89,4 +103,4 @@ def _rounded(value):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    app.run(main, flags_parser=command.parser(parse))

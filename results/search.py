@@ -14,26 +14,45 @@ import re
 import sys
 
 import numpy as np
-from absl import app, flags
+from absl import app
 
 from keras_cl.devices import device
-from keras_cl.errors import Diverged
-from keras_cl.settings.flags import parse
+from keras_cl.errors import Diverged, require
+from keras_cl.settings import command, flags
+from keras_cl.settings.options import option_of
 
 HERE = pathlib.Path(__file__).parent
 TASKS, VALID_FRACTION = 3, 0.1
 
 
-def main(argv):
+OWN = (
+    option_of("strengths", tuple[float, ...], (), "what to try, separated by commas"),
+    option_of("seeds", tuple[int, ...], (), "of the model; by default those of the row"),
+)
+
+
+def parse(argv):
+    """The flag values and the rows of a command line; prints help and exits if it has a help flag."""
+    values, rows = flags.read_own(argv, __doc__ or "", OWN)
+    require(rows, "Which rows? Give them as table/row.")
+    for row in rows:
+        require((HERE / f"{row}.flags").is_file(), f"There is no row {row}: no file results/{row}.flags.")
+    require(values.strengths, "--strengths is missing: what to try, as in --strengths=0.01,0.1,1.")
+    require(min(values.strengths) >= 0, f"--strengths has {min(values.strengths):g}; give none below 0.")
+    return values, rows
+
+
+def main(given):
+    values, rows = given
     device.prepare("cpu")
-    for row in argv[1:]:
-        search(row, [float(strength) for strength in flags.FLAGS.strengths], flags.FLAGS.seeds)
+    for row in rows:
+        search(row, values.strengths, values.seeds)
 
 
 def search(row, strengths, seeds):
     """Measures each strength and keeps the best."""
     flagfile = HERE / f"{row}.flags"
-    config = parse(["", f"--flagfile={flagfile}"])
+    config = flags.parse(["", f"--flagfile={flagfile}"])
     config = dataclasses.replace(config, options=config.options | {"stream.valid_fraction": VALID_FRACTION})
     seeds = tuple(map(int, seeds)) or config.seeds
     path = flagfile.with_suffix(".search.json")
@@ -70,6 +89,4 @@ def validated(config, strength, seeds):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("strengths", [], "what to try")
-    flags.DEFINE_list("seeds", [], "of the model; by default those of the row")
-    app.run(main)
+    app.run(main, flags_parser=command.parser(parse))

@@ -1,0 +1,42 @@
+"""Which rows of the tables count as reproduced."""
+
+import json
+
+import pytest
+
+from results import tables
+
+BOTH = "within 5 in accuracy and forgetting"
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """A table with one row that was measured."""
+    monkeypatch.setattr(tables, "HERE", tmp_path)
+    (tmp_path / "table").mkdir()
+    measured = {"average_accuracy": {"mean": 0.7, "std": None}, "forgetting": {"mean": 0.17, "std": None}}
+    (tmp_path / "table" / "row.json").write_text(json.dumps(measured))
+    return "table"
+
+
+@pytest.mark.parametrize(
+    ("claim", "verdict"),
+    [
+        ({"published": 73, "tolerance": 5}, "yes, within 5"),
+        ({"published": 76, "tolerance": 5, "why": "x"}, "no, not within 5: x"),
+        ({"published": 73, "tolerance": 5, "forgetting": 0.14}, f"yes, {BOTH}"),
+        (
+            {"published": 73, "tolerance": 5, "forgetting": 0.09, "why": "x"},
+            f"no, not {BOTH}: x",
+        ),
+        (
+            {"published": 76, "tolerance": 5, "forgetting": 0.17, "why": "x"},
+            f"no, not {BOTH}: x",
+        ),
+        ({"published": 90, "within": [69, 71]}, "yes, within 69 to 71"),
+        ({"published": 70, "within": [71, 73], "why": "x"}, "no, not within 71 to 73: x"),
+        ({"published": 70, "forgetting": 0.17, "why": "x"}, "not compared: x"),
+    ],
+)
+def test_a_row_is_reproduced_if_accuracy_and_published_forgetting_are_near(table, claim, verdict):
+    assert tables.verdict(table, {"row": "row", **claim}) == verdict
