@@ -4,12 +4,15 @@ python -m keras_cl.evaluate --saved_model=saved_models/<run>
 """
 
 import pathlib
+import sys
 
 import numpy as np
-from absl import app, flags
+from absl import app
 
-from keras_cl.errors import InputError, did_you_mean, require
+from keras_cl.errors import InputError, require
 from keras_cl.settings import command
+from keras_cl.settings.flags import read_own
+from keras_cl.settings.options import document_of, option_of
 
 BLOCK = 2000  # images per call, as in the evaluation during training
 
@@ -172,29 +175,19 @@ def require_seeds(parts):
         require(settings[0] == settings[1], f"{found[0][0]} and {part} are models of different settings.")
 
 
+FLAGS = (
+    option_of("saved_model", str, "", "folder with one exported model per task, as training leaves it"),
+    option_of("output", str, "", "file to write the matrix to, as CSV"),
+    option_of("data_dir", str, "", "folder of prepared tensorflow-datasets"),
+    option_of("cache_dir", str, "", "folder for decoded data"),
+    option_of("verbosity", int, 0, "1 shows tracebacks and TensorFlow's messages"),
+)
+
+
 def parse(argv):
     """The flag values of a command line; prints help and exits if the command line has a help flag."""
-    values = flags.FlagValues()
-    for name, default, text in (
-        ("saved_model", "", "folder with one exported model a task, as training leaves it"),
-        ("output", "", "file to write the matrix to, as CSV"),
-        ("data_dir", "", "folder of prepared tensorflow-datasets"),
-        ("cache_dir", "", "folder for decoded data"),
-    ):
-        flags.DEFINE_string(name, default, text, flag_values=values)
-    flags.DEFINE_integer("verbosity", 0, "1 shows tracebacks and TensorFlow's messages", flag_values=values)
-    if any(argument in command.HELP for argument in argv[1:]):
-        print(f"{__doc__.strip()}\n")
-        print("\n".join(f"  --{name}\n      {values[name].help}" for name in values))
-        raise SystemExit(0)
-    try:
-        rest = values(argv)[1:]
-    except flags.UnrecognizedFlagError as error:
-        near = did_you_mean(f"--{error.flagname}", [f"--{name}" for name in values])
-        raise InputError(f"There is no flag --{error.flagname}.{near}") from None
-    except flags.Error as error:
-        raise InputError(str(error)) from None
-    require(not rest, f"{rest[:1]} is no flag; flags look like --saved_model=saved_models/run.")
+    values, rest = read_own(argv, document_of(sys.modules[__name__]), FLAGS)
+    require(not rest, f"{rest[:1]} is not a flag; flags look like --saved_model=saved_models/run.")
     require(values.saved_model, "--saved_model is missing: the folder that holds the models 1, 2, ...")
     return values
 

@@ -8,7 +8,7 @@ from absl import app
 from keras_cl.settings import command
 from keras_cl.settings import flags as command_flags
 
-INTERRUPTED = "Interrupted; the same command, without --overwrite, goes on after the last finished task."
+INTERRUPTED = "Interrupted; the same command without --overwrite resumes after the last finished task."
 
 
 def main(config):

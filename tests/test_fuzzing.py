@@ -11,6 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from keras_cl.check import __main__ as laws
 from keras_cl.errors import InputError
 from keras_cl.settings import catalog, flags
 from keras_cl.settings.build import make_model, make_stream
@@ -134,6 +135,10 @@ def test_strange_flags_of_a_search_are_used_or_refused():
     require_only_uses_and_refusals(outcomes(attempt, make))
 
 
+def test_strange_flags_of_the_laws_are_used_or_refused():
+    require_only_uses_and_refusals(outcomes(lambda given: laws.parse(["check", *given]), command_line, 10))
+
+
 # ---- files -----------------------------------------------------------------------------------------------
 
 
@@ -205,7 +210,7 @@ RECORD = {
     "values": {"learning_rate": 0.01, "batch_size": 32},
     "budget": 3,
     "status": "completed",
-    "numbers": {"average_accuracy": 0.5, "forgetting": None},
+    "numbers": {"average_accuracy": 0.5, "forgetting": 0.25},
     "message": "",
     "seconds": 1.25,
 }
@@ -230,6 +235,7 @@ def test_damaged_records_of_trials_are_read_or_refused(tmp_path):
 
     def attempt(data):
         file.write_bytes(data)
+        journal.check("average_accuracy")
         record = journal.find(RECORD["values"], RECORD["budget"])
         assert record.keys() == RECORD.keys()
         assert record["values"] == RECORD["values"] and record["budget"] == RECORD["budget"]

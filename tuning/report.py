@@ -157,7 +157,7 @@ def hparams(search, rows, folder):
 
 def _all_failed(rows):
     if not rows:
-        return "No trial was run, as no worker came."
+        return "No trial was run, because no worker connected."
     return f"All {len(rows)} trials failed; the last one: {rows[-1]['message'].rstrip('.')}."
 
 

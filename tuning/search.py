@@ -11,7 +11,7 @@ from keras_cl.errors import require
 from keras_cl.settings import command
 from tuning import settings, workers
 
-INTERRUPTED = "Interrupted; the same command, without --overwrite, goes on with what was tried."
+INTERRUPTED = "Interrupted; the same command without --overwrite resumes after the finished trials."
 
 
 def main(search):

@@ -71,6 +71,7 @@ class Search:
     patience: float = 120.0
 
     def __post_init__(self):
+        require_usable(vars(self))
         for option in own_flags():
             require_usable(option.name, getattr(self, option.name))
             if option.choices:
@@ -92,11 +93,11 @@ class Search:
         )
         require(
             "stream.valid_fraction" not in self.given,
-            "--stream.valid_fraction is of runs; a search has --valid_fraction.",
+            "--stream.valid_fraction is a flag of runs; use --valid_fraction for a search.",
         )
         require(
             self.tuner != "hyperband" or self.budget == "tasks" or not self.config.iterations,
-            "Where --iterations is given there are no epochs to be hyperband's budget; give --budget=tasks.",
+            "With --iterations there are no epochs for hyperband's budget; give --budget=tasks.",
         )
         require(
             self.config.strategy == "none",

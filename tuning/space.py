@@ -71,7 +71,7 @@ def _own_range(name, option, text):
             f"{name}={text} is a range, and this flag takes no fractions; give the values, as in a,b,c.",
         )
         low, high = (_value(name, option, end) for end in text.split(":", 1))
-        require(0 < low < high, f"{name}={text} is no range on a log scale; it needs 0 < low < high.")
+        require(0 < low < high, f"{name}={text} is not a range on a log scale; it needs 0 < low < high.")
         return low, high
     values = [_value(name, option, part) for part in text.split(";" if option.many else ",")]
     require(len(set(values)) == len(values) > 1, f"{name}={text} must have two different values or more.")

@@ -51,6 +51,7 @@ class Tuner(BaseTuner):
     def __init__(self, search, stream, folder, worker, display):
         self._search, self._stream, self._display = search, stream, display
         self._journal = Journal(folder / "trials")
+        self._journal.check(search.objective)
         # Keras Tuner would resume from its own records; each process gets its own records, created anew.
         own = {"directory": str(folder / "keras_tuner"), "project_name": worker, "overwrite": True}
         super().__init__(_oracle(search), **own)
@@ -133,5 +134,5 @@ def _told(record, search, known):
         came = f"failed: {record['message']}"
     else:
         came = f"{search.objective} {record['numbers'][search.objective]:.4f}"
-    took = "known from before" if known else f"{record['seconds']:.1f} s"
+    took = "from an earlier run" if known else f"{record['seconds']:.1f} s"
     return f"{', '.join(said)}; {came} ({took})"

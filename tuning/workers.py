@@ -68,7 +68,7 @@ def wait_for_chief(patience):
         try:
             grpc.channel_ready_future(channel).result(timeout=patience)
         except grpc.FutureTimeoutError:
-            raise InputError(f"No chief answers at {address()} for {patience:g} seconds.") from None
+            raise InputError(f"No chief answered at {address()} within {patience:g} seconds.") from None
 
 
 def work(tuner):

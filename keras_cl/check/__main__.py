@@ -45,7 +45,7 @@ def parse(argv):
     for name in given:
         require(
             name in OWN + OTHERS or "." in name,
-            f"--{name} has no meaning here: the laws have tasks and data of their own; possible: "
+            f"--{name} cannot be used here, because the laws have their own tasks and data; possible: "
             f"{', '.join(f'--{known}' for known in OWN + OTHERS)} and options.{did_you_mean(name, OWN)}",
         )
     scenarios = [config.scenario] if asked else method.constants.get("scenarios", SCENARIOS)

@@ -5,11 +5,12 @@ the slot of each offered row. It depends only on the contents of the memory and 
 of training steps can be planned before its rows are trained on (see `keras_cl.learning.replay`).
 """
 
-import os
+import math
 
 import numpy as np
 import tensorflow as tf
 
+from keras_cl.devices.ram import main_memory
 from keras_cl.devices.replicas import held_once
 from keras_cl.errors import require
 from keras_cl.learning.batches import Batch
@@ -40,8 +41,8 @@ class Memory(tf.Module):
         super().__init__()
         require(capacity >= 1, f"The memory's capacity is {capacity}; it must be at least 1.")
         shape, dtype = stream.input_shape, stream.source.dtype
-        size = capacity * int(np.prod(shape)) * dtype.itemsize
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        size = capacity * math.prod(shape) * dtype.itemsize
+        there = main_memory()
         require(
             size < there / COPIES,
             f"A memory of {capacity} rows takes {size / 2**30:.1f} GiB, training holds up to {COPIES} copies "

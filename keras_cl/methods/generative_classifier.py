@@ -35,7 +35,7 @@ class GenerativeClassifier(ContinualModel):
         super().__init__(network, **base)
         require(
             isinstance(self.network.layers[-1], ClassVAEs),
-            f"generative_classifier takes the network class_vaes, one generator a class, and not "
+            f"generative_classifier takes the network class_vaes, one generator per class, and not "
             f"{network.name}.",
         )
 

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 
+from keras_cl.devices.ram import variables_counted
 from keras_cl.errors import InputError, require
 from keras_cl.settings import catalog
 from keras_cl.settings.config import Config
@@ -26,7 +27,16 @@ def stream_of(settings, data_dir="", cache_dir=""):
 
 
 def make_model(config, stream, seed):
-    """The compiled, untrained method with its network."""
+    """The compiled, untrained method with its network.
+
+    Raises:
+      InputError: for options that are impossible, or whose variables would not fit into main memory.
+    """
+    with variables_counted("give smaller options of the network, the method and the memory"):
+        return _model(config, stream, seed)
+
+
+def _model(config, stream, seed):
     import tf_keras as keras
 
     require(

@@ -1,6 +1,7 @@
 """Shared by the absl apps of this library: errors as one sentence, exit codes, no traceback."""
 
 import os
+import signal
 import sys
 
 from absl import flags
@@ -29,19 +30,46 @@ def plain(main, interrupted="Interrupted."):
     def run(config):
         try:
             main(config)
+            sys.stdout.flush()
         except InputError as error:
             if config.verbosity:
                 raise
             _refuse(error)
+        except (MemoryError, *_exhausted()) as error:
+            if config.verbosity:
+                raise
+            _refuse(f"The memory is exhausted: {error}".partition("\n")[0].rstrip(".") + ".")
+        except BrokenPipeError:
+            _unheard()
         except KeyboardInterrupt:
             print(interrupted, file=sys.stderr)
             sys.exit(130)
         # Exits here to skip TensorFlow's slow shutdown; everything is on disk.
-        sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
 
     return run
+
+
+def end_with(text):
+    """Prints a text, such as the help, and ends the program."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _unheard()
+    sys.exit(0)
+
+
+def _unheard():
+    """Ends the program where nobody reads its output any more, as with `| head -1`."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end
+    sys.exit(128 + signal.SIGPIPE)
+
+
+def _exhausted():
+    """What TensorFlow raises where memory is exhausted; () if it was not imported."""
+    tensorflow = sys.modules.get("tensorflow")
+    return (tensorflow.errors.ResourceExhaustedError,) if tensorflow else ()
 
 
 def _refuse(error):

@@ -58,7 +58,8 @@ class Config:
         take no part in a step alone (task incremental).
       seeds: seeds of the model (weights, order of rows, dropout), one run per seed; several can be added to
         later; the stream has --stream.seed.
-      eval_every: measure accuracy after each task, or also after each epoch.
+      eval_every: measure accuracy after each task, or also after each epoch; with iterations, for each row of
+        metrics.csv.
       early_stopping: epochs without a better validation loss after which a task ends, with the state of its
         best epoch; needs --stream.valid_fraction; 0 for none.
       curvature: number of largest eigenvalues of the loss's Hessian measured after each task; 0 for none.
@@ -117,8 +118,7 @@ class Config:
     options: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        for name, value in (vars(self) | self.options).items():
-            require_usable(name, value)
+        require_usable(vars(self) | self.options)
         for axis in ("method", "regime"):
             catalog.choice(axis, getattr(self, axis))
         usual = catalog.usual(self.method, self.regime)
@@ -154,7 +154,7 @@ class Config:
         able = catalog.choice("method", self.method).constants.get("scenarios", SCENARIOS)
         require(
             self.scenario in able,
-            f"The method {self.method} makes no sense in the {self.scenario}-incremental scenario; possible: "
+            f"The method {self.method} does not support the {self.scenario}-incremental scenario; possible: "
             f"{', '.join(able)}.",
         )
         checks.check(self)
@@ -204,7 +204,7 @@ class Config:
             given = settings[name.removesuffix(DIGEST)]
             require(
                 config.settings.get(name) in (None, digest),
-                f"{given} is no longer the file that this run learned from.",
+                f"{given} has changed since this run was started.",
             )
         return config
 

@@ -20,7 +20,7 @@ import typing
 
 from keras_cl.devices import device
 from keras_cl.errors import InputError, did_you_mean, require
-from keras_cl.settings.options import Choice, argument_help, option_of
+from keras_cl.settings.options import Choice, argument_help, document_of, option_of
 
 # Group of the entry points of each axis.
 GROUPS = {
@@ -88,8 +88,8 @@ def read(axis, given):
         name=given if point else short_name(given),
         symbol=found.__name__,
         module=module.__name__,
-        summary=(inspect.getdoc(found) or "").split("\n\n")[0],
-        title=(inspect.getdoc(module) or "").split("\n")[0],
+        summary=document_of(found).split("\n\n")[0],
+        title=document_of(module).split("\n")[0],
         options=options,
         constants=_constants(found),
         origin=_origin(module, point),
@@ -185,7 +185,7 @@ def _maker(found):
 def _options(maker):
     """`Option`s of the annotated keyword parameters; other parameters are not flags."""
     function = maker.__init__ if inspect.isclass(maker) else maker
-    helps, hints = argument_help(inspect.getdoc(maker) or ""), typing.get_type_hints(function)
+    helps, hints = argument_help(document_of(maker)), typing.get_type_hints(function)
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.KEYWORD_ONLY and parameter.name in hints:
             require(

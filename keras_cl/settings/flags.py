@@ -5,15 +5,14 @@ Flag values are stored in a separate object, not in `absl.flags.FLAGS`.
 
 import dataclasses
 import re
-import sys
 import textwrap
 
 from absl import flags
 
 from keras_cl.errors import InputError, did_you_mean
 from keras_cl.settings import catalog, config
-from keras_cl.settings.command import HELP
-from keras_cl.settings.options import argument_help, option_of, text
+from keras_cl.settings.command import HELP, end_with
+from keras_cl.settings.options import argument_help, document_of, option_of, require_usable, text
 
 
 def parse(argv, program="keras_cl.main"):
@@ -63,8 +62,7 @@ def read(argv, program, about, more=(), prefix="", prefixed=()):
     for name in with_prefix:
         flags.DEFINE_string(name, None, "", flag_values=values)
     if any(argument in HELP for argument in arguments):
-        print(help_text(f"{program}: {about}", shared, chosen, own, more))
-        sys.exit(0)
+        end_with(help_text(f"{program}: {about}", shared, chosen, own, more))
     _read(values, [argv[0], *arguments], chosen)
     names = [*(option.name for option in shared), *options]
     given = {name: values[name].value for name in names if values[name].present}
@@ -73,6 +71,29 @@ def read(argv, program, about, more=(), prefix="", prefixed=()):
     others = {option.name: values[option.name].value for option in more}
     others |= {name: values[name].value for name in with_prefix if values[name].present}
     return config.Config(**settings, options=options), given, others
+
+
+def read_own(argv, about, options=()):
+    """Reads the command line of a program that has flags of its own alone.
+
+    Args:
+      argv: program name and arguments.
+      about: what the program does and how it is called, for the help.
+      options: `Option`s of its flags.
+
+    Returns:
+      absl's `FlagValues`, and the arguments that are no flags.
+    """
+    values = flags.FlagValues()
+    arguments = _with_flagfiles(values, argv)
+    for option in options:
+        _define(values, option.name, option)
+    if any(argument in HELP for argument in arguments):
+        lines = [line for o in options for line in _help_lines(f"--{o.name}", o, o.choices)]
+        end_with("\n".join([f"{about.strip()}\n", *lines]))
+    rest = _parse(values, [argv[0], *arguments], lambda name: _unknown(name, options))
+    require_usable({option.name: values[option.name].value for option in options})
+    return values, rest
 
 
 def given(argv, name):
@@ -87,7 +108,7 @@ def main_options():
 
 def field_options(settings, skipped):
     """`Option`s of a dataclass of settings, from its fields (except the `skipped` ones) and its docstring."""
-    helps = argument_help(settings.__doc__)
+    helps = argument_help(document_of(settings))
     return [
         option_of(field.name, field.type, field.default, helps[field.name])
         for field in dataclasses.fields(settings)
@@ -179,7 +200,7 @@ def _with_flagfiles(values, argv):
         missing = error.__context__
         raise InputError(f"The flagfile {missing.filename} cannot be read: {missing.strerror}.") from None
     except UnicodeDecodeError:
-        raise InputError("A flagfile must be plain text, one flag a line.") from None
+        raise InputError("A flagfile must be plain text, one flag per line.") from None
     except flags.Error:
         raise InputError("--flagfile needs a path: --flagfile=path.") from None
 
@@ -203,14 +224,24 @@ def _given(arguments, name):
 
 
 def _read(values, argv, chosen):
+    rest = _parse(values, argv, lambda name: _no_such_flag(name, values, chosen))
+    if rest:
+        raise InputError(f"{rest[0]!r} is not a flag; flags look like --tasks=5.")
+
+
+def _unknown(name, options):
+    near = did_you_mean(f"--{name}", [f"--{option.name}" for option in options])
+    return f"There is no flag --{name}.{near}"
+
+
+def _parse(values, argv, unknown):
+    """The arguments that are no flags; `unknown` makes the message about an unknown flag."""
     try:
-        rest = values(argv)[1:]
+        return values(argv)[1:]
     except flags.UnrecognizedFlagError as error:
-        raise InputError(_no_such_flag(error.flagname, values, chosen)) from None
+        raise InputError(unknown(error.flagname)) from None
     except (flags.Error, ValueError) as error:
         raise InputError(_plain(str(error))) from None
-    if rest:
-        raise InputError(f"{rest[0]!r} is no flag; flags look like --tasks=5.")
 
 
 def _no_such_flag(name, values, chosen):

@@ -1,9 +1,11 @@
 """`Option`, one keyword parameter of a constructor, and `Choice`, the description of a constructor."""
 
+import ast
 import dataclasses
 import inspect
 import math
 import re
+import sys
 import textwrap
 import types
 from typing import Any, Literal, Union, get_args, get_origin
@@ -89,20 +91,23 @@ def option_of(name, annotation, default, help_text):
     return Option(name, kind, many, (), default, help_text)
 
 
-def require_usable(flag, value):
-    """Raises `InputError` for a value that no option can have: a number that is not finite, a whole number
-    beyond 32 bits (64 bits for a seed), text with a NUL character."""
-    bits = 63 if "seed" in flag.rpartition(".")[2] else 31
-    for part in value if isinstance(value, tuple | list) else (value,):
-        if isinstance(part, float):
-            require(math.isfinite(part), f"--{flag} is {part}; it must be a finite number.")
-        elif isinstance(part, int):
-            require(
-                -(2**bits) <= part < 2**bits,
-                f"--{flag} is too large; a whole number must be below 2**{bits}.",
-            )
-        elif isinstance(part, str):
-            require("\0" not in part, f"--{flag} is {part!r}; it must not contain a NUL character.")
+def require_usable(values):
+    """Raises `InputError` for values in `{flag: value}` that no option can have: numbers that are not finite,
+    whole numbers beyond 32 bits (64 bits for a seed), text with a NUL character."""
+    for flag, value in values.items():
+        for part in value if isinstance(value, tuple | list) else (value,):
+            _require_usable(flag, part)
+
+
+def _require_usable(flag, value):
+    if isinstance(value, float):
+        require(math.isfinite(value), f"--{flag} is {value}; it must be a finite number.")
+    elif isinstance(value, int):
+        bits = 63 if "seed" in flag.rpartition(".")[2] else 31
+        possible = -(2**bits) <= value < 2**bits
+        require(possible, f"--{flag} is too large; a whole number must be below 2**{bits}.")
+    elif isinstance(value, str):
+        require("\0" not in value, f"--{flag} is {value!r}; it must not contain a NUL character.")
 
 
 def choices_of(annotation):
@@ -110,6 +115,14 @@ def choices_of(annotation):
     if get_origin(annotation) in (Union, types.UnionType):
         annotation = get_args(annotation)[0]
     return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def document_of(found):
+    """Docstring of a module, class or function; read from its source where Python has dropped it (-OO)."""
+    if sys.flags.optimize < 2:  # else a dataclass has a docstring of its own making
+        return inspect.getdoc(found) or ""
+    module = ast.parse(textwrap.dedent(inspect.getsource(found)))
+    return ast.get_docstring(module if inspect.ismodule(found) else module.body[0]) or ""
 
 
 def argument_help(document):

@@ -15,33 +15,32 @@ KEYS = ("x_train", "y_train", "x_test", "y_test")
 def npz(path):
     """Source of the arrays in the .npz file at `path` (requirements: see `sources.from_arrays`)."""
     file = pathlib.Path(path)
-    require(file.is_file() or not file.exists(), f"{path} is not a regular file.")  # a pipe would block
-    require(file.is_file(), f"There is no file {path}.")
+    require(file.is_file() or file.exists(), f"There is no file {path}.")
     try:
+        require(file.is_file(), "it is not a regular file")  # a pipe would block
         with open(file, "rb") as opened:  # closed here, which np.load forgets if the file is damaged
-            arrays = _arrays(path, opened)
-    except InputError:
-        raise
+            loaded = _loaded(opened)
+            missing = [key for key in KEYS if key not in loaded]
+            arrays = [loaded[key] for key in KEYS if key in loaded]
     except Exception as error:  # damaged files raise many kinds of errors
         lines = str(error).strip().splitlines() or [type(error).__name__]
         reason = f"{lines[0].strip().rstrip('.'):.200}"
         raise InputError(f"{path} cannot be read as an .npz file of plain arrays: {reason}.") from None
-    return checked(path, *arrays)
-
-
-def _arrays(path, opened):
-    """The four arrays of an open .npz file."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of header texts that are no Python
-        loaded = np.load(opened, allow_pickle=False)
-    require(isinstance(loaded, np.lib.npyio.NpzFile), f"{path} holds one array; it must be an .npz file.")
-    missing = [key for key in KEYS if key not in loaded]
     require(
         not missing,
         f"{path} has no {' and no '.join(missing)}; it must hold {', '.join(KEYS)} "
         f"and holds {_listed([ascii(key)[1:-1] for key in loaded]) or 'nothing'}.",
     )
-    return [loaded[key] for key in KEYS]
+    return checked(path, *arrays)
+
+
+def _loaded(opened):
+    """The arrays of an open .npz file, which are read when they are asked for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of header texts that are no Python
+        loaded = np.load(opened, allow_pickle=False)
+    require(isinstance(loaded, np.lib.npyio.NpzFile), "it holds one array")
+    return loaded
 
 
 def checked(name, x_train, y_train, x_test, y_test, signals=False):
@@ -108,7 +107,7 @@ def _labels(name, key, y):
     whole = y.dtype.kind in "biu" or (y.dtype.kind == "f" and bool(np.all(np.trunc(y) == y)))
     require(
         y.ndim == 1 and whole,
-        f"{name}: {key} has shape {y.shape} and type {y.dtype}; labels must be whole numbers, one a row.",
+        f"{name}: {key} has shape {y.shape} and type {y.dtype}; labels must be whole numbers, one per row.",
     )
     wrong = y[(y < 0) | (y >= 2**31)]
     require(

@@ -15,7 +15,10 @@ from typing import Literal, get_args
 import numpy as np
 
 from keras_cl.devices.device import grow_memory
+from keras_cl.devices.ram import require_fits
 from keras_cl.errors import pick, require
+
+BYTES_OF_TABLES = 24  # per pair of tasks: the accuracy matrix, and labels and masks of at least one class
 
 Scenario = Literal["task", "domain", "class"]
 SHOWN = 5  # classes and tasks that a representation lists
@@ -138,6 +141,11 @@ class Stream(Sequence):
             f"valid_fraction is {self.valid_fraction}; it must be at least 0 and below 1.",
         )
         grow_memory()  # a program of one's own makes its stream first, and then its network, on the GPU
+        require_fits(
+            BYTES_OF_TABLES * len(self.task_classes) ** 2,
+            f"The accuracy matrix of {len(self.task_classes):,} tasks",
+            "give fewer tasks",
+        )
 
     def __len__(self):
         return len(self.task_classes)

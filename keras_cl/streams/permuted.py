@@ -5,12 +5,16 @@ vector; the images are permuted when the task is opened.
 """
 
 import functools
+import math
 
 import numpy as np
 
+from keras_cl.devices.ram import require_fits
 from keras_cl.errors import require
 from keras_cl.sources import source
 from keras_cl.streams.base import Scenario, Stream, generator
+
+BYTES_OF_A_PIXEL = 8  # of a permutation
 
 
 def permuted(
@@ -47,7 +51,9 @@ def permuted(
     )
     *sides, channels = data.input_shape
     sides = [side + 2 * pad for side in sides]
-    pixels = int(np.prod(sides)) if sides else channels
+    pixels = math.prod(sides) if sides else channels
+    images = f"{tasks:,} permutations of {pixels:,} pixels"
+    require_fits(tasks * pixels * BYTES_OF_A_PIXEL, images, "give fewer tasks or a smaller pad")
     orders = [generator(seed, 0, t).permutation(pixels) for t in range(tasks)]
     if first_identity:
         orders[0] = None

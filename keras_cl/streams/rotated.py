@@ -9,12 +9,15 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from keras_cl.devices.ram import require_fits
 from keras_cl.errors import pick, require
 from keras_cl.sources import source
 from keras_cl.streams.base import Scenario, Stream, generator
 
 Angles = Literal["even", "bins", "uniform"]
 Interpolation = Literal["nearest", "bilinear"]
+
+BYTES_OF_A_PIXEL = {"nearest": 12, "bilinear": 48}  # of a rotation: positions and weights
 
 
 def rotated(
@@ -55,9 +58,11 @@ def rotated(
     )
     pick("interpolation", interpolation, get_args(Interpolation))
     pick("rule", rule, get_args(Angles))
+    height, width, _ = data.input_shape
+    size = tasks * height * width * BYTES_OF_A_PIXEL[interpolation]
+    require_fits(size, f"{tasks:,} rotations of {height}x{width} pixels", "give fewer tasks")
     angles = tuple(angles) or _angles(rule, tasks, max_angle, seed)
     require(len(angles) == tasks, f"{len(angles)} angles are given for {tasks} tasks.")
-    height, width, _ = data.input_shape
     views = []
     for angle in angles:
         taps = rotation_taps(height, width, angle, interpolation)

@@ -263,7 +263,7 @@ def test_scores_do_not_move_the_noise_of_training():
 
 
 def test_another_network_is_refused_in_one_sentence():
-    message = "takes the network class_vaes, one generator a class, and not mlp"
+    message = "takes the network class_vaes, one generator per class, and not mlp"
     with pytest.raises(InputError, match=message):
         GenerativeClassifier(mlp(split(BLOBS, tasks=3, scenario="class"), hidden=(4,)))
     config = Config(

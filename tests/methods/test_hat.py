@@ -510,7 +510,7 @@ def test_a_layer_that_is_not_trained_stays_as_it_is():
 
 @pytest.mark.parametrize("scenario", ["domain", "class"])
 def test_without_known_tasks_it_is_refused_before_data_is_read(scenario):
-    with pytest.raises(InputError, match=f"hat makes no sense in the {scenario}-incremental scenario"):
+    with pytest.raises(InputError, match=f"hat does not support the {scenario}-incremental scenario"):
         Config(method="hat", stream="split", scenario=scenario, dataset="no/such/file.npz")
     Config(method="hat", stream="split", scenario="task", dataset="no/such/file.npz")
 

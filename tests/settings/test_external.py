@@ -146,7 +146,7 @@ def test_options_of_a_file_are_flags(folder):
     assert config.options_of("method") == {"rate": 0.5, "kind": "b", "widths": (3, 4, 5)}
     said = refused("--method=mine.py", "--method.rat=1")
     assert said.startswith("The method mine.py has no option --method.rat. Did you mean --method.rate?")
-    assert "mine.py makes no sense in the class-incr" in refused("--method=mine.py", "--scenario=class")
+    assert "mine.py does not support the class-incr" in refused("--method=mine.py", "--scenario=class")
 
 
 def test_a_data_set_of_ones_own_has_options(folder):

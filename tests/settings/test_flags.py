@@ -274,7 +274,7 @@ def test_a_flagfile_that_is_a_folder_or_no_text_is_refused(tmp_path):
     assert refused(f"--flagfile={tmp_path}") == f"The flagfile {tmp_path} cannot be read: Is a directory."
     file = tmp_path / "binary"
     file.write_bytes(b"\xff\xfe\x00--tasks")
-    assert refused(f"--flagfile={file}") == "A flagfile must be plain text, one flag a line."
+    assert refused(f"--flagfile={file}") == "A flagfile must be plain text, one flag per line."
 
 
 def test_a_flagfile_without_a_path_is_refused():
@@ -351,7 +351,7 @@ def test_a_misspelt_flag_or_value_is_refused_with_the_nearest_right_one(argument
         ("--overwrite=maybe", "--overwrite: 'maybe' is neither true nor false."),
         ("--nooverwrite=1", "--nooverwrite=1 does not take an argument."),
         ("--tasks", "Missing value for flag --tasks."),
-        ("ewc", "'ewc' is no flag; flags look like --tasks=5."),
+        ("ewc", "'ewc' is not a flag; flags look like --tasks=5."),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused(argument, sentence):
@@ -392,7 +392,7 @@ def test_the_command_shows_the_refusal_as_one_line():
         ({"curvature_rows": 0}, "--curvature_rows is 0; it must be at least 1."),
         ({"batch_size": -3}, "--batch_size is -3; it must be at least 1."),
         ({"learning_rate": 0.0}, "--learning_rate is 0.0; it must be above 0."),
-        ({"learning_rate": float("nan")}, "--learning_rate is nan; it must be above 0."),
+        ({"learning_rate": float("nan")}, "--learning_rate is nan; it must be a finite number."),
         ({"seeds": ()}, "--seeds is empty; give whole numbers from 0 on."),
         ({"seeds": (-1,)}, "--seeds is -1; give whole numbers from 0 on."),
         ({"seeds": (2, 1, 2)}, "--seeds names a seed twice: 2,1,2."),
@@ -431,7 +431,7 @@ def test_a_method_that_cannot_do_a_scenario_refuses_it(monkeypatch):
     monkeypatch.setattr(catalog, "choice", only_task)
     assert Config(scenario="task").scenario == "task"
     with pytest.raises(
-        InputError, match="ewc makes no sense in the class-incremental scenario; possible: task"
+        InputError, match="ewc does not support the class-incremental scenario; possible: task"
     ):
         Config(scenario="class")
 

@@ -159,7 +159,7 @@ BAD_ARRAYS = {
     "NaN labels": ({"y_train": np.full(6, np.nan)}, "labels must be whole numbers"),
     "text labels": ({"y_train": np.full(6, "cat")}, "y_train .* type <U3; labels must be whole numbers"),
     "object labels": ({"y_train": np.full(6, "cat", object)}, "type object; labels must be whole numbers"),
-    "one-hot labels": ({"y_train": np.eye(6)}, r"y_train has shape \(6, 6\) .* one a row"),
+    "one-hot labels": ({"y_train": np.eye(6)}, r"y_train has shape \(6, 6\) .* one per row"),
     "negative label": ({"y_train": np.arange(6) - 1}, "y_train has the label -1; labels must be at least 0"),
     "huge label": ({"y_train": np.arange(6) + 2**31}, "y_train has the label 2147483648; .* below 2"),
     "unknown test label": (

@@ -186,7 +186,7 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_end(tuner, tmp_path, trie
         code, _, errors = said(*given, f"--search_dir={tmp_path / 'stopped'}")
     assert code == 130 and "the same command" in errors
     code, output, _ = said(*given, f"--search_dir={tmp_path / 'stopped'}")
-    assert code == 0 and output.count("known from before") == 4
+    assert code == 0 and output.count("from an earlier run") == 4
     assert tried == straight  # nothing twice, and the same in the same order
     assert values_of(tmp_path / "stopped") == values_of(tmp_path / "straight")
     distance = [abs(np.log10(config.learning_rate) + 2) for config, _ in straight]
@@ -389,7 +389,7 @@ def test_who_a_process_is_stands_in_the_environment(monkeypatch):
         workers.role()
     monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(free_port()))
     assert workers.role() == "tuner7"
-    with pytest.raises(InputError, match=r"No chief answers at 127.0.0.1:\d+ for 0.3 seconds."):
+    with pytest.raises(InputError, match=r"No chief answered at 127.0.0.1:\d+ within 0.3 seconds."):
         workers.wait_for_chief(0.3)
 
 

@@ -146,11 +146,12 @@ REFUSED = {
     "--tuning_tasks=0": "--tuning_tasks is 0; it must be at least 1 and at most --tasks=5.",
     "--valid_fraction=0": "--valid_fraction is 0; it must be above 0 and below 1.",
     "--valid_fraction=1": "--valid_fraction is 1; it must be above 0 and below 1.",
-    "--grid_points=1": "--grid_points is 1; it must be at least 2.",
+    "--grid_points=1": "--grid_points is 1; it must be at least 2 and at most 1000.",
+    "--grid_points=1000000": "--grid_points is 1000000; it must be at least 2 and at most 1000.",
     "--patience=0": "--patience is 0; it must be above 0.",
-    "--stream.valid_fraction=0.2": "--stream.valid_fraction is of runs; a search has --valid_fraction.",
+    "--stream.valid_fraction=0.2": "--stream.valid_fraction is a flag of runs; use --valid_fraction",
     "--method.strenght=1": "The method ewc has no option --method.strenght. Did you mean --method.strength?",
-    "--tuner=hyperband --iterations=3": "Where --iterations is given there are no epochs to be hyperband's",
+    "--tuner=hyperband --iterations=3": "With --iterations there are no epochs for hyperband's",
     "--learning_rate=1 --batch_size=3 --method.strength=3": "Nothing is left to search: --learning_rate, "
     "--batch_size, --method.strength are given.",
 }
@@ -212,8 +213,8 @@ def test_ranges_of_ones_own_decide_where_a_search_goes():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["--search.method.strength=5:2"], "--search.method.strength=5:2 is no range on a log scale"),
-        (["--search.method.strength=0:2"], "--search.method.strength=0:2 is no range on a log scale"),
+        (["--search.method.strength=5:2"], "--search.method.strength=5:2 is not a range on a log scale"),
+        (["--search.method.strength=0:2"], "--search.method.strength=0:2 is not a range on a log scale"),
         (["--search.method.strength=1:nan"], "'nan' is not a finite number."),
         (["--search.method.strength=1,1.0"], "must have two different values or more."),
         (["--search.network.dropout=0,x"], "--search.network.dropout: 'x' is not a number."),

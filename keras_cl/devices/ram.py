@@ -1,0 +1,65 @@
+"""Main memory of this machine: what cannot fit is refused before it is allocated."""
+
+import contextlib
+import math
+import os
+import pathlib
+
+from keras_cl.errors import require
+
+LIMIT = pathlib.Path("/sys/fs/cgroup/memory.max")  # of a container
+
+
+def main_memory():
+    """Bytes of main memory that this process can have."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):  # there is no such file, or it says "max"
+        there = min(there, int(LIMIT.read_text()))
+    return there
+
+
+def require_fits(size, what, advice):
+    """Raises `InputError` if `size` bytes are more than the main memory.
+
+    Args:
+      size: estimate from below, in bytes.
+      what: what takes them, the beginning of the message.
+      advice: what to give instead, its end.
+    """
+    there = main_memory()
+    require(
+        size < there,
+        f"{what}: at least {size / 2**30:,.1f} GiB are needed, and this machine has {there / 2**30:,.1f} GiB "
+        f"of memory; {advice}.",
+    )
+
+
+@contextlib.contextmanager
+def variables_counted(advice):
+    """Inside the `with` block, a variable with which all those made there would not fit into main memory is
+    refused, before it is allocated if its maker gives its shape, as Keras layers and optimizers do."""
+    import tensorflow as tf
+
+    total = 0
+
+    def counted(make, **options):
+        nonlocal total
+        size = _size(options)
+        total += size
+        name = options.get("name") or "variable"
+        require_fits(total, f"The variables of the model, up to {name} of {size:,} bytes", advice)
+        return make(**options)
+
+    with tf.variable_creator_scope(counted):
+        yield
+
+
+def _size(options):
+    """Bytes of a variable to be made; 0 if its maker does not say."""
+    import tensorflow as tf
+
+    initial = options.get("initial_value")
+    shape = options.get("shape")
+    shape = tf.TensorShape(getattr(initial, "shape", None) if shape is None else shape)
+    dtype = options.get("dtype") or getattr(initial, "dtype", None) or tf.float32
+    return math.prod(shape.as_list()) * tf.as_dtype(dtype).size if shape.is_fully_defined() else 0
