@@ -17,8 +17,9 @@ from keras_cl.runs.console import Display
 from keras_cl.runs.directory import matrix_csv
 from keras_cl.runs.exports import Exports, claim
 from keras_cl.runs.hardware import moved
-from keras_cl.runs.learn import Plan, check, learn, told_lost
+from keras_cl.runs.learn import learn, told_lost
 from keras_cl.runs.opening import open_run
+from keras_cl.runs.plan import Plan, check
 from keras_cl.runs.provenance import about
 from keras_cl.runs.results import mean_costs
 from keras_cl.settings.build import make_model, make_stream

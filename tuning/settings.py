@@ -73,7 +73,6 @@ class Search:
     def __post_init__(self):
         require_usable(vars(self))
         for option in own_flags():
-            require_usable(option.name, getattr(self, option.name))
             if option.choices:
                 pick(f"--{option.name}", getattr(self, option.name), option.choices)
         pick("--objective", self.objective, metrics.DESCRIPTIONS)

@@ -2,16 +2,13 @@
 
 import contextlib
 import dataclasses
-import math
 import pathlib
 import time
 from typing import NamedTuple
 
 import numpy as np
 
-from keras_cl.devices.ram import require_fits
 from keras_cl.errors import Diverged, pick, require
-from keras_cl.methods.base import ContinualModel
 from keras_cl.runs import figures, samples
 from keras_cl.runs.checkpoints import Checkpoints
 from keras_cl.runs.console import Display
@@ -21,15 +18,11 @@ from keras_cl.runs.exports import Exports, NoExports
 from keras_cl.runs.hardware import moved
 from keras_cl.runs.history import EpochHistory, title_of
 from keras_cl.runs.opening import open_run
+from keras_cl.runs.plan import Plan, check, passes, size
 from keras_cl.runs.provenance import about, described
 from keras_cl.runs.results import Results, plain
 from keras_cl.runs.step_history import StepHistory
 from keras_cl.settings.config import digest
-from keras_cl.streams.base import Stream
-
-COPIES = 3  # of the images of a task: as the source has them, as the task shows them, as a constant
-MOST_ROWS = 2**30  # of all steps of a task, which are numbered with 32 bits
-BYTES_OF_A_ROW = 16  # in the order of a task's rows: shuffled, joined, padded, cut into chunks
 
 
 class Learned(NamedTuple):
@@ -42,18 +35,6 @@ class Learned(NamedTuple):
 
     matrix: np.ndarray
     summary: dict
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """How each task is trained; a `Config` also has these attributes. See `learn`."""
-
-    epochs: int
-    iterations: int
-    batch_size: int
-    replay_batch_size: int
-    eval_every: str
-    early_stopping: int
 
 
 def learn(
@@ -174,39 +155,6 @@ def _exports(export_dir, model, stream, plan, directory, which):
     return Exports(export_dir, description, directory.identity, which)
 
 
-def check(model, stream, plan):
-    """Raises `InputError` for unusable arguments, before training; reads the data."""
-    require(isinstance(model, ContinualModel), f"learn takes a ContinualModel, not {type(model).__name__}.")
-    require(isinstance(stream, Stream), f"learn takes a whole Stream, not {type(stream).__name__}.")
-    require(model.regime is not None, "Compile the model first: model.compile(optimizer).")
-    require(plan.epochs >= 1, f"epochs is {plan.epochs}; it must be at least 1.")
-    require(
-        not (plan.iterations and model.regime.by_epoch),
-        "With --iterations there are no epochs, which the schedule of the learning rate counts; give "
-        "--regime.clock=step or task, and another schedule than plateau.",
-    )
-    for task in stream:
-        stops(plan, task)
-        rows = len(task.train)
-        require(
-            rows >= plan.batch_size,
-            f"--batch_size is {plan.batch_size} and task {task.number} has only {rows} training rows; give "
-            f"at most that many.",
-        )
-        require(len(task.test), f"Task {task.number} has no test rows: its classes are {task.classes}.")
-        size = COPIES * rows * math.prod(stream.input_shape) * stream.source.dtype.itemsize
-        require_fits(size, f"The {rows:,} images of task {task.number}", "give smaller images")
-    parts = max(1, plan.batch_size * max(len(model.training_tasks(task)) for task in stream))
-    require(
-        plan.iterations * parts < MOST_ROWS,
-        f"--iterations is {plan.iterations}; with --batch_size={plan.batch_size} it must be below "
-        f"{MOST_ROWS // parts}.",
-    )
-    require_fits(BYTES_OF_A_ROW * plan.iterations * parts, "The order of the rows", "give fewer --iterations")
-    if model.memory is not None:
-        model.memory.require_images(stream)
-
-
 def _learn_tasks(model, stream, plan, results, directory, exports, keep, callbacks, display):
     """Learns the tasks that are not finished in `directory`, and adds them to the `Results`."""
     exports.claim()
@@ -219,7 +167,7 @@ def _learn_tasks(model, stream, plan, results, directory, exports, keep, callbac
     else:
         _restore(model, stream, directory, checkpoints, exports, results, display)
     todo = stream[results.tasks :]
-    sizes = [_size(model, tasks, plan) for tasks in (todo, stream)]
+    sizes = [size(model, tasks, plan) for tasks in (todo, stream)]
     with display.training(*sizes) as progress:
         for task in todo:
             started = time.monotonic()
@@ -242,19 +190,6 @@ def _learn_tasks(model, stream, plan, results, directory, exports, keep, callbac
             directory.commit(task.number, record, checkpoints.write, alone=keep == "last")
             directory.write_results(results)
             display.learned(title_of(task), seconds, row[: task.number], record["report"])
-
-
-def _size(model, tasks, plan):
-    """Rows, or steps, of the training on each of the tasks that the method trains on."""
-    parts = [model.training_tasks(task) for task in tasks]
-    if plan.iterations:
-        return [plan.iterations * len(own) for own in parts if own]
-    return [plan.epochs * sum(len(part.train) for part in own) for own in parts if own]
-
-
-def passes(plan):
-    """Number of passes of `fit` over the data set of a task; with --iterations one pass has all its steps."""
-    return 1 if plan.iterations else plan.epochs
 
 
 def _learned(model, task, plan, directory, progress, *callbacks):
