@@ -64,8 +64,12 @@ def not_compiled(network):
             total = tf.reduce_sum(logits_of(network, images, task, training=True))
         return tape.gradient(total, network.trainable_variables)
 
+    images = some_images(network)
     try:
-        step.experimental_get_compiler_ir(some_images(network), tf.zeros([2], tf.int32))(stage="hlo")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TensorFlow warns of device_name, and without it draws a number
+            compiled = step.experimental_get_compiler_ir(images, tf.zeros([2], tf.int32))
+            compiled(stage="hlo", device_name=images.device)
     except (tf.errors.OpError, ValueError) as error:
         operations = sorted(set(re.findall(r"(\w+) \(No registered", str(error))))
         return ", ".join(operations) or str(error).strip().splitlines()[0][:100]

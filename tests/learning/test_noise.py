@@ -1,5 +1,7 @@
 """Keras's own random layers: the same numbers in every mode, and from the beginning of a task alone."""
 
+import warnings
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,7 +10,7 @@ from helpers import assert_same, blobs
 from scipy import stats
 
 from keras_cl import methods, sources, streams
-from keras_cl.learning import noise
+from keras_cl.learning import loop, noise
 from keras_cl.runs.checkpoints import Checkpoints
 
 layers = keras.layers
@@ -178,6 +180,12 @@ def test_a_network_in_two_models_keeps_its_generators():
 @pytest.mark.parametrize("kind", ["dropout", "flip", "rotation", "recurrent"])
 def test_no_seed_is_needed_where_operations_are_deterministic(kind, tmp_path, deterministic):
     assert_same(learned(kind, tmp_path), learned(kind, tmp_path))
+
+
+def test_a_network_is_tried_where_operations_are_deterministic(deterministic):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert loop.uses_xla(network(layers.RandomFlip()), jit=True)
 
 
 @pytest.fixture
