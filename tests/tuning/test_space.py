@@ -41,7 +41,8 @@ def test_a_search_constant_names_an_option_and_values_that_it_can_have(axis, nam
     else:
         assert len(set(values)) == len(values) >= 2
         assert all(isinstance(value, tuple if option.many else option.kind) for value in values)
-    config = flags.parse(["", f"--{axis}={name}"])
+    possible = catalog.choice(axis, name).constants.get("scenarios") or ("domain",)
+    config = flags.parse(["", f"--{axis}={name}", "--stream=split", f"--scenario={possible[-1]}"])
     for value in values:
         flag = searched if searched in {o.name for o in flags.main_options()} else f"{axis}.{searched}"
         space.configured(config, {searched if "." in searched else flag: value})
