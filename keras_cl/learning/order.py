@@ -33,7 +33,7 @@ class OrderMixin:
         return bool(self._turns[0])
 
     @property
-    def learning(self):
+    def in_task(self):
         """Whether a task has begun and not ended."""
         begun, ended = self._turns
         return begun != ended

@@ -74,7 +74,7 @@ class ICaRL(ContinualModel):
         return self.results(batch, self._masked(z, batch.task))
 
     def _scores(self, x, task):
-        return in_blocks(self._trained_logits, x) if self.learning else super()._scores(x, task)
+        return in_blocks(self._trained_logits, x) if self.in_task else super()._scores(x, task)
 
     def end_task(self, task):
         super().end_task(task)
