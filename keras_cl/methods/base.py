@@ -290,7 +290,7 @@ class ContinualModel(
         """Makes `fit` run `K` steps per call (see `keras_cl.learning.loop`)."""
         if self.train_function is None or force:
             self.require_learning()
-            self._heads.attach(self.optimizer, self.trained, self.network.submodules)
+            self._heads.attach(self.optimizer, self.trained, layers_of(self.network))
             how = {"after": self.after_steps, "strategy": self._strategy}
             self.train_function = loop.train_function(self, self._step, self.jit, **how)
         return self.train_function

@@ -67,7 +67,8 @@ class LwF(ContinualModel):
         z_old = self.teacher(batch.x, training=False)
         old = tf.cast(self.taught, tf.float32)
         weighting = CITED[self._scenario] if self.weighting == "cited" else self.weighting
-        weight_ce = 1 / (old + 1) if weighting == "share" else 1.0
+        # Strength 0 is fine-tuning with each of the weightings.
+        weight_ce = 1 / (old + 1) if weighting == "share" and self.strength else 1.0
         weight_kd = {"count": old, "constant": tf.sign(old), "share": 1 - 1 / (old + 1)}[weighting]
         with tf.GradientTape() as tape:
             z = self.network(batch.x, training=True)

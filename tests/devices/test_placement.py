@@ -85,7 +85,8 @@ def test_networks_and_regimes_keep_no_int32(network, regime, tmp_path):
     np.savez(tmp_path / "blobs.npz", **blobs([3] * 4, side=16))
     method = "generative_classifier" if network == "class_vaes" else "finetune"
     more = {"dataset": str(tmp_path / "blobs.npz"), "tasks": 2, "stream": "split", "scenario": "class"}
-    config = Config(method=method, network=network, regime=regime, **more)
+    options = {"network.resize": 32} if network == "applications" else {}
+    config = Config(method=method, network=network, regime=regime, options=options, **more)
     model = make_model(config, make_stream(config), 0)
     result = types.SimpleNamespace(model=model)
     placement.state_goes_to_a_gpu(types.SimpleNamespace(trained=lambda *_: result), "class")

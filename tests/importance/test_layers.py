@@ -17,6 +17,9 @@ layers = keras.layers
 dense = layers.Dense
 
 
+pytestmark = pytest.mark.usefixtures("any_order")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def small_blocks():
     with pytest.MonkeyPatch.context() as patch:

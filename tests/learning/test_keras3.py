@@ -20,7 +20,7 @@ from keras_cl.check.laws import LAWS
 from keras_cl.check.subject import Subject
 from keras_cl.errors import InputError
 from keras_cl.importance import Fisher
-from keras_cl.importance.moments import _divided
+from keras_cl.importance.products import in_products
 from keras_cl.learning import loop
 from keras_cl.learning.keras3 import adopted
 from keras_cl.learning.keras3_layers import Keras3Layer
@@ -140,7 +140,9 @@ def test_dense_layers_of_keras_3_are_dense_layers():
     inside = chain((8,), layers.Dense(6, "relu"))
     network = adopted(chain(SHAPE, layers.Flatten(), layers.Dense(8), inside, layers.Dense(4)))
     dense = [layer for layer in network.layers if type(layer) is keras.layers.Dense]
-    assert [layer.units for layer in dense] == [8, 6, 4] and not _divided(network)[1]
+    assert [layer.units for layer in dense] == [8, 6, 4]
+    variables = network.trainable_variables
+    assert {id(v) for v in in_products(network, variables, IMAGES)} == {id(v) for v in variables}
     assert feature_extractor(network).output_shape == (None, 6)
 
 

@@ -143,7 +143,8 @@ def learned(network, given=None, method=methods.Finetune, **options):
         assert "\n" not in str(error)
         return str(error)
     for task in given:
-        model.begin_task(task)
+        if task.index:
+            model.begin_task(task)
         model.fit(model.batches(task, 4), verbose=0)
         model.end_task(task)
     row = model.accuracies(given)

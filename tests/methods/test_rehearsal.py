@@ -138,7 +138,7 @@ def test_settings_that_do_not_fit_are_refused_before_data_is_read(given, message
         ({"replay_batch_size": 9}, "replays 9 rows and the memory has room for 8"),
         ({"memory": "ring", "options": {"memory.capacity": 3}}, "no row for each of 4 class cells"),
         (
-            {"options": {"memory.capacity": 10**12}},
+            {"options": {"memory.capacity": 2**31 - 1}},
             "GiB, training holds up to 6 copies",
         ),
     ],

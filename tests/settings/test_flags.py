@@ -315,7 +315,7 @@ def test_a_mistake_in_a_flagfile_is_named_like_any_other(tmp_path):
         ),
         (
             "--network=mpl",
-            "network 'mpl' is not known; possible: class_vaes, cnn, mlp, resnet18, resnet18_ic, or path/to/",
+            "network 'mpl' is not known; possible: applications, class_vaes, cnn, mlp, resnet18, resnet18_ic",
         ),
         (
             "--optimizer=adm",
