@@ -32,7 +32,9 @@ def small(folder, options=None, **settings):
         "run_dir": str(folder / "run"),
         "export_dir": str(folder / "models"),
     }
-    return Config(**{**defaults, **settings}, options={"network.hidden": (16,), **(options or {})})
+    given = {**defaults, **settings}
+    narrow = {} if given.get("network") else {"network.hidden": (16,)}
+    return Config(**given, options={**narrow, **(options or {})})
 
 
 def arguments(folder, *more):

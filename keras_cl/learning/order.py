@@ -55,8 +55,8 @@ class OrderMixin:
         )
         require(
             not ended or task.number == ended + 1,
-            f"The last task that ended is task {ended}, so that task {ended + 1} comes next, and this is "
-            f"task {task.number}.",
+            f"The model has learned {ended} of {len(task.stream)} tasks, in their order, and this is task "
+            f"{task.number}.",
         )
 
     def _has_begun(self, task):

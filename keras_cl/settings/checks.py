@@ -1,5 +1,7 @@
 """Settings that do not go together."""
 
+import pathlib
+
 from keras_cl.errors import require
 from keras_cl.settings import catalog
 
@@ -10,6 +12,10 @@ def check(config):
         not config.curvature or config.keep == "all",
         "--curvature is measured from the checkpoints of all tasks; give --keep=all.",
     )
+    for name in ("run_dir", "export_dir"):
+        folder = getattr(config, name)
+        unnamed = folder and not pathlib.Path(folder).resolve().name
+        require(not unnamed, f"--{name} is {folder}; give a folder with a name.")
     _check_memory(config)
 
 

@@ -257,8 +257,8 @@ def test_tasks_begin_and_end_in_turn():
     assert refused(model.end_task, two) == "Task 1 has begun, and this is the end of task 2."
     model.end_task(one)
     assert refused(model.end_task, one) == "Task 1 has ended already."
-    assert refused(model.begin_task, three).startswith("The last task that ended is task 1, so that task 2")
-    assert refused(model.begin_task, one).endswith("comes next, and this is task 1.")
+    assert refused(model.begin_task, three).startswith("The model has learned 1 of ")
+    assert refused(model.begin_task, one).endswith("in their order, and this is task 1.")
     model.begin_task(two)
     model.end_task(two)
 

@@ -247,9 +247,13 @@ def test_a_seed_that_diverges_counts_as_zero_among_the_others(row, monkeypatch):
     def spoiled(config, stream, seed):
         model = real(config, stream, seed)
         if seed == 1:
-            model.end_task = lambda task: model.network.variables[0].assign(
-                np.full(model.network.variables[0].shape, np.nan)
-            )
+            end = model.end_task
+
+            def end_task(task):
+                end(task)
+                model.network.variables[0].assign(np.full(model.network.variables[0].shape, np.nan))
+
+            model.end_task = end_task
         return model
 
     monkeypatch.setattr("tuning.trial.make_model", spoiled)
