@@ -177,7 +177,7 @@ def test_a_run_of_the_command_says_how_its_model_is_made(run):
     first, matrix, stream = keras_cl.load(run.directory, task=1, seed=5)
     np.testing.assert_array_equal(matrix, whole.matrix[:2])
     np.testing.assert_array_equal(first.accuracies(stream), whole.matrix[1])
-    with pytest.raises(InputError, match="task 2 comes next, and this is task 1"):
+    with pytest.raises(InputError, match="has learned 1 of . tasks, in their order, and this is task 1"):
         first.begin_task(stream[0])
     first.begin_task(stream[1])
     first.fit(first.batches(stream[1], run.batch_size), verbose=0)
