@@ -1,6 +1,7 @@
 """What the program says when it is given something it cannot use: one sentence, no traceback."""
 
 import difflib
+import math
 import re
 
 LONG = 300  # characters of a word of a message, as of a number of thousands of digits
@@ -49,3 +50,10 @@ def _one_line(message):
     line = " ".join(part.strip() for part in str(message).splitlines())
     line = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)
     return re.sub(rf"\S{{{LONG},}}", lambda word: f"{word[0][:40]}...{word[0][-10:]}", line)
+
+
+def require_finite(values):
+    """Raises `InputError` if a float in `{name: value}` is not a number or infinite."""
+    for name, value in values.items():
+        finite = not isinstance(value, float) or math.isfinite(value)
+        require(finite, f"{name} is {value}; it must be a finite number.")

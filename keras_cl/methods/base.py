@@ -10,7 +10,7 @@ import tf_keras as keras
 
 from keras_cl.devices import replicas
 from keras_cl.devices.state import integers
-from keras_cl.errors import require
+from keras_cl.errors import require, require_finite
 from keras_cl.learning import batches, loop, noise
 from keras_cl.learning.evaluation import EvaluationMixin
 from keras_cl.learning.fitting import FittingMixin
@@ -77,6 +77,7 @@ class ContinualModel(
         model = super().__new__(cls, *args, **options)
         # Arguments that `keras_cl.runs.provenance` records when a run begins.
         told = {name: value for name, value in options.items() if isinstance(value, PLAIN)}
+        require_finite(told)
         object.__setattr__(model, "options", told)  # not tracked by Keras
         return model
 

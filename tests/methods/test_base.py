@@ -613,3 +613,9 @@ def test_the_progress_bar_of_keras_counts_chunks_and_shows_loss_and_accuracy(cap
     assert "2/2 - " in shown
     assert "loss: " in shown
     assert "accuracy: " in shown
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_option_that_is_not_finite_is_refused(value):
+    with pytest.raises(InputError, match=f"strength is {value}; it must be a finite number"):
+        EWC(None, strength=value)
