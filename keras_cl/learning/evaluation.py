@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_cl.errors import pick, require
-from keras_cl.learning.layers import MASKED, feature_extractor, in_blocks
+from keras_cl.learning.layers import feature_extractor, in_blocks
 from keras_cl.learning.rows import rows_of
 
 
@@ -96,7 +96,7 @@ class EvaluationMixin:
         Raises:
           InputError: if no task has begun, or `y` has an output unit that is not active.
         """
-        self._require_compiled()
+        self.require_compiled()
         require(
             self._scenario,
             "Which classes are active depends on the task: call begin_task(task) before evaluate, or use "
@@ -108,7 +108,7 @@ class EvaluationMixin:
             for metric in shown:
                 metric.reset_state()
             for images, units, weight in rows.blocks:
-                logits = self._active_logits(self._scores(images, rows.task), rows.task)
+                logits = self._masked(self._scores(images, rows.task), rows.task)
                 self._measure_everywhere(tf.constant(units), logits, weight)
                 batch_done({metric.name: metric.result() for metric in shown})
             logs = {metric.name: float(metric.result()) for metric in shown}
@@ -143,7 +143,7 @@ class EvaluationMixin:
             parts = []
             for images, *_ in rows.blocks:
                 logits = self._scores(images, rows.task)
-                parts.append(np.asarray(self._active_logits(logits, rows.task)))
+                parts.append(np.asarray(self._masked(logits, rows.task)))
                 batch_done({"outputs": parts[-1]})
             end({"outputs": parts[-1]})
         return np.concatenate(parts)
@@ -172,7 +172,7 @@ class EvaluationMixin:
         """Logits `[B, C]` of raw images of the current task, `MASKED` for classes that are not active."""
         x, *_ = keras.utils.unpack_x_y_sample_weight(data)
         tasks = tf.fill([tf.shape(x)[0]], tf.cast(self.task, tf.int32))
-        return self._active_logits(self._forward(tf.cast(x, tf.float32), tasks))
+        return self._masked(self._forward(tf.cast(x, tf.float32), tasks))
 
     def _scores(self, x, task):
         """Unmasked logits by which rows are evaluated while a task is learned and after."""
@@ -185,16 +185,6 @@ class EvaluationMixin:
 
     def _tasks(self, n, task=None):
         return np.full(n, self.task.numpy() if task is None else task, np.int32)
-
-    def _active_logits(self, logits, task=None):
-        mask = self._active_classes(task)
-        return logits if mask is None else tf.where(mask, logits, MASKED)
-
-    def _active_classes(self, task=None):
-        """Active classes `[C]` for rows of a task, by default of the current one; None for all."""
-        if self._scenario in (None, "domain"):
-            return None
-        return tf.gather(self._class_mask, self.task if task is None or self._scenario == "class" else task)
 
     @contextlib.contextmanager
     def _watched(self, kind, callbacks, verbose, steps):

@@ -47,7 +47,7 @@ class FittingMixin:
         Raises:
           InputError: if the model is not compiled, no task has begun, or an argument or callback is refused.
         """
-        self._require_compiled()
+        self.require_compiled()
         refuse("fit", [name for name in other if name not in NO_EFFECT_IN_FIT], REFUSED_BY_FIT)
         if hasattr(x, "train"):  # a Task
             self.require_learning()
@@ -82,7 +82,8 @@ class FittingMixin:
             pass
         return validation
 
-    def _require_compiled(self):
+    def require_compiled(self):
+        """Raises `InputError` if `compile` was not called."""
         require(self.regime is not None, "Compile the model first: model.compile(optimizer).")
 
     def _require_batches(self, data):

@@ -124,7 +124,7 @@ class KerasMixin:
         """Reads what `save_weights` of the same method, network, memory and optimizer has written."""
         if skip_mismatch or by_name:
             raise InputError("load_weights reads the whole state: neither skip_mismatch nor by_name.")
-        self._require_compiled()
+        self.require_compiled()
         if not tf.io.gfile.exists(f"{filepath}.index"):
             raise InputError(f"There is no {filepath}.index, which save_weights writes.")
         try:

@@ -46,7 +46,7 @@ class OrderMixin:
         self.turn.assign([begun, ended])
 
     def _may_begin(self, task):
-        self._require_compiled()
+        self.require_compiled()
         self._bind(task.stream)
         begun, ended = self._turns
         require(

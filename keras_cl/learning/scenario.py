@@ -37,10 +37,16 @@ class ScenarioMixin:
             "A model learns one stream; make a new model for another one.",
         )
 
-    def _masked(self, logits, task):
-        """Logits `[B, C]`, `MASKED` for the classes that are not active for rows of `task` `[B]`."""
-        if self._scenario == "domain":
-            return logits
+    def _masked(self, logits, task=None):
+        """Logits `[B, C]`, `MASKED` for the classes that are not active; `task` as in `_active_classes`."""
+        mask = self._active_classes(task)
+        return logits if mask is None else tf.where(mask, logits, MASKED)
+
+    def _active_classes(self, task=None):
+        """Active classes `[C]` or `[B, C]` for rows of `task`, one index or `[B]`, by default the current
+        task; None for all."""
+        if self._scenario in (None, "domain"):
+            return None
         # If the task is known, each row uses its own task's mask; otherwise all classes seen are active.
-        mask = tf.gather(self._class_mask, task if self._scenario == "task" else self.task)
-        return tf.where(mask, logits, MASKED)
+        known = self._scenario == "task" and task is not None
+        return tf.gather(self._class_mask, task if known else self.task)

@@ -1,9 +1,8 @@
 """The devices of a run: one that was begun on a GPU does not go on on a CPU without a word."""
 
-import json
-
 from keras_cl.devices import device
 from keras_cl.errors import require
+from keras_cl.runs.files import read_json
 
 
 def moved(directory, chosen=""):
@@ -22,7 +21,7 @@ def moved(directory, chosen=""):
       InputError: if the device is another one that was not asked for, or was asked for too late.
     """
     now, path = device.kind(), directory.path / "config.json"
-    config = json.loads(path.read_text()) if path.exists() else {}
+    config = read_json(path) if path.exists() else {}
     before = config.get("devices")
     recorded = isinstance(before, list) and before
     only_shown = directory.done and chosen in ("auto", "")

@@ -248,7 +248,7 @@ def _restore(model, stream, directory, checkpoints, exports, results, display):
             purpose = f"To export the model {task.number}, which is missing or changed,"
             checkpoints.read(directory.kept_folder(task.number, f"{purpose} the run"))
             exports.write(model, task, results.up_to(task.number))
-    checkpoints.read(directory.kept_folder(results.tasks, "Going on"))
+    checkpoints.read(directory.kept_folder(results.tasks, "Resuming"))
     if told := moved(directory):
         display.say(told)
     if results.tasks:

@@ -30,7 +30,7 @@ def check(model, stream, plan):
     """Raises `InputError` for unusable arguments, before training; reads the data."""
     require(isinstance(model, ContinualModel), f"learn takes a ContinualModel, not {type(model).__name__}.")
     require(isinstance(stream, Stream), f"learn takes a whole Stream, not {type(stream).__name__}.")
-    require(model.regime is not None, "Compile the model first: model.compile(optimizer).")
+    model.require_compiled()
     require(plan.epochs >= 1, f"epochs is {plan.epochs}; it must be at least 1.")
     require(
         not (plan.iterations and model.regime.by_epoch),
