@@ -1,0 +1,1 @@
+"""The line on Kubeflow Pipelines: its graph, this machine's runner, a cluster's definition."""

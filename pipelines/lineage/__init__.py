@@ -1,0 +1,1 @@
+"""Where artifacts come from and what they influenced: `python -m pipelines.lineage`."""

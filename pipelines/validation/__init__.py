@@ -1,0 +1,1 @@
+"""What is measured and checked of the examples of a task."""
