@@ -15,11 +15,7 @@ def main(config):
     """Trains by the settings of the command line."""
     from keras_cl.devices import device
 
-    quiet = not config.verbosity
-    where = device.prepare(config.device, quiet, starts=config.strategy != "multiworker")
-    strategy = device.strategy(config.strategy, quiet)
-    if strategy:
-        where = f"{strategy.num_replicas_in_sync} devices ({where})"
+    where, strategy = device.started(config.device, config.strategy, not config.verbosity)
     from keras_cl import train
 
     train.run(config, device=where, strategy=strategy)

@@ -7,24 +7,26 @@ import numpy as np
 from rich.console import Console
 
 from keras_cl import metrics
-from keras_cl.curvature import measurement
 from keras_cl.devices import workers
 from keras_cl.devices.replicas import require_shares
 from keras_cl.errors import require
-from keras_cl.runs import figures
-from keras_cl.runs.checkpoints import Checkpoints
+from keras_cl.report import figures
+from keras_cl.report.write import complete
+from keras_cl.runs import loggers, measurements
 from keras_cl.runs.console import Display
 from keras_cl.runs.directory import matrix_csv
 from keras_cl.runs.exports import Exports, claim
+from keras_cl.runs.files import as_json
 from keras_cl.runs.hardware import moved
-from keras_cl.runs.learn import learn, told_lost
 from keras_cl.runs.opening import open_run
 from keras_cl.runs.plan import Plan, check
 from keras_cl.runs.provenance import about
-from keras_cl.runs.results import mean_costs
+from keras_cl.runs.quality.table import numbers
+from keras_cl.runs.results import Results, mean_costs, measures_over_seeds
 from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.config import digest
 from keras_cl.settings.notices import expectation
+from keras_cl.task_loop import learn, told_lost
 
 
 def run(config, device="cpu", display=None, strategy=None):
@@ -42,11 +44,14 @@ def run(config, device="cpu", display=None, strategy=None):
     Raises:
       InputError: one sentence about an error that a user can correct.
     """
+    loggers.chosen(config)  # a missing package is said before anything is read
     display = display or Display(None if workers.writes(strategy) else Console(quiet=True))
     stream = make_stream(config)
     model = _model(config, stream, config.seeds[0], strategy)  # rejects bad options before any data is read
     display.begin(config.name_of("method"), stream, config.seeds, config.directory, device)
-    measurement.check(config, model.network)
+    measurements.check(config, model)
+    with display.working() as progress:
+        stream.read(progress)
     check(model, stream, config)
     del model
     facts = {**about(), "origins": config.origins}
@@ -63,7 +68,8 @@ def run(config, device="cpu", display=None, strategy=None):
         if folder:
             claim(folder, _owners(config), config.overwrite)
         runs = _several_seeds if len(config.seeds) > 1 else _one_seed
-        summary, matrix = runs(config, stream, directory, folder, display, strategy)
+        measured = measurements.Measurements(config, stream)
+        summary, matrix = runs(config, stream, directory, folder, display, strategy, measured)
         display.results(matrix, summary, len(config.seeds))
         display.end(expectation(config), directory.path, folder)
         return summary
@@ -86,83 +92,71 @@ def _model(config, stream, seed, strategy):
         return make_model(config, stream, seed)
 
 
-def _one_seed(config, stream, directory, folder, display, strategy):
+def _one_seed(config, stream, directory, folder, display, strategy, measured):
     (seed,) = config.seeds
-    learned = _complete(config, stream, seed, directory, folder, display, strategy)
+    learned = _complete(config, stream, seed, directory, folder, display, strategy, measured)
     return learned.summary, learned.matrix
 
 
-def _several_seeds(config, stream, directory, folder, display, strategy):
-    everything = []
+def _several_seeds(config, stream, directory, folder, display, strategy, measured):
+    everything, results = [], []
     for place, seed in enumerate(config.seeds):
         display.place = place, len(config.seeds)
         display.say(f"seed {seed}")
         with open_run(directory.path / f"seed_{seed}", config.settings_of(seed), about()) as part:
             own = folder and folder / f"seed_{seed}"
-            everything.append(_complete(config, stream, seed, part, own, display, strategy))
+            everything.append(_complete(config, stream, seed, part, own, display, strategy, measured))
+            results.append(Results(part.records()))
     matrices = np.array([learned.matrix for learned in everything])
     costs = mean_costs([learned.summary for learned in everything])
     summary = {**metrics.over_seeds([metrics.summary(R) for R in matrices]), **costs}
     if lost := directory.changed():
         display.say(told_lost(directory, lost))
-    if not _shows(directory, matrices.mean(axis=0)):
+    told = {"seeds": config.seeds, **summary}
+    if not _shows(directory, matrices.mean(axis=0), told):
         directory.write_matrix(matrices.mean(axis=0))
         directory.write_matrix(matrices.std(axis=0, ddof=1), "matrix_std.csv")
-        directory.write_json("summary.json", {"seeds": config.seeds, **summary})
+        directory.write_measures(*measures_over_seeds(results))
+        directory.write_json("summary.json", told)
         figures.draw(directory.path)
-        directory.finish()
+    complete(directory)
     return summary, matrices.mean(axis=0)
 
 
-def _shows(directory, R):
-    """Whether a run is complete with the accuracy matrix R, and nothing was lost or edited."""
-    done = directory.done and not directory.changed()
-    return done and (directory.path / "matrix.csv").read_text() == matrix_csv(R)
+def _shows(directory, R, summary):
+    """Whether a run is complete with the accuracy matrix R and this summary, and nothing was changed."""
+    content = {"matrix.csv": matrix_csv(R), "summary.json": as_json(summary)}
+    whole = directory.done and not directory.changed()
+    return whole and all((directory.path / name).read_text() == text for name, text in content.items())
 
 
-def _complete(config, stream, seed, directory, folder, display, strategy):
-    """Learns one seed if that is not done yet, and measures its curvature if the settings ask for it."""
+def _complete(config, stream, seed, directory, folder, display, strategy, measured):
+    """Learns one seed if that is not done yet, and measures afterwards what the settings ask for."""
     settings = config.settings_of(seed)
     description = {"run": config.name, "method": config.name_of("method"), "seed": seed}
     description |= {"settings_hash": digest(settings), "settings": settings}
-    figure, lost = directory.path / "curvature.png", measurement.FILE in directory.changed()
-    if figure.name in directory.changed():
-        figure.unlink(missing_ok=True)
-    measures = config.curvature and (lost or not measurement.measured(config, stream, directory.path))
-    if measures:
-        for number in range(1, max(directory.kept(), default=0)):
-            directory.kept_folder(number, "--curvature")
-        for path in (directory.path / measurement.FILE, figure):
-            path.unlink(missing_ok=True)
+    missing, lost = measured.begin(directory)
     learned = learn(
         _model(config, stream, seed, strategy),
         stream,
         run_dir=directory,
         export_dir=folder and Exports(folder, description, directory.identity, config.export),
         keep=config.keep,
+        callbacks=loggers.chosen(config) if workers.writes(strategy) else (),
         display=display,
         **{field.name: getattr(config, field.name) for field in dataclasses.fields(Plan)},
     )
-    if measures:
-        _measure_curvature(config, stream, seed, directory, display)
-    if (directory.path / measurement.FILE).exists() and not figure.exists():
+    measured.take(missing, seed, directory, display)
+    if measured.undrawn(directory):
         figures.draw(directory.path)
-    if lost and not measures:
-        display.say(f"{directory.path / measurement.FILE} was lost or edited; --curvature measures it again.")
-    else:
+    summary = learned.summary | numbers(directory.path, len(stream))
+    if directory.path.joinpath("summary.json").read_text() != as_json(summary):
+        directory.write_json("summary.json", summary)
+    if lost:
+        for name in lost:
+            display.say(f"{directory.path / name}.csv was lost or edited; --{name} measures it again.")
+    elif len(config.seeds) > 1:  # the report is of all of them
         directory.finish()
-    return learned
-
-
-def _measure_curvature(config, stream, seed, directory, display):
-    """Measures curvature from the checkpoints of a finished run, and writes curvature.csv."""
-    model, states, records = make_model(config, stream, seed), [], []
-    checkpoints = Checkpoints(model)
-    for task in stream:
-        checkpoints.read(directory.kept_folder(task.number, "--curvature"))
-        states.append(model.network.get_weights())
-    options = {"eigenvalues": config.curvature, "rows": config.curvature_rows, "seed": seed}
-    for record in measurement.measure(model.network, stream, states, **options):
-        records.append(record)
-        display.say(f"curvature of task {record['task']}: {measurement.told(record)}")
-    directory.write_table(measurement.FILE, records)
+    else:
+        complete(directory)
+    return learned._replace(summary=summary)

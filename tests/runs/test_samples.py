@@ -4,6 +4,7 @@ import csv
 import functools
 import json
 import shutil
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,13 +13,15 @@ from helpers import assert_same, blobs, saved_variables, silent
 
 from keras_cl import metrics, train
 from keras_cl.errors import InputError
-from keras_cl.generators import VAE
+from keras_cl.generators import GAN, VAE
 from keras_cl.memories import VAEMemory
 from keras_cl.networks import mlp
 from keras_cl.numerics.random import random_normal
+from keras_cl.report import plots
+from keras_cl.runs.console import Display
 from keras_cl.runs.exports import claim
-from keras_cl.runs.results import Results
-from keras_cl.runs.samples import draw, label_counts, tiled
+from keras_cl.runs.results import Results, bytes_told
+from keras_cl.runs.samples import GRID, draw, label_counts, tiled
 from keras_cl.runs.saved_model import export_generator
 from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.config import Config
@@ -55,13 +58,13 @@ def drawn(path, task=1, **given):
 @pytest.fixture
 def generated(monkeypatch):
     """Number of finished tasks and rows of each time that a memory is asked for rows."""
-    calls, real = [], VAEMemory.generated
+    calls, real = [], VAEMemory.predicted
 
     def watched(self, n, seed, tasks):
         calls.append((tasks, *real(self, n, seed, tasks)))
         return calls[-1][1:]
 
-    monkeypatch.setattr(VAEMemory, "generated", watched)
+    monkeypatch.setattr(VAEMemory, "predicted", watched)
     return calls
 
 
@@ -204,7 +207,7 @@ def same_images(found, expected):
 @every_kind
 def test_a_generator_has_its_signatures(kind, exported):
     names = {"generate", "encode", "decode", "reconstruct"}
-    expected = names | ({"generate_classes"} if kind == "conditional" else set())
+    expected = names | ({"generate_classes", "generate_labelled"} if kind == "conditional" else set())
     assert set(exported(kind).signatures) == expected
     assert json.loads((exported(kind).folder / "task.json").read_text()) == {"written": "beside"}
 
@@ -240,6 +243,36 @@ def test_only_classes_that_were_learned_are_generated(exported, tmp_path):
     ]
     assert all(len(classes) == 1 for classes in found)
     assert 10 < sum(1 in classes for classes in found) < 30
+
+
+def test_labelled_images_are_those_without_labels_and_of_their_classes(exported):
+    whole = exported("conditional")
+    found = whole.signatures["generate_labelled"](num=tf.constant(20), seed=tf.constant([7, 3]))
+    same_images(found["images"], whole.generate(20, [7, 3]))
+    same_images(found["images"], whole.of_classes(found["condition"].numpy().tolist(), [7, 3]))
+    assert set(found["condition"].numpy().tolist()) == {1, 3}
+
+
+@pytest.mark.parametrize("conditions", [0, 4])
+def test_a_gan_generates_and_judges(conditions, tmp_path):
+    gan = GAN((4, 4, 1), scale=SCALE, hidden=(8,), latent=2, conditions=conditions)
+    gan.compile()
+    randomise(gan, 2)
+    export_generator(gan, [1, 3] if conditions else [], tmp_path / "1", {})
+    signatures = tf.saved_model.load(str(tmp_path / "1")).signatures
+    names = {"generate", "decode", "judge"}
+    assert set(signatures) == names | ({"generate_classes", "generate_labelled"} if conditions else set())
+    one = "generate_labelled" if conditions else "generate"
+    found = signatures[one](num=tf.constant(6), seed=tf.constant([7, 3]))
+    asked = [found["condition"]] if conditions else []
+    same_images(found["images"], gan.generate(random_normal(7, 3, [6, 2]), *asked) / SCALE)
+    judged = signatures["judge"](images=tf.constant(X))
+    score, logits = gan.judge(X)
+    np.testing.assert_allclose(judged["score"], score, rtol=1e-4, atol=1e-4)
+    assert set(judged) == {"score"} | ({"probabilities"} if conditions else set())
+    if conditions:
+        np.testing.assert_allclose(judged["probabilities"], tf.nn.softmax(logits), rtol=0, atol=1e-5)
+        np.testing.assert_allclose(judged["probabilities"].numpy().sum(axis=1), 1, rtol=1e-5)
 
 
 def test_a_generator_that_learned_one_class_generates_it_always(exported, tmp_path):
@@ -293,11 +326,13 @@ def costs(dataset, method, **options):
     """What a run of five tasks would say about its costs, without its training."""
     options = {name.replace("_", ".", 1): value for name, value in options.items()}
     config = Config(method=method, stream="split", scenario="class", dataset=dataset, options=options)
-    model, results = make_model(config, make_stream(config), seed=0), Results()
+    stream, results = make_stream(config), Results()
+    model = make_model(config, stream, seed=0)
     for task in range(6):
-        record = results.add(model, np.zeros(5), 12_000 if task else 0)
+        record = results.add(model, np.zeros(5), 12_000 if task else 0, row_bytes=stream.row_bytes)
         if task:
             record["generated_labels"] = [200] * 10
+            record["generator_collapsed"] = task == 2
     return results.summary()
 
 
@@ -310,6 +345,7 @@ def test_a_report_on_vaes_for_split_mnist_has_the_known_sizes(large):
     }
     assert found["network_bytes"] == 179_440 and found["memory_bytes"] == [4_275_280] * 5
     assert found["generated_labels"] == [[200] * 10] * 5
+    assert found["generator_collapsed"] == [0, 1, 0, 0, 0]
     assert json.loads(json.dumps(found))["sizes"] == found["sizes"]
 
 
@@ -321,6 +357,45 @@ def test_a_generator_that_is_counted_on_use_gives_the_known_efficiency(large):
     assert sizes == {"network": 42_310, "generator": 1_069_784, "together": 1_112_094}
     assert found["model_size_efficiency_on_use"] == pytest.approx(expected, rel=1e-9)
     assert found["model_size_efficiency"] == 1.0  # it is there from the first task on
+
+
+DGR = {"network_hidden": (400, 400), "memory_hidden": (400, 400), "memory_latent": 100}
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "kept", "rows"),
+    [
+        ("dgr", DGR, 6_192_776, 7_889),
+        ("rtf", {"network_hidden": (400, 400)}, 4_295_176, 5_472),
+        ("rtf", {"network_hidden": (400, 400), "method_prior": "gmm"}, 4_295_176 + 8_000, 5_482),
+        # Ten VAEs 784-85-85-5, and 16 bytes of counters.
+        ("generative_classifier", {}, 6_005_560 + 16, 7_650),
+        # A mean and a covariance of 64 features for each of ten classes, 8.6 kB; the method's state are the
+        # layers that gave the features of the previous task, and the least of these.
+        ("lgm", {"network_hidden": (50, 64)}, 4 * 43_164 + 10 * 8_576 + 4 * 42_514 + 4, 546),
+        # 500 rows, each with unit, task and number, and two counters.
+        ("er", {"network_hidden": (50, 50), "memory_capacity": 500}, 169_240 + 500 * 796 + 8, 723),
+    ],
+)
+def test_what_is_kept_is_compared_with_as_many_bytes_of_images(large, method, options, kept, rows):
+    found = costs(large, method, **options)
+    parts = found["network_bytes"], found["method_bytes"][-1], found["memory_bytes"][-1]
+    assert (sum(parts), found["equal_rows"]) == (kept, [rows] * 5)
+    said = []
+    with mock.patch.object(Display, "say", lambda self, text: said.append(text)):
+        silent().sizes(found)
+    assert f"together {bytes_told(kept)}: as many bytes as {rows:,} images of the stream" in said[0]
+
+
+def test_state_of_the_method_counts_beside_the_generator(large):
+    found = costs(large, "ewc_m", network_hidden=(50, 50))
+    weights = (128 + 10) * 256 + 256 + 256 * 256 + 256 + 256 * 784 + 784  # of the perceptron that generates
+    assert 2 * 4 * weights <= found["method_bytes"][-1] <= 2 * 4 * weights + 64
+    sizes = found["sizes"]
+    assert list(sizes) == ["network", "method", "generator", "together"]
+    assert sizes["method"]["rows"] == round(2 * 4 * weights / 785)
+    assert sizes["together"]["rows"] == found["equal_rows"][-1]
+    assert abs(sizes["together"]["mib"] - sum(sizes[name]["mib"] for name in list(sizes)[:3])) < 0.02
 
 
 def test_without_a_generator_there_are_no_sizes_of_one(large):
@@ -372,6 +447,17 @@ def names_in(folder):
 
 def generator_of(folder, task):
     return saved_variables(folder / f"models/run/generator/{task}/variables/variables")
+
+
+@pytest.mark.slow
+def test_the_grids_are_in_the_file_of_the_logger_of_tensorboard(dataset, tmp_path, no_figures):
+    train.run(settings(dataset, tmp_path, tensorboard=True), display=silent())
+    (file,) = (tmp_path / "run/tensorboard").iterdir()
+    found = {}
+    for event in tf.compat.v1.train.summary_iterator(str(file)):
+        for value in event.summary.value:
+            found.setdefault(value.tag, []).append(event.step)
+    assert found["generator"] == found["matrix"] == [1, 2] and "epoch/generator_loss" in found
 
 
 def test_a_run_leaves_grids_generators_and_figures(finished):
@@ -465,3 +551,7 @@ def test_what_cannot_be_drawn_does_not_stop_a_run(dataset, tmp_path, no_figures)
     assert [len(counts) for counts in summary["generated_labels"]] == [4]
     assert not {"samples", "tensorboard"} & names_in(tmp_path / "run")
     assert names_in(tmp_path / "models" / "run" / "generator") == {"1"}
+
+
+def test_figures_know_how_many_images_a_grid_has():
+    assert plots.samples.GRID == GRID
