@@ -2,17 +2,20 @@
 
 import collections
 import contextlib
+import pathlib
 import time
 
 import numpy as np
 import tf_keras as keras
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from keras_cl import metrics
+from keras_cl.runs.bars import Bars
+from keras_cl.runs.directory import REPORT
 from keras_cl.runs.remaining import Remaining, told
+from keras_cl.runs.results import bytes_told
 
 MEANING = {
     "task": "task-incremental (the task of an image is known and only its classes may answer)",
@@ -29,7 +32,6 @@ SHOWN = (  # the other numbers are in summary.json
 )
 KEPT = 100  # lines for a log that is not open yet
 WIDE = 1000  # columns of a log file or pipe
-LINE_EVERY = 10.0  # seconds between lines if there is no terminal for a progress bar
 
 
 class Display:
@@ -86,14 +88,13 @@ class Display:
         """Shows the numbers of a summary, of one seed or over seeds, with their meaning."""
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         for name in SHOWN:
-            if name in summary:
-                meaning = metrics.DESCRIPTIONS[name]
-                table.add_row(name.replace("_", " "), _shown(summary[name]), Text(meaning, style="dim"))
+            meaning = Text(metrics.DESCRIPTIONS[name], style="dim")
+            table.add_row(name.replace("_", " "), _shown(summary.get(name)), meaning)  # none: in no seed
         self.say(table)
 
     def begin(self, method, stream, seeds, path, device=""):
         """Shows the headline: method, stream, scenario, seeds, device and folder of the results."""
-        line = f"{method} on {stream.name}: {len(stream)} tasks, {MEANING[stream.scenario]}; "
+        line = f"{method} on {stream.name}: {len(stream)} tasks{stream.sizes}, {MEANING[stream.scenario]}; "
         line += f"seed {','.join(map(str, seeds))}"
         line += f", on {device}" if device else ""
         line += f"; results go to {path}" if path else ""
@@ -104,7 +105,17 @@ class Display:
         over = f"Mean accuracy (percent) over {seeds} seeds"
         self.matrix(R, over if seeds > 1 else "Accuracy (percent) on the test images of each task")
         self.summary(summary)
+        self.generator(summary)
         self.sizes(summary)
+
+    def generator(self, summary):
+        """Shows how good the generator is after the last task, if that was measured."""
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        for name in (name for name in metrics.GENERATOR if name in summary):
+            meaning = Text(metrics.GENERATOR[name], style="dim")
+            table.add_row(name.replace("_", " "), _shown(summary[name][-1]), meaning)
+        if table.row_count:
+            self.say(table)
 
     def learned(self, title, seconds, accuracies, report):
         """Shows that a task was learned, the report of the method, and the accuracy on all tasks so far."""
@@ -116,13 +127,17 @@ class Display:
 
     def sizes(self, summary):
         """Shows the sizes of the network, the method's state and its memory after the last task."""
-        parts = [f"network {_bytes(summary['network_bytes'])} ({summary['parameters']:,} parameters)"]
-        parts += [f"method {_bytes(summary['method_bytes'][-1])}"]
+        parts = [f"network {bytes_told(summary['network_bytes'])} ({summary['parameters']:,} parameters)"]
+        parts += [f"method {bytes_told(summary['method_bytes'][-1])}"]
         if "sizes" in summary:
-            parts.append(f"generator {_bytes(summary['memory_bytes'][-1])}")
+            parts.append(f"generator {bytes_told(summary['memory_bytes'][-1])}")
         elif summary["memory_bytes"][-1]:
             rows = summary["memory_rows"][-1]
-            parts.append(f"memory {_bytes(summary['memory_bytes'][-1])} ({rows:,} rows held)")
+            parts.append(f"memory {bytes_told(summary['memory_bytes'][-1])} ({rows:,} rows held)")
+        if "equal_rows" in summary:
+            total = sum((summary["network_bytes"], summary["method_bytes"][-1], summary["memory_bytes"][-1]))
+            equal = f"as many bytes as {summary['equal_rows'][-1]:,} images of the stream"
+            parts.append(f"together {bytes_told(total)}: {equal}")
         self.say(f"kept     {', '.join(parts)}")
         if "sizes" in summary:
             self.say(_sizes(summary["sizes"]))
@@ -132,6 +147,20 @@ class Display:
         if remark:
             self.say(remark)
         self.say(f"results  {results}\nmodels   {models or 'none are exported'}")
+        self.report(results)
+
+    def report(self, path):
+        """Shows where the report of the run in a directory is, if there is one."""
+        if path and pathlib.Path(path, REPORT).exists():
+            self.say(f"report   {pathlib.Path(path, REPORT)}")
+
+    def working(self, title=""):
+        """`Bars` for long work that is no training, as a context manager; a title stands before the work."""
+        return Bars(self.screen, title)
+
+    def bars(self):
+        """The `Bars` of a `Training`."""
+        return Bars(self.screen)
 
     def training(self, todo, whole=None):
         """A `Training` for the tasks to come.
@@ -151,45 +180,37 @@ class Training(keras.callbacks.Callback):
 
     def __init__(self, display, todo, whole):
         super().__init__()
-        self._display, self._title, self._place = display, "", ""
+        self._display, self._place = display, ""
         run, runs = display.place
         self._left = Remaining([*todo, *(runs - 1 - run) * list(whole)])
         self._earlier = runs * sum(whole) - sum(self._left.sizes)
-        self._last_line = time.monotonic()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[numbers]}"),
-            TextColumn("{task.fields[left]}"),
-            console=display.screen,
-            transient=True,
-            disable=not display.screen.is_terminal,
-        )
-        self._line = self._bar.add_task("compiling", total=runs * sum(whole), numbers="", left="")
+        self._bars = display.bars()
+        self._line = self._bars.add("compiling", runs * sum(whole))
+        self.phase = self._bars.phase  # as `keras_cl.learning.progress.Progress`
 
     def __enter__(self):
-        self._bar.start()
+        self._bars.__enter__()
         return self
 
-    def __exit__(self, *_):
-        self._bar.stop()
+    def __exit__(self, *given):
+        self._bars.__exit__(*given)
 
     def begin(self, title):
         """Starts a task."""
-        self._title = title
+        self._bars.title = title
 
-    def phase(self, name):
+    def follow(self, name):
         """Shows what is done now that training on the task has ended."""
-        line = f"{self._title}  {name}"
-        self._bar.update(self._line, description=line, numbers="")
+        line = f"{self._bars.title}  {name}"
+        self._bars.update(self._line, description=line, numbers="")
         self._display.note(line)
-        self._print(line)
+        self._bars.line(line)
 
     def on_train_begin(self, logs=None):
         self._left.begin()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._place = f"{self._title}  epoch {epoch + 1}/{self.params['epochs']}"
+        self._place = f"{self._bars.title}  epoch {epoch + 1}/{self.params['epochs']}"
         self._epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
@@ -197,25 +218,18 @@ class Training(keras.callbacks.Callback):
         self._left.reach((self._epoch + within) / self.params["epochs"])
         numbers, left = _numbers(logs), told(self._left.seconds)
         done = self._earlier + self._left.done
-        self._bar.update(self._line, completed=done, description=self._place, numbers=numbers, left=left)
+        self._bars.update(self._line, completed=done, description=self._place, numbers=numbers, left=left)
         if within < 1:  # else the epoch ends
-            self._print(f"{self._place}, {100 * within:.0f} percent of it  {numbers}  {left}".rstrip())
+            self._bars.line(f"{self._place}, {100 * within:.0f} percent of it  {numbers}  {left}".rstrip())
 
     def on_epoch_end(self, epoch, logs=None):
         line = f"{self._place}  {_numbers(logs)}  {told(self._left.seconds)}".rstrip()
         self._display.note(line)
-        self._print(line)
+        self._bars.line(line)
 
     def on_train_end(self, logs=None):
         self._left.end()
-        self.phase("end of task")
-
-    def _print(self, line):
-        """Shows a line now and then where there is no terminal for a progress bar."""
-        now = time.monotonic()
-        if not self._display.screen.is_terminal and now - self._last_line > LINE_EVERY:
-            self._display.screen.print(line)
-            self._last_line = now
+        self.follow("end of task")
 
 
 def _earlier():
@@ -232,12 +246,6 @@ def _console(file=None):
     if not console.is_terminal:
         console.width = WIDE
     return console
-
-
-def _bytes(count):
-    """A number of bytes as text, for example 1.5 MB."""
-    power = sum(count >= 999.5 * 1000**k for k in range(3))  # of the value rounded to three digits
-    return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB')[power]}"
 
 
 def _sizes(sizes):

@@ -3,8 +3,14 @@
     config.json            all settings, versions, the commit if known, the identifier of the run
     checkpoints/task_003/  variables, the row of the matrix, the epochs; DONE says whose they are
     matrix.csv metrics.csv summary.json log.txt *.png
+    loss.csv               cross entropy on the test rows of each task, as matrix.csv has the accuracies
+    class_accuracy.csv     accuracy of each class; confusion.csv, after the last task
     curvature.csv          curvature measured from the checkpoints, with --curvature
+    generator_quality.csv  how good the generator is after each task, with --generator_quality; nearest.csv
+                           and samples/nearest_003.png: training images nearest to generated ones
     samples/task_003.png   images generated after three tasks; for TensorBoard in tensorboard/
+    logged.json            what was logged to TensorBoard, MLflow and Weights & Biases (wandb/)
+    report.html figures/   the page about the run; figures/ of `keras_cl.report --format=pdf`, for example
     DONE                   written last, with checksums of the results
 
 With --keep=last a checkpoint loses its variables when the next one is complete; its results stay.
@@ -21,17 +27,28 @@ from keras_cl.runs import seals
 from keras_cl.runs.files import as_json, read_json, replace, written_aside
 
 RESULTS = "results.json"  # of a checkpoint
+REPORT = "report.html"
+MEASURES = ("loss.csv", "class_accuracy.csv", "confusion.csv")  # of runs that have them
+MEASUREMENTS = {  # by its flag, what a measurement after training leaves: results, and figures of them
+    "curvature": (("curvature.csv",), ("curvature.png",)),
+    "generator_quality": (
+        ("generator_quality.csv", "nearest.csv"),
+        ("generator_quality.png", "nearest.png"),
+    ),
+}
+MEASURED = tuple(name for parts in MEASUREMENTS.values() for names in parts for name in names)
 SEALED = (  # results whose checksums the DONE of a run has, and which --overwrite removes
     "matrix.csv",
     "matrix_std.csv",
     "metrics.csv",
+    *MEASURES,
     "summary.json",
-    "curvature.csv",
+    *MEASURED,
     "matrix.png",
     "accuracy.png",
     "training.png",
     "validation.png",
-    "curvature.png",
+    REPORT,
 )
 
 
@@ -67,9 +84,16 @@ class RunDirectory:
         Raises:
           InputError: if a checkpoint is damaged, or is that of another task or run.
         """
+        number = 0
+        while self.task_folder(number).is_dir():
+            self._verify(number)
+            number += 1
+        return self.records()
+
+    def records(self):
+        """As `finished`, without looking whether the checkpoints are whole and of this run."""
         found = []
         while (folder := self.task_folder(len(found))).is_dir():
-            self._verify(len(found))
             found.append(read_json(folder / RESULTS))
         return found
 
@@ -128,9 +152,21 @@ class RunDirectory:
         self.write(name, matrix_csv(R))
 
     def write_results(self, results):
-        """Writes matrix.csv and metrics.csv from the `Results` so far."""
+        """Writes matrix.csv, metrics.csv and, where they were measured, `MEASURES` from the `Results`."""
         self.write_matrix(results.matrix)
         self.write_table("metrics.csv", list(results.epochs()))
+        self.write_measures(results.losses, list(results.by_class()), results.confusion)
+
+    def write_measures(self, losses, by_class, confusion):
+        """Writes `MEASURES`, each if it was measured; the arguments are as `Results` has them."""
+        if not np.isnan(losses).all():
+            self.write_matrix(losses, "loss.csv")
+        if by_class:
+            self.write_table("class_accuracy.csv", by_class)
+        if confusion:
+            labels, counts = confusion
+            rows = [[label, *row] for label, row in zip(labels, counts.tolist(), strict=True)]
+            self.write("confusion.csv", _csv([["true_label", *labels], *rows]))
 
     def write_table(self, name, records):
         """Writes dicts with the same keys as CSV; None is written as an empty cell."""
@@ -192,6 +228,10 @@ class NoDirectory:
 
     def keep_last(self, number):
         """Removes nothing."""
+
+    def kept(self):
+        """An empty list: no checkpoint has its variables."""
+        return []
 
     def write_results(self, results):
         """Writes nothing."""

@@ -52,7 +52,7 @@ class Exports:
             **saved_model.describe(task),
             "metrics": {"accuracies": results.records[-1]["accuracies"]},
         }
-        generates = model.memory is not None and model.memory.generates
+        generates = model.memory is not None and model.memory.generates and model.memory.of_images
         if generates:
             known = model.memory.conditions(task.number)
             with self._written(self.folder / GENERATOR, task) as folder:

@@ -1,6 +1,7 @@
 """Files that exist completely or not at all, also after a power loss; disk errors as one sentence."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -41,6 +42,15 @@ def written_aside(folder):
     aside.rename(folder)
     sync(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def try_lock(file):
+    """Whether this process has got the lock of an open file; the system releases it when the process ends."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def make_folder(folder):

@@ -6,6 +6,7 @@ import numpy as np
 import tf_keras as keras
 
 from keras_cl.errors import Diverged
+from keras_cl.runs.hooks import tell
 from keras_cl.runs.results import plain
 
 
@@ -21,23 +22,24 @@ class EpochHistory(keras.callbacks.Callback):
       learner: the `ContinualModel` that is trained.
       task: the current task.
       measured: whether a record also contains the accuracies on the tasks so far.
+      callbacks: callbacks that are told of every record, see `hooks`.
 
     Attributes:
       epochs: list of dicts with epoch, loss, accuracy, learning_rate, seconds and, if measured, accuracies;
         val_loss and val_accuracy if there are validation rows.
     """
 
-    def __init__(self, learner, task, measured=False):
+    def __init__(self, learner, task, measured=False, callbacks=()):
         super().__init__()
         self.epochs = []
-        self._learner, self._task, self._measured = learner, task, measured
+        self._learner, self._task, self._measured, self._told = learner, task, measured, callbacks
 
     def on_epoch_begin(self, epoch, logs=None):
         self._number = epoch + 1
         self._started = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
-        for name in ("loss", "generator_loss"):
+        for name in ("loss", "generator_loss", "critic_loss"):
             if not np.isfinite(logs.get(name, 0.0)):
                 place = f"{title_of(self._task)}, epoch {self._number}/{self.params['epochs']}"
                 raise Diverged(f"The {name.replace('_', ' ')} became {logs[name]} in {place}")
@@ -50,3 +52,4 @@ class EpochHistory(keras.callbacks.Callback):
             row = np.full(len(self._task.stream), np.nan)
             row[: self._task.number] = self._learner.accuracies(self._task.seen)
             self.epochs[-1]["accuracies"] = plain(row)
+        tell(self._told, "on_epoch_recorded", self._task, self.epochs[-1])

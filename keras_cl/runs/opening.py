@@ -5,7 +5,6 @@ A lock that the operating system releases when the process ends keeps a second p
 
 import contextlib
 import dataclasses
-import fcntl
 import fnmatch
 import json
 import pathlib
@@ -15,7 +14,7 @@ import uuid
 from keras_cl.errors import InputError, require
 from keras_cl.runs import seals
 from keras_cl.runs.directory import SEALED, RunDirectory
-from keras_cl.runs.files import as_json, make_folder, plain_file_errors, read_json, sync
+from keras_cl.runs.files import as_json, make_folder, plain_file_errors, read_json, sync, try_lock
 from keras_cl.settings.config import DIGEST, digest
 
 
@@ -39,14 +38,30 @@ LEAVES = (
     seals.DONE,
     *SEALED,
     "log.txt",
+    "figures",
     "samples",
     "tensorboard",
+    "wandb",
+    "logged.json",
     "checkpoints",
     "seed_[0-9]*",
     "config.json",
 )
 RUN = Kind("run", "run_dir", LEAVES)
 CONFIG, LOCK = "config.json", ".lock"
+
+
+class InUse(InputError):
+    """Another process has the directory open."""
+
+
+def in_use(path):
+    """Whether a process has the directory `path` open."""
+    try:
+        with open(pathlib.Path(path, LOCK)) as file:
+            return not try_lock(file)
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager
@@ -84,12 +99,8 @@ def require_same(path, settings, kind=RUN):
 @contextlib.contextmanager
 def _locked(path, kind):
     with open(path / LOCK, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"Another process is writing to {path}; wait for it or give --{kind.flag}."
-            ) from None
+        if not try_lock(file):
+            raise InUse(f"Another process is writing to {path}; wait for it or give --{kind.flag}.")
         yield
 
 

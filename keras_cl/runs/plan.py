@@ -26,8 +26,10 @@ class Plan:
     early_stopping: int
 
 
-def check(model, stream, plan):
-    """Raises `InputError` for unusable arguments, before training; reads the data."""
+def check(model, stream, plan, tasks=None):
+    """Raises `InputError` for unusable arguments, before training; reads the data of the `tasks` that will be
+    learned, by default of all."""
+    tasks = stream if tasks is None else tasks
     require(isinstance(model, ContinualModel), f"learn takes a ContinualModel, not {type(model).__name__}.")
     require(isinstance(stream, Stream), f"learn takes a whole Stream, not {type(stream).__name__}.")
     model.require_compiled()
@@ -37,7 +39,7 @@ def check(model, stream, plan):
         "With --iterations there are no epochs, which the schedule of the learning rate counts; give "
         "--regime.clock=step or task, and another schedule than plateau.",
     )
-    for task in stream:
+    for task in tasks:
         stops(plan, task)
         rows = len(task.train)
         require(
@@ -48,7 +50,7 @@ def check(model, stream, plan):
         require(len(task.test), f"Task {task.number} has no test rows: its classes are {task.classes}.")
         size = COPIES * rows * math.prod(stream.input_shape) * stream.source.dtype.itemsize
         require_fits(size, f"The {rows:,} images of task {task.number}", "give smaller images")
-    parts = max(1, plan.batch_size * max(len(model.training_tasks(task)) for task in stream))
+    parts = max(1, plan.batch_size * max(len(model.training_tasks(task)) for task in tasks))
     require(
         plan.iterations * parts < MOST_ROWS,
         f"--iterations is {plan.iterations}; with --batch_size={plan.batch_size} it must be below "

@@ -45,6 +45,7 @@ def described(model, stream, plan):
         "input_shape": stream.input_shape,
         "valid_fraction": stream.valid_fraction,
         "stream_seed": stream.seed,
+        **({"train_rows": _rule(stream.train_rows)} if stream.train_rows else {}),
         "seeds": [model.seed],
         "reset_optimizer": model.reset_optimizer,
         "isolate_heads": model.isolate_heads,
@@ -52,11 +53,22 @@ def described(model, stream, plan):
         **plan,
         **{f"method.{name}": value for name, value in model.options.items()},
     }
+    if model.augment.parts:
+        told |= {
+            "augment": [_told(part) for part in model.augment.parts],
+            "augment_rows": model.augment.rows,
+        }
     return json.loads(json.dumps(told, default=float))
 
 
+def _rule(function):
+    """The name of a function, and the arguments that were fixed by `functools.partial`."""
+    plain = getattr(function, "func", function)
+    return {"name": getattr(plain, "__name__", type(plain).__name__), **getattr(function, "keywords", {})}
+
+
 def _told(part):
-    """The class name of a memory or a regime, and its attributes that are plain values."""
+    """The class name of a memory, a regime or an augmentation, and its attributes that are plain values."""
     if part is None:
         return None
     plain = {n: v for n, v in vars(part).items() if isinstance(v, PLAIN) and not n.startswith("_")}

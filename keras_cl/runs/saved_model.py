@@ -5,16 +5,24 @@ Signatures (raw images, which the model scales; task indices count from 0):
     serving_default  images float32 [B, ...]            -> logits, probabilities [B, C], class [B]
     bytes            the same for uint8 images
     with_task        images float32, task int32 [B]     -> the same, if the prediction depends on the task
+    description      row int32 [B]                      -> description string [B], the text of task.json
+
+By `description` a client of a server learns what a model is, because TensorFlow Serving hands out no file.
+(It has an input because TensorFlow Serving asks for one; the text is the same for every row.)
 
 A generator is a SavedModel of its own, with the signatures
 
     generate           num int32, seed int32 [2]        -> images [num, ...], equal for equal seeds
-    generate_classes   condition int32 [B], seed        -> images; for a conditional generator
-    encode             images float32                   -> mean, deviation [B, Z]
+    generate_labelled  num, seed                        -> the same images, condition int32 [num]
+    generate_classes   condition int32 [B], seed        -> images
     decode             codes float32 [B, Z]             -> images
+    encode             images float32                   -> mean, deviation [B, Z]
     reconstruct        images float32                   -> images
+    judge              images float32                   -> score [B], probabilities of the conditions [B, C]
 
-(A conditional generator also takes the condition with images and codes.) Input and output images are raw.
+A conditional generator has those with a condition, and takes it with codes and with images to encode too. A
+generator with an encoder encodes, one with a critic judges. Input and output images are raw. A generator of
+the features of a network has `features` in place of images.
 
 A network with a task input gets the latest task if the signature has no task.
 
@@ -23,18 +31,22 @@ task, which `serving_default` does not get. There `class` is the position within
 returns the label.
 """
 
+import contextlib
+import hashlib
 import json
 import os
 import pathlib
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import fingerprint_pb2
 
 from keras_cl.learning.layers import MASKED, logits_of
-from keras_cl.numerics.random import random_normal, random_uniform
+from keras_cl.numerics.random import random_uniform
 from keras_cl.runs.files import read_json
 
 DESCRIPTION = "task.json"
+EVALUATION = "evaluation.json"  # beside it, from the Pusher of a pipeline
 
 
 def export(network, task, folder, description):
@@ -56,37 +68,42 @@ def export(network, task, folder, description):
     if needs_task(stream):
         index = tf.TensorSpec([None], tf.int32, name="task")
         signatures["with_task"] = _answer_with_task(network, stream).get_concrete_function(images, index)
+    row = tf.TensorSpec([None], tf.int32, name="row")
+    signatures["description"] = _repeated(json.dumps(description)).get_concrete_function(row)
     tf.saved_model.save(served, str(folder), signatures=signatures)
     (pathlib.Path(folder) / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+    _identify(folder)
 
 
 def export_generator(generator, conditions, folder, description):
     """Writes a SavedModel of a generator, and `description` beside it as task.json.
 
     Args:
-      generator: a `keras_cl.generators.VAE`.
+      generator: a `keras_cl.generators.VAE` or `GAN`.
       conditions: conditions that it has learned, from which `generate` draws; empty if it is not conditional.
       folder: folder to write to; the caller renames it.
       description: dict that can be written as JSON.
     """
-    images = tf.TensorSpec([None, *generator.image_shape], tf.float32, name="images")
+    made = generator.makes
+    images = tf.TensorSpec([None, *generator.image_shape], tf.float32, name=made)
     codes = tf.TensorSpec([None, generator.latent], tf.float32, name="codes")
     seed = tf.TensorSpec([2], tf.int32, name="seed")
     asked = [tf.TensorSpec([None], tf.int32, name="condition")] if generator.conditions else []
     known = tf.constant(conditions, tf.int32)
 
-    def raw(distribution):
-        return {"images": distribution.mean() / generator.scale}
+    def decode(codes, *condition):
+        return {made: generator.generate(codes, *condition) / generator.scale}
 
     def drawn(num, seed, *condition):
-        z = random_normal(seed[0], seed[1], tf.stack([num, generator.latent]))
-        return raw(generator.decode(z, *condition))
+        return decode(generator.codes(num, seed[0], seed[1], *condition), *condition)
+
+    def generate_labelled(num, seed):
+        place = random_uniform(seed[0], seed[1] + 1, [num]) * len(known)
+        condition = tf.gather(known, tf.cast(place, tf.int32))
+        return drawn(num, seed, condition) | {"condition": condition}
 
     def generate(num, seed):
-        if not asked:
-            return drawn(num, seed)
-        place = random_uniform(seed[0], seed[1] + 1, [num]) * len(known)
-        return drawn(num, seed, tf.gather(known, tf.cast(place, tf.int32)))
+        return {made: generate_labelled(num, seed)[made]} if asked else drawn(num, seed)
 
     def generate_classes(condition, seed):
         return drawn(len(condition), seed, condition)
@@ -95,32 +112,39 @@ def export_generator(generator, conditions, folder, description):
         q = generator.encode(images, *condition)
         return {"mean": q.mean(), "deviation": q.stddev()}
 
-    def decode(codes, *condition):
-        return raw(generator.decode(codes, *condition))
-
     def reconstruct(images, *condition):
-        return raw(generator.decode(generator.encode(images, *condition).mean(), *condition))
+        return decode(generator.encode(images, *condition).mean(), *condition)
 
-    served = _holding(generator.variables)
-    signatures = {
-        "generate": tf.function(generate, [tf.TensorSpec([], tf.int32, name="num"), seed]),
-        "encode": tf.function(encode, [images, *asked]),
-        "decode": tf.function(decode, [codes, *asked]),
-        "reconstruct": tf.function(reconstruct, [images, *asked]),
-    }
+    def judge(images):
+        score, logits = generator.judge(images)
+        return {"score": score} | ({"probabilities": tf.nn.softmax(logits)} if asked else {})
+
+    drawing = [tf.TensorSpec([], tf.int32, name="num"), seed]
+    signatures = {"generate": (generate, drawing), "decode": (decode, [codes, *asked])}
     if asked:
-        signatures["generate_classes"] = tf.function(generate_classes, [*asked, seed])
-    tf.saved_model.save(served, str(folder), signatures=signatures)
+        signatures["generate_labelled"] = (generate_labelled, drawing)
+        signatures["generate_classes"] = (generate_classes, [*asked, seed])
+    if hasattr(generator, "encode"):
+        signatures["encode"] = (encode, [images, *asked])
+        signatures["reconstruct"] = (reconstruct, [images, *asked])
+    if hasattr(generator, "judge"):
+        signatures["judge"] = (judge, [images])
+    signatures = {name: tf.function(*of) for name, of in signatures.items()}
+    tf.saved_model.save(_holding(generator.variables), str(folder), signatures=signatures)
     (pathlib.Path(folder) / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+    _identify(folder)
 
 
 def describe(task):
-    """The part of task.json about the outputs: scenario, tasks so far and the meaning of `class`."""
+    """The part of task.json about inputs and outputs: scenario, tasks so far, the meaning of `class`, the
+    label of each output, and the factor from raw images to [0, 1]."""
     return {
         "scenario": task.stream.scenario,
         "task": task.number,
         "tasks": [{"index": one.index, "classes": list(one.classes)} for one in task.seen],
         "class_means": "position in the task" if _ambiguous(task.stream) else "label",
+        "labels": labels(task.stream).tolist(),
+        "scale": task.stream.source.scale,
     }
 
 
@@ -142,8 +166,12 @@ def needs_task(stream):
 
 
 def read_description(folder):
-    """The dict in the task.json of an exported model; `OSError` or `ValueError` if there is none."""
-    return read_json(pathlib.Path(folder) / DESCRIPTION)
+    """The dict in the task.json of an exported model, with the accuracies that a pipeline measured later;
+    `OSError` or `ValueError` if there is none."""
+    found = read_json(pathlib.Path(folder) / DESCRIPTION)
+    with contextlib.suppress(OSError, ValueError):
+        found["metrics"] = read_json(pathlib.Path(folder) / EVALUATION)
+    return found
 
 
 def versions(folder):
@@ -156,6 +184,16 @@ def _ambiguous(stream):
     """Whether some unit stands for different labels in different tasks."""
     used = np.where(stream.labels >= 0, stream.labels, stream.labels.max(axis=0))
     return bool((used != used[0]).any())
+
+
+def _identify(folder):
+    """Replaces the random identifier of a SavedModel by one of its content: equal models are equal files."""
+    file = pathlib.Path(folder) / "fingerprint.pb"
+    fingerprint = fingerprint_pb2.FingerprintDef.FromString(file.read_bytes())
+    fingerprint.ClearField("uuid")
+    content = hashlib.sha256(fingerprint.SerializeToString(deterministic=True)).digest()
+    fingerprint.uuid = str(int.from_bytes(content[:16], "big"))
+    file.write_bytes(fingerprint.SerializeToString(deterministic=True))
 
 
 def _holding(variables):
@@ -179,11 +217,19 @@ def _answer(network, task):
 def _answer_with_task(network, stream):
     @tf.function
     def answer(images, task):
-        mask = tf.gather(tf.constant(stream.labels >= 0), task)
+        mask = tf.gather(tf.constant(stream.class_mask), task)
         unit_labels = tf.gather(tf.constant(stream.labels, tf.int64), task)
         return _outputs(logits_of(network, images, task), mask, unit_labels)
 
     return answer
+
+
+def _repeated(text):
+    @tf.function
+    def repeated(row):
+        return {"description": tf.fill(tf.shape(row), text)}
+
+    return repeated
 
 
 def _outputs(logits, mask, unit_labels):

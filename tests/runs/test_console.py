@@ -10,7 +10,7 @@ from processes import small
 from rich.console import Console
 
 from keras_cl import metrics
-from keras_cl.runs import console
+from keras_cl.runs import bars, console
 from keras_cl.runs.console import MEANING, SHOWN, Display
 from keras_cl.runs.remaining import Remaining, told
 from keras_cl.settings.build import make_stream
@@ -102,8 +102,9 @@ def test_the_summary_over_seeds_shows_mean_and_deviation(display):
             "forgetting": {"mean": 0.25, "std": None, "sem": None, "n": 1},
         }
     )
-    first, second = display.shown().splitlines()
+    first, second, *others = display.shown().splitlines()
     assert "0.5000 (sd 0.1250)" in first and "0.2500" in second and "sd" not in second
+    assert len(others) == len(SHOWN) - 2 and all("not defined here" in line for line in others)
 
 
 def test_the_end_shows_the_remark_and_both_paths(display):
@@ -111,6 +112,12 @@ def test_the_end_shows_the_remark_and_both_paths(display):
     assert display.shown() == "As expected.\nresults  runs/a\nmodels   saved_models/a\n"
     display.end(None, "runs/a", "saved_models/a")
     assert display.shown() == "results  runs/a\nmodels   saved_models/a\n"
+
+
+def test_the_end_shows_where_the_report_is(display, tmp_path):
+    (tmp_path / "report.html").touch()
+    display.end(None, tmp_path, "saved_models/a")
+    assert display.shown().endswith(f"\nreport   {tmp_path / 'report.html'}\n")
 
 
 # ---- log -------------------------------------------------------------------------------------------------
@@ -237,18 +244,18 @@ def test_the_time_left_is_told_in_the_unit_that_fits(seconds, text):
 
 
 def test_what_follows_a_task_is_said_while_it_lasts(display, tmp_path, monkeypatch):
-    monkeypatch.setattr(console, "LINE_EVERY", -1.0)
+    monkeypatch.setattr(bars, "LINE_EVERY", -1.0)
     with display.logging(tmp_path):
         training = follow(display, [2.0, 1.0])
         training.on_train_end()
         assert display.shown().endswith("task 1/1  end of task\n")
-        training.phase("evaluation")
+        training.follow("evaluation")
         assert display.shown() == "task 1/1  evaluation\n"
     assert "task 1/1  evaluation" in (tmp_path / "log.txt").read_text()
 
 
 def test_a_long_epoch_is_said_while_it_lasts(display, monkeypatch):
-    monkeypatch.setattr(console, "LINE_EVERY", -1.0)
+    monkeypatch.setattr(bars, "LINE_EVERY", -1.0)
     training = display.training([100])
     training.set_params({"epochs": 2, "steps": 4})
     training.begin("task 1/1")

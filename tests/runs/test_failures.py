@@ -21,6 +21,7 @@ from helpers import blobs
 from processes import PATIENCE, Forked, arguments, refusal, said, sentence, small, start
 
 from keras_cl import train
+from keras_cl.runs.checkpoints import Checkpoints
 from keras_cl.runs.directory import RunDirectory
 
 EPOCHS = 30  # enough that learning a task takes a while
@@ -202,7 +203,7 @@ def full_disk_at(target, name, call):
 
 
 def test_a_full_disk_keeps_the_tasks_that_were_finished(trained, tmp_path):
-    with full_disk_at(train.Checkpoints, "write", call=3):  # the untrained network, task 1, task 2
+    with full_disk_at(Checkpoints, "write", call=3):  # the untrained network, task 1, task 2
         message = refusal(*arguments(tmp_path))
     assert message == (
         f"Writing to {tmp_path / 'run'} failed: No space left on device (variables). Tasks that were "

@@ -11,7 +11,7 @@ from processes import small
 from keras_cl import train
 from keras_cl.devices import device
 from keras_cl.errors import InputError
-from keras_cl.runs import figures
+from keras_cl.report import figures
 from keras_cl.runs.directory import RunDirectory
 from keras_cl.runs.hardware import moved
 

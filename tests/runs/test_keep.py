@@ -10,12 +10,11 @@ from processes import small
 
 import keras_cl
 from keras_cl import evaluate, train
-from keras_cl.curvature import measurement
 from keras_cl.errors import InputError
-from keras_cl.runs import checkpoints
+from keras_cl.report.figures import draw
+from keras_cl.runs import checkpoints, curvature
 from keras_cl.runs import learn as loop
 from keras_cl.runs.directory import RunDirectory
-from keras_cl.runs.figures import draw
 from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.config import Config
 
@@ -249,10 +248,10 @@ def test_done_is_written_after_curvature_was_measured(copy, whole, monkeypatch):
     no_training(monkeypatch)
     (copy / "run" / "DONE").unlink()
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(measurement, "measure", killed)
+        patch.setattr(curvature, "measure", killed)
         run(copy, curvature=1)
     assert not (copy / "run" / "DONE").exists()
-    monkeypatch.setattr(measurement, "measure", spectrum_of_ones)
+    monkeypatch.setattr(curvature, "measure", spectrum_of_ones)
     run(copy, curvature=1)
     file = copy / "run" / "curvature.csv"
     before = file.read_bytes()
@@ -275,7 +274,7 @@ def test_done_is_written_after_curvature_was_measured(copy, whole, monkeypatch):
 def test_damaged_curvature_is_measured_again_and_otherwise_named(copy, whole, content):
     path = copy / "run" / "curvature.csv"
     path.write_text(content, encoding="latin-1")
-    assert not measurement.measured(small(copy, curvature=1), make_stream(whole), copy / "run")
+    assert not curvature.measured(small(copy, curvature=1), make_stream(whole), copy / "run")
     with pytest.raises(InputError) as error:
         draw(copy / "run")
     assert str(error.value) == f"{path} is damaged; remove it, or give --curvature to measure it again."
@@ -369,7 +368,7 @@ def test_a_foreign_model_is_one_sentence(copy):
     tf.saved_model.save(made, str(folder / "1"), signatures=made.serving_default)
     assert "task.json is missing, damaged or of another version" in refused(folder)
     with pytest.raises(InputError, match="is no model of this program for permuted digits"):
-        evaluate._signature(folder / "1", stream)
+        evaluate.signature_of(folder / "1", stream)
 
 
 def test_models_for_other_images_than_those_of_the_stream_are_one_sentence(copy):

@@ -146,7 +146,7 @@ def test_what_cannot_be_learned_is_one_sentence():
     for model, over, said in (
         (model_of(stream).network, stream, "learn takes a ContinualModel, not Sequential."),
         (L2(model_of(stream).network), stream, "Compile the model first: model.compile"),
-        (model_of(stream), stream[:1], "learn takes a whole Stream, not _Part."),
+        (model_of(stream), stream[:1], "learn takes a whole Stream, not Part."),
     ):
         with pytest.raises(InputError) as error:
             learn(model, over)

@@ -9,7 +9,7 @@ from keras_cl.memories import Reservoir
 from keras_cl.methods import ER
 from keras_cl.methods.finetune import Finetune
 from keras_cl.networks import mlp
-from keras_cl.runs.results import Results, mean_costs, plain, size_in_bytes
+from keras_cl.runs.results import Results, mean_costs, measures_over_seeds, plain, size_in_bytes
 from keras_cl.streams import split
 
 NAN = float("nan")
@@ -148,3 +148,61 @@ def test_size_in_bytes_counts_elements_times_width():
     variables = [tf.Variable(tf.zeros((3, 5))), tf.Variable(tf.zeros((), tf.int64))]
     assert size_in_bytes(variables) == 3 * 5 * 4 + 8
     assert size_in_bytes([]) == 0
+
+
+# ---- what is measured besides the accuracies -------------------------------------------------------------
+
+
+def measured(loss=0.5, accuracy=1.0, counts=((4, 0), (2, 2))):
+    """Results after the last of two tasks with what a run measures, none of it before the first."""
+    found = records([[NAN, NAN], [0.9, NAN], [0.8, 0.7]])
+    found[1] |= {
+        "losses": [loss, None],
+        "class_accuracies": {"0": {"7": accuracy}},
+        "class_rows": {"0": {"7": 4}},
+    }
+    found[2] |= {
+        "losses": [loss, 2.0],
+        "confusion": {"labels": [5, 7], "counts": [list(row) for row in counts]},
+    }
+    return Results(found)
+
+
+def test_losses_are_a_matrix_as_the_accuracies():
+    expected = [[NAN, NAN], [0.5, NAN], [0.5, 2.0]]
+    np.testing.assert_array_equal(measured().losses, expected)
+
+
+def test_accuracies_of_classes_have_their_place():
+    assert measured().class_accuracies == [{}, {0: {7: 1.0}}, {}]
+    row = {"after_tasks": 1, "task": 1, "label": 7, "rows": 4, "accuracy": 1.0}
+    assert list(measured().by_class()) == [row]
+
+
+def test_the_confusion_is_that_after_the_last_task():
+    labels, counts = measured().confusion
+    assert labels == [5, 7] and counts.tolist() == [[4, 0], [2, 2]]
+    assert measured().up_to(1).confusion is None
+
+
+def test_records_of_an_earlier_version_have_no_measures():
+    earlier = Results(records())
+    np.testing.assert_array_equal(earlier.losses, np.full([3, 2], NAN))
+    assert earlier.confusion is None and earlier.class_accuracies == [{}] * 3
+    assert list(earlier.by_class()) == []
+    resumed = Results([*earlier.records[:2], measured().records[2]])
+    np.testing.assert_array_equal(resumed.losses, [[NAN, NAN], [NAN, NAN], [0.5, 2.0]])
+
+
+def test_seeds_have_mean_losses_and_accuracies_and_the_sum_of_their_confusions():
+    losses, by_class, (labels, counts) = measures_over_seeds(
+        [measured(), measured(1.5, 0.5, ((3, 1), (0, 4)))]
+    )
+    np.testing.assert_array_equal(losses, [[NAN, NAN], [1.0, NAN], [1.0, 2.0]])
+    assert by_class == [{"after_tasks": 1, "task": 1, "label": 7, "rows": 4, "accuracy": 0.75}]
+    assert labels == [5, 7] and counts.tolist() == [[7, 1], [2, 6]]
+
+
+def test_what_a_seed_of_an_earlier_version_lacks_is_no_mean_of_the_others():
+    losses, by_class, confusion = measures_over_seeds([measured(), Results(records())])
+    assert np.isnan(losses).all() and by_class == [] and confusion is None

@@ -87,7 +87,7 @@ def exported(tmp_path_factory):
 )
 def test_signatures_follow_the_scenario_and_the_type_of_the_images(kind, names, exported):
     model = exported(kind)
-    assert set(model.signatures) == names
+    assert set(model.signatures) == names | {"description"}
     classes = model.stream.num_classes
     images = {"serving_default": tf.float32, "bytes": tf.uint8, "with_task": tf.float32}
     for name in names:
@@ -188,6 +188,11 @@ def test_the_description_lies_beside_the_model(exported):
     folder = exported("split class").folder
     assert saved_model.read_description(folder) == {"written": "beside"}
     assert json.loads((folder / "task.json").read_text()) == {"written": "beside"}
+
+
+def test_the_description_is_an_answer_of_the_model_too(exported):
+    said = exported("split class").signatures["description"](row=tf.zeros(2, tf.int32))["description"]
+    assert [json.loads(text) for text in said.numpy()] == [{"written": "beside"}] * 2
 
 
 # ---- other programs --------------------------------------------------------------------------------------
@@ -307,6 +312,20 @@ def test_the_models_alone_give_the_matrix_of_training(kind, run):
     assert len(np.unique(trained[1:])) > 2
 
 
+def test_models_of_the_tasks_so_far_give_the_rows_so_far(run, tmp_path, capsys):
+    config = run("class")
+    shutil.copytree(models_of(config), tmp_path / "models")
+    shutil.rmtree(tmp_path / "models" / "3")
+    expected = evaluate.accuracy_matrix(models_of(config))
+    np.testing.assert_array_equal(evaluate.accuracy_matrix(tmp_path / "models"), expected[:3])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keras_cl.devices.device.prepare", lambda *_, **__: None)
+        evaluate.main(evaluate.parse(["evaluate", f"--saved_model={tmp_path / 'models'}"]))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "There is no model of a later task than 2: the metrics are of the tasks so far." in said
+    assert f"average accuracy {expected[2, :2].mean():.4f}" in said
+
+
 def test_task_json_tells_what_was_learned(run):
     config = run("class")
     matrix = directory.read_matrix(config.directory / "matrix.csv")
@@ -325,6 +344,8 @@ def test_task_json_tells_what_was_learned(run):
                 {"index": 2, "classes": [50, 20]},
             ][:number],
             "class_means": "label",
+            "labels": [10, 20, 30, 40, 50, 60],
+            "scale": 1 / 255,
             "metrics": {},
             "settings_hash": config.hash,
             "settings": json.loads(json.dumps(config.settings)),

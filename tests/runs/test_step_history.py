@@ -7,7 +7,9 @@ import pytest
 from helpers import blobs, silent
 
 from keras_cl import learn, methods, networks, sources, streams
-from keras_cl.runs import figures
+from keras_cl.report.groups import grouped
+from keras_cl.report.plots import epochs
+from keras_cl.runs.saved_run import read
 from keras_cl.runs.step_history import StepHistory
 
 
@@ -46,7 +48,8 @@ def test_a_run_of_given_steps_shows_the_progress_within_its_tasks(tmp_path, eage
     model.compile("sgd", jit=False)
     options = {"iterations": 5, "batch_size": 4, "eval_every": "epoch", "display": silent()}
     learn(model, stream, run_dir=tmp_path / "run", **options)
-    measured, tasks, places, unit = figures._epochs(tmp_path / "run")
-    assert tasks.tolist() == [1, 1, 1, 2, 2, 2] and places.tolist() == [2, 4, 5, 7, 9, 10]
-    assert unit == "steps over all tasks" and np.isfinite(measured[:, 0]).all()
+    found = epochs.of(grouped(read(tmp_path / "run"))[0])
+    assert found.tasks.tolist() == [1, 1, 1, 2, 2, 2] and found.places.tolist() == [2, 4, 5, 7, 9, 10]
+    assert found.label == "steps over all tasks" and np.isfinite(found.accuracies[:, :, 0]).all()
+    assert found.where[3] == "step 2 of task 2"
     assert (tmp_path / "run" / "training.png").stat().st_size > 1000
