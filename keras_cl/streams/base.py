@@ -17,11 +17,12 @@ import numpy as np
 from keras_cl.devices.device import grow_memory
 from keras_cl.devices.ram import require_fits
 from keras_cl.errors import pick, require
+from keras_cl.streams.parts.rows import held_out, of_classes
+from keras_cl.streams.parts.shown import Part, counted, listed, said
 
 BYTES_OF_TABLES = 24  # per pair of tasks: the accuracy matrix, and labels and masks of at least one class
 
 Scenario = Literal["task", "domain", "class"]
-SHOWN = 5  # classes and tasks that a representation lists
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -52,7 +53,7 @@ class Task:
     Attributes:
       stream: the stream that the task belongs to.
       index: position in the stream, from 0.
-      classes: original labels of the task; `stream.labels` maps output units to them.
+      classes: original labels of the task, those of its test rows; `stream.labels` maps output units to them.
     """
 
     stream: "Stream"
@@ -60,7 +61,10 @@ class Task:
     classes: tuple[int, ...]
 
     def __repr__(self):
-        return f"<Task {self.number} of {len(self.stream)} of {self.stream.name}, {_classes(self.classes)}>"
+        more = len(self.stream.shown_classes[self.index]) - len(self.classes)
+        shown = f", trained with rows of {more} more" if more else ""
+        place = f"{self.number} of {len(self.stream)} of {self.stream.name}"
+        return f"<Task {place}, {said(self.stream.named(self.classes))}{shown}>"
 
     @property
     def number(self):
@@ -93,20 +97,26 @@ class Stream(Sequence):
       name: name in results, for example "permuted mnist".
       scenario: "task", "domain" or "class".
       source: source of images and labels (`keras_cl.sources.Source`).
-      task_classes: the original labels of every task.
+      task_classes: the original labels of every task: those of its test rows, and of its training rows where
+        `train_classes` does not name more.
       views: one function per task, raw images `[n, *source.input_shape]` to `[n, *input_shape]`, same dtype.
       input_shape: shape of an image after the view.
       valid_fraction: fraction of each class of the training data that is held out for validation, in [0, 1).
       seed: seed of the choice of validation rows.
       distinct_classes: whether the same label is another class in every task, as a digit is under another
         permutation of its pixels; each class has an output unit of its own if the scenario is not domain.
+      train_classes: the original labels that the training rows of every task show, where they are more than
+        `task_classes`, as at blurry boundaries; () if they are the same.
+      train_rows: function of the labels `[n]` of the source's training rows that returns the training and
+        validation rows of every task, index arrays; None for all rows of its classes. Called once, when the
+        first training rows are asked for.
 
     Attributes:
-      labels: int array `[T, C]`: the original label of output unit c in task t; -1 if the task does not use
-        the unit.
+      labels: int array `[T, C]`: the original label of output unit c in task t; -1 if the training rows of
+        the task do not show it.
       class_mask: bool array `[T, C]`: the active units in task t.
-      home: int array `[T, C]`: the task that unit c in task t is counted with, the first one that shows its
-        class in the class-incremental scenario, else t.
+      home: int array `[T, C]`: the task that unit c in task t is counted with, the first one whose training
+        rows show its class in the class-incremental scenario, else t.
     """
 
     name: str
@@ -118,6 +128,8 @@ class Stream(Sequence):
     valid_fraction: float = 0.0
     seed: int = 0
     distinct_classes: bool = False
+    train_classes: tuple[tuple[int, ...], ...] = ()
+    train_rows: Callable[[np.ndarray], Sequence[np.ndarray]] | None = None
 
     def __post_init__(self):
         pick("scenario", self.scenario, get_args(Scenario))
@@ -125,7 +137,11 @@ class Stream(Sequence):
             len(self.views) == len(self.task_classes),
             f"The stream has {len(self.task_classes)} tasks and {len(self.views)} views: give one for each.",
         )
-        for number, classes in enumerate(self.task_classes, 1):
+        require(
+            len(self.shown_classes) == len(self.task_classes),
+            f"The stream has {len(self.task_classes)} tasks and train_classes for {len(self.shown_classes)}.",
+        )
+        for number, classes in enumerate(self.shown_classes, 1):
             unknown = sorted({*classes} - {*self.source.classes})
             require(
                 not unknown,
@@ -135,6 +151,12 @@ class Stream(Sequence):
             require(
                 len({*classes}) == len(classes) > 0,
                 f"Task {number} has the classes {list(classes)}: each must be named once, and one at least.",
+            )
+            tested = self.task_classes[number - 1]
+            require(
+                {*tested} <= {*classes} and tested,
+                f"Task {number} is tested on the classes {list(tested)} and trained on {list(classes)}: give "
+                f"it training rows of all of them.",
             )
         require(
             0 <= self.valid_fraction < 1,
@@ -150,16 +172,32 @@ class Stream(Sequence):
     def __len__(self):
         return len(self.task_classes)
 
+    @property
+    def row_bytes(self):
+        """Bytes of a raw row, and one of its label."""
+        return int(np.prod(self.input_shape)) * self.source.dtype.itemsize + 1
+
     def __repr__(self):
         return (
-            f"<Stream {self.name}, {self.scenario}-incremental: {_counted(len(self), 'task')}, "
-            f"{_counted(self.num_classes, 'output')}>"
+            f"<Stream {self.name}, {self.scenario}-incremental: {counted(len(self), 'task')}{self.sizes}, "
+            f"{counted(self.num_classes, 'output')}>"
         )
+
+    @property
+    def sizes(self):
+        """How many classes the tasks have, as text: " of 50, 10, 10 classes"; "" if all have as many."""
+        sizes = [*map(len, self.task_classes)]
+        return f" of {listed(sizes)} classes" if len({*sizes}) > 1 else ""
+
+    @property
+    def shown_classes(self):
+        """The original labels that the training rows of every task show."""
+        return self.train_classes or self.task_classes
 
     def __getitem__(self, index):
         if isinstance(index, slice):
             kept = range(len(self))[index]
-            return _Part(self, kept)
+            return Part(self, kept)
         index = range(len(self))[index]
         return Task(self, index, self.task_classes[index])
 
@@ -170,7 +208,7 @@ class Stream(Sequence):
 
     @functools.cached_property
     def labels(self):
-        tasks, known = self.task_classes, self.source.classes
+        tasks, known = self.shown_classes, self.source.classes
         if self.scenario == "domain":  # a unit is a position within the task, shared by all tasks
             table = np.full((len(tasks), max(map(len, tasks))), -1)
             for t, classes in enumerate(tasks):
@@ -203,17 +241,31 @@ class Stream(Sequence):
     @property
     def _shares_classes(self):
         """Whether some class is in several tasks."""
-        return len(set().union(*self.task_classes)) < sum(map(len, self.task_classes))
+        return len(set().union(*self.shown_classes)) < sum(map(len, self.shown_classes))
+
+    def named(self, labels):
+        """Names of original labels as messages say them: those of the source, or the labels."""
+        known = dict(zip(self.source.classes, self.source.class_names, strict=False))
+        return [known.get(label, label) for label in labels]
+
+    def read(self, progress):
+        """Loads the data, if that takes long and was not done yet; a `Progress` shows how far it is."""
+        if self.source.shows_progress:
+            self.source.read(progress)
 
     def answering(self, index, after):
-        """Active classes `[C]` for task `index` after `after` tasks; None if one of its own is not active."""
+        """Active classes `[C]` for task `index` after `after` tasks; None if one of its test rows is not."""
         if self.scenario != "class":
             return self.class_mask[index]
         mask = self.class_mask[after - 1] if after else np.zeros_like(self.class_mask[0])
-        return mask if mask[self.labels[index] >= 0].all() else None
+        return mask if mask[np.isin(self.labels[index], self.task_classes[index])].all() else None
 
     def split(self, index, part):
-        """The `Split` of task `index` named `part`: "train", "valid" or "test"."""
+        """The `Split` of task `index` named `part`: "train", "valid" or "test".
+
+        Everything reads the data of a task through this method: a stream whose tasks have data of their own,
+        instead of views of one source, overrides it.
+        """
         rows = (self._test_rows if part == "test" else self._train_rows[part])[index]
         return Split(rows, functools.partial(self._open, index, part, rows), index)
 
@@ -221,72 +273,32 @@ class Stream(Sequence):
         x, y = self.source.test if part == "test" else self.source.train
         everything = len(rows) == len(x)
         x, y = (x, y) if everything else (x[rows], y[rows])
-        return self.views[index](x), self._units(index)[np.searchsorted(self.source.classes, y)]
+        return self.views[index](x), self.units(index, y)
 
-    def _units(self, index):
-        """int32 array: output unit in task `index` of each position in `source.classes`."""
+    def units(self, index, y):
+        """int32 array: the output units in task `index` of original labels `y`; -1 for classes of others."""
         units = np.full(len(self.source.classes), -1, np.int32)
         used = np.flatnonzero(self.labels[index] >= 0)
         units[np.searchsorted(self.source.classes, self.labels[index][used])] = used
-        return units
+        return units[np.searchsorted(self.source.classes, y)]
 
     @functools.cached_property
     def _train_rows(self):
         y = self.source.train[1]
-        valid = self._validation_rows(y)
-        return {"train": self._rows(y, ~valid), "valid": self._rows(y, valid)}
+        if self.train_rows is None:
+            rows, used = of_classes(y, self.task_classes), True
+        else:
+            rows, used = [np.sort(own) for own in self.train_rows(y)], np.zeros(len(y), bool)
+            used[np.concatenate(rows)] = True
+        valid = held_out(y, used, self.source.classes, self.valid_fraction, generator(self.seed, 1))
+        return {"train": [own[~valid[own]] for own in rows], "valid": [own[valid[own]] for own in rows]}
 
     @functools.cached_property
     def _test_rows(self):
-        return self._rows(self.source.test[1])
-
-    def _rows(self, y, kept=True):
-        """Indices of each task's rows among those with labels `y` that are `kept`."""
-        return [np.flatnonzero(np.isin(y, classes) & kept) for classes in self.task_classes]
-
-    def _validation_rows(self, y):
-        chosen = np.zeros(len(y), bool)
-        if self.valid_fraction:
-            rng = generator(self.seed, 1)
-            for label in self.source.classes:
-                rows = np.flatnonzero(y == label)
-                count = round(self.valid_fraction * len(rows))
-                chosen[rng.choice(rows, count, replace=False)] = True
-        return chosen
+        return of_classes(self.source.test[1], self.task_classes)
 
 
 def generator(seed, *purpose):
     """NumPy random generator for one purpose of a stream's seed."""
     require(seed >= 0, f"The stream's seed is {seed}; it must not be negative.")
     return np.random.default_rng([seed, *purpose])
-
-
-def _classes(classes):
-    """Some class labels in few words."""
-    shown = ", ".join(map(str, classes[:SHOWN]))
-    more = f", ... ({len(classes)} of them)" if len(classes) > SHOWN else ""
-    return f"{'class' if len(classes) == 1 else 'classes'} {shown}{more}"
-
-
-def _counted(number, thing):
-    return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
-class _Part(Sequence):
-    """Some tasks of a stream, in order; each keeps its index in the stream."""
-
-    def __init__(self, stream, indices):
-        self._stream, self._indices = stream, indices
-
-    def __len__(self):
-        return len(self._indices)
-
-    def __repr__(self):
-        numbers = ", ".join(str(index + 1) for index in self._indices[:SHOWN])
-        more = ", ..." if len(self) > SHOWN else ""
-        return f"<{_counted(len(self), 'task')} of {self._stream.name}: {numbers or 'none'}{more}>"
-
-    def __getitem__(self, index):
-        if isinstance(index, slice):
-            return _Part(self._stream, self._indices[index])
-        return self._stream[self._indices[index]]

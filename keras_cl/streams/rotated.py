@@ -5,7 +5,8 @@ from 0 to 180 degrees.
 """
 
 import functools
-from typing import Literal, get_args
+import math
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 
@@ -13,19 +14,21 @@ from keras_cl.devices.ram import require_fits
 from keras_cl.errors import pick, require
 from keras_cl.sources import source
 from keras_cl.streams.base import Scenario, Stream, generator
+from keras_cl.streams.parts.tasks import number_of_tasks
 
 Angles = Literal["even", "bins", "uniform"]
 Interpolation = Literal["nearest", "bilinear"]
 
+ROWS = 256  # that are interpolated together
 BYTES_OF_A_PIXEL = {"nearest": 12, "bilinear": 48}  # of a rotation: positions and weights
 
 
 def rotated(
     dataset="digits",
     *,
-    tasks: int = 5,
+    tasks: int | None = None,
     scenario: Scenario = "domain",
-    angles: tuple[float, ...] = (),
+    angles: Annotated[tuple[float, ...], "per task"] = (),
     rule: Angles = "even",
     max_angle: float = 180.0,
     interpolation: Interpolation = "nearest",
@@ -38,7 +41,7 @@ def rotated(
 
     Args:
       dataset: name, .npz path or `Source`; images, not plain rows.
-      tasks: number of tasks.
+      tasks: number of tasks; by default as many as `angles`, else 5.
       scenario: task, domain or class incremental; usually domain.
       angles: angle of every task in degrees, counter-clockwise; empty to use `rule`.
       rule: how angles are chosen: even, t * max_angle / tasks for task t; bins, one random angle in each of
@@ -51,7 +54,7 @@ def rotated(
       cache_dir: folder for decoded arrays.
     """
     data = source(dataset, data_dir=data_dir, cache_dir=cache_dir)
-    require(tasks >= 1, f"A stream needs at least one task, not {tasks}.")
+    tasks = number_of_tasks(tasks, angles=angles)
     require(
         len(data.input_shape) == 3,
         f"Only images can be rotated; the rows of {data.name} are not images.",
@@ -61,10 +64,8 @@ def rotated(
     height, width, _ = data.input_shape
     size = tasks * height * width * BYTES_OF_A_PIXEL[interpolation]
     require_fits(size, f"{tasks:,} rotations of {height}x{width} pixels", "give fewer tasks")
-    angles = tuple(angles) or _angles(rule, tasks, max_angle, seed)
-    require(len(angles) == tasks, f"{len(angles)} angles are given for {tasks} tasks.")
     views = []
-    for angle in angles:
+    for angle in angles or _angles(rule, tasks, max_angle, seed):
         taps = rotation_taps(height, width, angle, interpolation)
         views.append(functools.partial(rotate, taps=taps))
     return Stream(
@@ -128,7 +129,19 @@ def rotate(x, taps):
         turned = flat.take(index, axis=1)
         turned[:, weight == 0] = 0
         return turned.reshape(x.shape)
-    total = sum(flat.take(index, axis=1) * weight[:, np.newaxis] for index, weight in taps)
-    if np.issubdtype(x.dtype, np.integer):
-        total = np.rint(total)
-    return total.astype(x.dtype).reshape(x.shape)
+    return _mixed(x.reshape(len(x), math.prod(x.shape[1:])), taps, x.shape[3]).reshape(x.shape)
+
+
+def _mixed(flat, taps, channels):
+    """Rows of pixels and channels as the weighted sums of `taps`, block by block: whole data sets as floats
+    would take 16 times the memory of their bytes."""
+    wide = [
+        ((index[:, np.newaxis] * channels + np.arange(channels)).ravel(), np.repeat(weight, channels))
+        for index, weight in taps
+    ]
+    turned = np.empty(flat.shape, flat.dtype)
+    for start in range(0, len(flat), ROWS):
+        block = flat[start : start + ROWS]
+        total = sum(block.take(index, axis=1) * weight for index, weight in wide)
+        turned[start : start + ROWS] = np.rint(total) if np.issubdtype(flat.dtype, np.integer) else total
+    return turned

@@ -4,15 +4,21 @@ Zenke et al. 2017 (arXiv:1703.04200). In the domain-incremental scenario the out
 within its task: "the first or the second of an unknown pair".
 """
 
+import itertools
+from typing import Annotated
+
 from keras_cl.errors import InputError, did_you_mean, require
 from keras_cl.sources import source
 from keras_cl.streams.base import Scenario, Stream, generator
+from keras_cl.streams.parts.tasks import number_of_tasks, require_choices, sizes_of
 
 
 def split(
     dataset="digits",
     *,
-    tasks: int = 5,
+    tasks: int | None = None,
+    sizes: Annotated[tuple[int, ...], "per task"] = (),
+    first: int = 0,
     scenario: Scenario = "task",
     class_order: str = "natural",
     valid_fraction: float = 0.0,
@@ -20,11 +26,17 @@ def split(
     data_dir: str = "",
     cache_dir: str = "",
 ):
-    """Returns the `Stream` of the classes of a data set divided into `tasks` tasks of equal size.
+    """Returns the `Stream` of the classes of a data set divided into tasks, equally or by `sizes`.
+
+    In the domain-incremental scenario there are as many outputs as the largest task has classes. A smaller
+    task never shows the last ones, but they can be predicted for it, because the task is not known.
 
     Args:
       dataset: name, .npz path or `Source`.
-      tasks: number of tasks; it must divide the number of classes.
+      tasks: number of tasks, which must divide the number of classes; by default as many as `sizes`, else 5.
+      sizes: number of classes of every task, as in 50,10,10,10,10,10; empty for tasks of equal size.
+      first: number of classes of the first task; the others are divided equally into the other tasks; 0 for
+        tasks of equal size.
       scenario: task, domain or class incremental.
       class_order: natural, seeded (a permutation drawn from `seed`), or the labels in the wanted order, as in
         3,1,4,...; labels that are not listed are not used.
@@ -35,29 +47,15 @@ def split(
     """
     data = source(dataset, data_dir=data_dir, cache_dir=cache_dir)
     order = _order(class_order, data, seed)
-    count = len(order)
-    require(tasks >= 1, f"A stream needs at least one task, not {tasks}.")
-    require(
-        tasks <= count,
-        f"{count} classes of {data.name} cannot make {tasks} tasks: at most {count}.",
-    )
-    possible = [n for n in range(1, count + 1) if count % n == 0]
-    require(
-        count % tasks == 0,
-        f"{count} classes of {data.name} do not split into {tasks} equal tasks; possible: "
-        f"{', '.join(map(str, possible))}.",
-    )
-    size = count // tasks
-    require(
-        size > 1 or scenario == "class",
-        f"{tasks} tasks of one class each can only be class-incremental: with one possible answer "
-        f"there is nothing to learn; give --scenario=class or fewer tasks.",
-    )
+    tasks = number_of_tasks(tasks, sizes=sizes)
+    sizes = sizes_of(tasks, sizes, first, len(order), data.name)
+    ends = list(itertools.accumulate(sizes, initial=0))
+    require_choices(sizes, scenario)
     return Stream(
         name=f"split {data.name}",
         scenario=scenario,
         source=data,
-        task_classes=tuple(tuple(order[t * size : (t + 1) * size]) for t in range(tasks)),
+        task_classes=tuple(tuple(order[start:end]) for start, end in itertools.pairwise(ends)),
         views=(_as_they_are,) * tasks,
         input_shape=data.input_shape,
         valid_fraction=valid_fraction,

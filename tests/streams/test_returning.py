@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
+import tf_keras as keras
 from helpers import blobs, learn, silent
 
 import keras_cl
@@ -50,6 +52,24 @@ def test_methods_learn_a_stream_in_which_classes_come_back(name):
         assert all(np.isfinite(weight).all() for weight in model.network.get_weights())
     measured = [[0, 0, 0], [1, 0, 0], [1, 1, 1], [1, 1, 1]]
     np.testing.assert_array_equal(~np.isnan(rows), np.array(measured, bool))
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_icarl_learns_a_class_that_comes_back_from_its_labels():
+    stream = stream_of()
+    model = methods.ICaRL(mlp(stream, hidden=(16,)), memory=Herding(stream, capacity=12))
+    model.compile(keras.optimizers.Adam(0.05), jit=False)
+    list(learn(model, stream[:1], batch_size=8))
+    for theta in model.teacher.variables:
+        theta.assign(tf.zeros_like(theta))  # it says 1/2 of every class
+    task = stream[1]
+    model.begin_task(task)
+    model.fit(model.batches(task, 8), epochs=20, verbose=0)
+    x, y = task.train.open()
+    answers = tf.sigmoid(model.predict(x, verbose=0)).numpy()
+    assert answers[y == 1, 1].mean() > 0.8
+    assert answers[y == 2, 1].mean() < 0.2
+    assert abs(answers[:, 0].mean() - 0.5) < 0.2
 
 
 @pytest.mark.usefixtures("eagerly")

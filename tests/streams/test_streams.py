@@ -40,11 +40,13 @@ def seen_by(stream, part="train"):
 BUILDERS = {
     "split": lambda **given: streams.split(toy(), tasks=2, **given),
     "split in another order": lambda **given: streams.split(toy(), tasks=2, class_order="3,0,2,1", **given),
+    "split into unequal tasks": lambda **given: streams.split(toy(classes=7), sizes=(3, 2, 2), **given),
     "split of some classes": lambda **given: streams.split(
         toy(classes=6), tasks=2, class_order="5,1,4,2", **given
     ),
     "permuted": lambda **given: streams.permuted(toy(), tasks=3, **given),
     "rotated": lambda **given: streams.rotated(toy(), tasks=3, **given),
+    "corrupted": lambda **given: streams.corrupted(toy(), tasks=3, **given),
 }
 every_stream = pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS)
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS)
@@ -165,6 +167,71 @@ def test_a_seeded_order_is_a_permutation_that_the_seed_decides():
     assert all(sorted(order) == list(range(10)) for order in orders)
     assert orders[0] == orders[1]
     assert len(set(orders)) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "sizes"),
+    [
+        ({"sizes": (4, 3, 2, 1)}, [4, 3, 2, 1]),
+        ({"first": 6, "tasks": 3}, [6, 2, 2]),
+        ({"first": 2}, [2, 2, 2, 2, 2]),
+        ({"sizes": (1, 9)}, [1, 9]),
+        ({"sizes": (3, 1), "class_order": "7,1,0,4"}, [3, 1]),
+    ],
+)
+def test_tasks_have_as_many_classes_as_they_are_given(given, sizes):
+    stream = streams.split(**given, scenario="class")
+    assert [len(task.classes) for task in stream] == sizes
+    order = [int(label) for label in given["class_order"].split(",")] if "class_order" in given else range(10)
+    assert [label for task in stream for label in task.classes] == list(order)
+
+
+def test_equal_sizes_are_the_split_without_sizes():
+    plain = streams.split(tasks=5, class_order="seeded", valid_fraction=0.1)
+    for given in ({"sizes": (2,) * 5}, {"first": 2, "tasks": 5}):
+        same = streams.split(**given, class_order="seeded", valid_fraction=0.1)
+        assert same.task_classes == plain.task_classes
+        for task, other in zip(plain, same, strict=True):
+            for part in PARTS:
+                np.testing.assert_array_equal(getattr(task, part).rows, getattr(other, part).rows)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "labels", "mask"),
+    [
+        ("task", [[0, 1, 2, -1, -1], [-1, -1, -1, 3, 4]], [[1, 1, 1, 0, 0], [0, 0, 0, 1, 1]]),
+        ("domain", [[0, 1, 2], [3, 4, -1]], [[1, 1, 1], [1, 1, 1]]),
+        ("class", [[0, 1, 2, -1, -1], [-1, -1, -1, 3, 4]], [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]),
+    ],
+)
+def test_units_of_unequal_tasks_by_hand(scenario, labels, mask):
+    stream = streams.split(toy(classes=5), sizes=(3, 2), scenario=scenario)
+    np.testing.assert_array_equal(stream.labels, labels)
+    np.testing.assert_array_equal(stream.class_mask, np.array(mask, bool))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sizes": (4, 3, 2)}, "4,3,2 add up to 9, and digits has 10 classes to divide; nearest: 4,3,3"),
+        ({"sizes": (9, 9, 9)}, "9,9,9 add up to 27, .*; nearest: 8,1,1"),
+        ({"sizes": (4, 6), "class_order": "1,2,3"}, "add up to 10, and digits has 3 classes .*: 2,1"),
+        ({"sizes": (4, 0, 6)}, "sizes are 4,0,6; every task needs at least one class"),
+        ({"sizes": (1,) * 11}, "10 classes of digits cannot make 11 tasks"),
+        ({"sizes": (4, 6), "first": 4}, "sizes 4,6 and first 4 are both given; .*: leave first out"),
+        ({"sizes": (4, 6), "tasks": 5}, "2 sizes are given for 5 tasks; leave tasks out"),
+        ({"sizes": (4, 5, 1)}, "Task 3, of one class, can only be class-incremental"),
+        ({"first": 5}, "10 classes of digits, after 5 in the first task, .* into 5 tasks; possible: 2, 6"),
+        ({"first": 10}, "first is 10, and digits has 10 classes: none is left for a second task"),
+        ({"first": -1}, "first is -1; it must not be negative"),
+        ({"first": 4, "tasks": 1}, "do not split into 1 tasks; possible: 2, 3, 4, 7"),
+        ({"tasks": 3}, "possible: 1, 2, 5, 10"),
+        ({"tasks": 0}, "at least one task, not 0"),
+    ],
+)
+def test_sizes_that_make_no_sense_are_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        streams.split(**given)
 
 
 @pytest.mark.parametrize(
@@ -449,6 +516,14 @@ def test_outside_of_the_image_is_zero(interpolation):
     assert not corners.any()
 
 
+@every_interpolation
+@every_type
+def test_many_images_are_rotated_as_each_alone(dtype, interpolation):
+    x, _ = toy((5, 4, 3), rows=150, dtype=dtype).train
+    alone = np.concatenate([turned(image[np.newaxis], 30, interpolation) for image in x])
+    np.testing.assert_array_equal(turned(x, 30, interpolation), alone)
+
+
 def test_integer_images_are_rounded_not_cut():
     x, _ = toy(rows=5).train
     exact = turned(x.astype(np.float32), 30, "bilinear")
@@ -610,6 +685,8 @@ def test_representations_are_one_short_line():
     stream = streams.split(toy(classes=8), tasks=1, scenario="class")
     many = streams.permuted(toy(), tasks=8)
     assert repr(stream) == "<Stream split toy, class-incremental: 1 task, 8 outputs>"
+    unequal = streams.split(sizes=(4, 3, 3))
+    assert repr(unequal) == "<Stream split digits, task-incremental: 3 tasks of 4, 3, 3 classes, 10 outputs>"
     assert repr(stream[0]) == "<Task 1 of 1 of split toy, classes 0, 1, 2, 3, 4, ... (8 of them)>"
     assert repr(many[1]) == "<Task 2 of 8 of permuted toy, classes 0, 1, 2, 3>"
     assert repr(many[2].train) == "<Split of 40 rows>"

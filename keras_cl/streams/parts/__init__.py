@@ -1,0 +1,1 @@
+"""What streams are made with."""
