@@ -1,14 +1,20 @@
 """Where images come from: embedded digits, arrays and .npz files, tensorflow-datasets and their cache."""
 
+import concurrent.futures
+import contextlib
+import functools
 import pathlib
+import shutil
 import sys
 import types
 
 import numpy as np
 import pytest
+from tiny_records import images, prepare
 
 from keras_cl import sources, streams
 from keras_cl.errors import InputError
+from keras_cl.sources import cache
 
 # ---- digits ------------------------------------------------------------------------------------------------
 
@@ -308,25 +314,33 @@ def test_a_missing_data_set_is_one_sentence_with_both_ways_to_provide_it(tmp_pat
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    """A folder with MNIST of four training rows and two test rows."""
+    folder = tmp_path_factory.mktemp("records")
+    rows = {"train": (images(4, 0, (28, 28, 1)), [0, 1, 0, 1]), "test": (images(2, 1, (28, 28, 1)), [1, 0])}
+    with pytest.MonkeyPatch.context() as patch:
+        prepare(patch, folder, "mnist", rows)
+    return folder
+
+
 @pytest.fixture
-def prepared(tmp_path, monkeypatch):
-    """A folder that looks like prepared MNIST, and a stand-in for the library that counts its reads."""
-    info = tmp_path / "data" / "mnist" / "3.0.1" / "dataset_info.json"
-    info.parent.mkdir(parents=True)
-    info.write_text("{}")
-    library = types.SimpleNamespace(reads=[], info=info, images=np.arange(4 * 784, dtype=np.uint8))
+def prepared(records, tmp_path, monkeypatch):
+    """A copy of prepared MNIST, and how often its records were read."""
+    import tensorflow_datasets
 
-    def load(name, *, split, data_dir, **_):
-        library.reads.append((name, split, str(data_dir)))
-        rows = {"train": 3, "test": 1}[split]
-        return library.images[: rows * 784].reshape(rows, 28, 28, 1), np.arange(rows)
+    shutil.copytree(records, tmp_path / "data")
+    library = types.SimpleNamespace(reads=[], cache=tmp_path / "cache")
+    library.folder = tmp_path / "data" / "mnist" / "3.0.1"
+    folders = {"data_dir": str(tmp_path / "data"), "cache_dir": str(library.cache)}
+    library.open = functools.partial(sources.source, "mnist", **folders)
+    opened = tensorflow_datasets.builder_from_directory
 
-    library.load, library.as_numpy = load, lambda data: data
-    library.cache = tmp_path / "cache"
-    library.open = lambda: sources.source(
-        "mnist", data_dir=str(tmp_path / "data"), cache_dir=str(library.cache)
-    )
-    monkeypatch.setitem(sys.modules, "tensorflow_datasets", library)
+    def counted(folder):
+        library.reads.append(folder)
+        return opened(folder)
+
+    monkeypatch.setattr(tensorflow_datasets, "builder_from_directory", counted)
     return library
 
 
@@ -339,68 +353,139 @@ def same(ours, theirs):
 
 def test_the_second_open_comes_from_the_cache_without_the_library(prepared, monkeypatch):
     first = prepared.open()
-    assert len(first.train[1]) == 3
-    assert [split for _, split, _ in prepared.reads] == ["train", "test"]
+    assert len(first.train[1]) == 4
+    assert len(prepared.reads) == 1
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)  # an import now fails
     assert same(prepared.open(), first)
 
 
 def test_other_prepared_data_is_not_taken_from_the_old_cache(prepared):
     _ = prepared.open().train
-    prepared.info.write_text('{"changed": true}')
-    prepared.images = prepared.images[::-1]
-    assert prepared.open().train[0].ravel()[0] == prepared.images[0]
-    assert len(prepared.reads) == 4
+    info = prepared.folder / "dataset_info.json"
+    info.write_text(info.read_text() + " ")
+    assert len(prepared.open().train[1]) == 4
+    assert len(prepared.reads) == 2
+
+
+@pytest.mark.parametrize("large", [0, 2**40])
+def test_large_arrays_are_mapped_and_small_ones_are_read(prepared, monkeypatch, large):
+    whole = prepared.open()
+    _ = whole.train
+    monkeypatch.setattr(cache, "LARGE", large)
+    again = prepared.open()
+    assert isinstance(again.train[0].base, np.memmap) == (large == 0)
+    assert same(again, whole)
+    task = streams.split(again, tasks=2, scenario="class", class_order="0,1")[1]
+    x, _ = task.train.open()
+    np.testing.assert_array_equal(x, whole.train[0][whole.train[1] == 1])
+    assert not isinstance(x.base, np.memmap)
+
+
+def failing(error, calls=2):
+    """A write of rows that fails in one of its calls."""
+    append, done = cache._Array.append, []
+
+    def write(self, values):
+        done.append(values)
+        append(self, values[:1])
+        if len(done) == calls:
+            raise error
+
+    return write
 
 
 def test_a_cache_write_that_fails_leaves_nothing_behind_and_costs_nothing_else(prepared, monkeypatch):
-    whole, save, calls = prepared.open(), np.save, []
+    whole = prepared.open()
     _ = whole.train
-    for old in prepared.cache.iterdir():
-        old.rename(prepared.cache.parent / "kept")
-
-    def full_disk(path, values):
-        calls.append(path)
-        save(path, values[:1])
-        if len(calls) == 3:
-            raise OSError("No space left on device")
-
-    monkeypatch.setattr(np, "save", full_disk)
+    shutil.rmtree(prepared.cache)
+    monkeypatch.setattr(cache._Array, "append", failing(OSError("No space left on device")))
     assert same(prepared.open(), whole)
-    assert len(calls) == 3
     assert list(prepared.cache.iterdir()) == []
 
 
-def test_a_cache_write_that_is_interrupted_is_never_opened(prepared, monkeypatch):
-    def interrupted(path, values):
-        pathlib.Path(path).write_bytes(b"half")
-        raise KeyboardInterrupt
+def test_arrays_that_fit_nowhere_are_one_sentence(prepared, monkeypatch):
+    monkeypatch.setattr(cache._Array, "append", failing(OSError(28, "No space left on device")))
+    monkeypatch.setattr(cache, "_main_memory", lambda: 5000)
+    with pytest.raises(
+        InputError, match="cannot be written to .*cache .No space left on device.; give a folder"
+    ):
+        _ = prepared.open().train
 
+
+def test_a_cache_write_that_is_interrupted_is_never_opened(prepared, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(np, "save", interrupted)
+        patch.setattr(cache._Array, "append", failing(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             _ = prepared.open().train
-    assert len(prepared.open().train[1]) == 3
+    assert list(prepared.cache.iterdir()) == []
+    assert len(prepared.open().train[1]) == 4
+
+
+def test_what_a_killed_process_left_is_written_anew(prepared):
+    _ = prepared.open().train
+    (whole,) = prepared.cache.iterdir()
+    half = whole.with_name(f".{whole.name}.part")
+    whole.rename(half)
+    (half / "x_train.npy").write_bytes(b"half")
+    assert len(prepared.open().train[1]) == 4
+    assert list(prepared.cache.iterdir()) == [whole]
+
+
+def test_a_cache_that_was_cut_short_is_written_anew(prepared, monkeypatch):
+    monkeypatch.setattr(cache, "LARGE", 0)
+    whole = prepared.open()
+    x = np.array(whole.train[0])
+    (folder,) = prepared.cache.iterdir()
+    (folder / "x_train.npy").write_bytes((folder / "x_train.npy").read_bytes()[:500])
+    np.testing.assert_array_equal(prepared.open().train[0], x)
+
+
+def test_two_threads_decode_once(prepared):
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda _: prepared.open().train, range(3)))
+    assert len(prepared.reads) == 1
+    for x, y in found[1:]:
+        np.testing.assert_array_equal(x, found[0][0])
+        np.testing.assert_array_equal(y, found[0][1])
 
 
 def test_a_cache_folder_that_cannot_be_made_costs_time_not_the_run(prepared):
     prepared.cache.write_text("a file where the folder should be")
-    assert len(prepared.open().train[1]) == 3
-    assert len(prepared.open().train[1]) == 3
-    assert len(prepared.reads) == 4
+    assert len(prepared.open().train[1]) == 4
+    assert len(prepared.open().train[1]) == 4
+    assert len(prepared.reads) == 2
 
 
-def test_damaged_records_are_one_sentence(prepared):
-    def load(*_, **__):
-        raise RuntimeError("DataLossError: truncated record\nsecond line")
+def test_progress_is_shown_of_every_row(prepared):
+    shown = []
 
-    prepared.load = load
-    with pytest.raises(
-        InputError, match="mnist in .* cannot be read .RuntimeError: DataLossError: trunc"
-    ) as e:
+    class Told:
+        @contextlib.contextmanager
+        def phase(self, name, total):
+            shown.append([name, total])
+            yield shown[-1].append
+
+    prepared.open().read(Told())
+    assert shown == [["decoding of mnist, train", 4, 4], ["decoding of mnist, test", 2, 2]]
+
+
+def cut_in_half(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("damage", [cut_in_half, pathlib.Path.unlink])
+def test_damaged_records_are_one_sentence(prepared, damage):
+    damage(next(prepared.folder.glob("*train.tfrecord*")))
+    with pytest.raises(InputError, match="mnist") as e:
         _ = prepared.open().train
     assert "\n" not in str(e.value)
-    assert not prepared.cache.exists()
+    assert list(prepared.cache.iterdir()) == []
+
+
+def test_a_damaged_description_is_one_sentence(prepared):
+    (prepared.folder / "features.json").write_text("{}")
+    with pytest.raises(InputError, match="mnist: .* has no usable features.json"):
+        prepared.open()
 
 
 # ---- real MNIST --------------------------------------------------------------------------------------------
