@@ -34,7 +34,7 @@ def variants():
 
     import keras_cl
     from benchmarks.steps import random_stream
-    from keras_cl.curvature.hessian import MeanLoss, Rows
+    from keras_cl.importance.hessian import MeanLoss, Rows
 
     stream = random_stream(rows=ROWS)
     network = keras_cl.networks.mlp(stream, hidden=HIDDEN)

@@ -4,14 +4,13 @@ The variants are compared in van de Ven 2025 (arXiv:2502.11756). All except "bat
 examples.
 """
 
-import functools
-
 import numpy as np
 import tensorflow as tf
 
 from keras_cl.errors import require
 from keras_cl.importance.moments import Moments, Signals, drawn
 from keras_cl.learning.layers import MASKED
+from keras_cl.learning.progress import QUIET
 
 
 class Fisher:
@@ -27,7 +26,7 @@ class Fisher:
       network: raw images to logits.
       kind: one of the five names above.
       n_samples: number of rows used, drawn without replacement; 0 for all, or for 500 if the network has
-        variables outside of matrix products, whose gradients are more expensive.
+        layers whose gradients of single rows have no formula here, which are more expensive.
       batch_size: rows per batch of the batched variant; an incomplete last batch is dropped.
     """
 
@@ -38,7 +37,7 @@ class Fisher:
             chosen = {"exact": _all_labels, "sample": _drawn, "empirical": _true, "argmax": _best}[kind]
             self._pass, self._n_samples = Moments(network, chosen, power=2), n_samples
 
-    def __call__(self, x, y, mask, seed=0, jit=True):
+    def __call__(self, x, y, mask, seed=0, jit=True, progress=QUIET):
         """The Fisher information on the given rows.
 
         Args:
@@ -47,6 +46,7 @@ class Fisher:
           mask: bool `[C]`, the active classes.
           seed: seed of the rows and labels drawn.
           jit: whether XLA compiles what it can.
+          progress: the `Progress` that shows it.
 
         Returns:
           list of non-negative float32 arrays like `network.trainable_variables`.
@@ -57,11 +57,11 @@ class Fisher:
         rows = drawn(rng, len(x), self._n_samples or usual)
         x, y = x[rows], y[rows]
         if batched:
-            return self._pass(x, y.astype(np.int32), mask, rng)
+            return self._pass(x, y.astype(np.int32), mask, rng, progress)
         # Active classes come first, so that the loop over labels stops after them.
         order = np.argsort(~mask, kind="stable").astype(np.int32)
         of_task = (mask, order, np.int32(mask.sum()))
-        return self._pass(x, (y.astype(np.int32), rng.random(len(x), np.float32)), of_task, jit)
+        return self._pass(x, (y.astype(np.int32), rng.random(len(x), np.float32)), of_task, jit, progress)
 
 
 # ---- signals of the variants: the gradient of log p_c with respect to the logits is e_c - p --------------
@@ -73,7 +73,28 @@ def _all_labels(logits, y, uniform, mask, order, count):
     def of(m):
         return tf.one_hot(order[m], tf.shape(p)[1]) - p, tf.gather(p, order[m], axis=1)
 
-    return Signals(of, count)
+    return Signals(of, count, lambda: _axes(p, order, count))
+
+
+def _axes(p, order, count):
+    """The columns of L in diag(p) - p p^T = L L^T, one less than labels (Tanabe and Sagae 1992).
+
+    The sum over labels of p_c (J^T (e_c - p))^2 is the sum over columns of (J^T l_m)^2. With t_m the
+    probability of all labels behind m, l_m is r (t_m e_m - sum over i > m of p_i e_i) / sqrt(t_m), and r^2 is
+    p_m / t_(m-1).
+    """
+    p, back = tf.gather(p, order, axis=1), tf.math.invert_permutation(order)
+    behind = tf.cumsum(p, axis=1, exclusive=True, reverse=True)
+    root = tf.sqrt(behind)
+    r = tf.sqrt(tf.math.divide_no_nan(p, p + behind))
+
+    def of(m):
+        later = tf.range(tf.shape(p)[1]) > m
+        rest = tf.where(later, tf.math.divide_no_nan(p, root[:, m, tf.newaxis]), 0.0)
+        column = tf.one_hot(m, tf.shape(p)[1]) * root[:, m, tf.newaxis] - rest
+        return tf.gather(r[:, m, tf.newaxis] * column, back, axis=1), tf.ones_like(p[:, 0])
+
+    return of, count - 1
 
 
 def _one_label(choose):
@@ -106,7 +127,7 @@ class _Batched:
 
     def __init__(self, network, batch_size):
         self._batch_size = batch_size
-        variables = network.trainable_variables
+        self._variables = variables = network.trainable_variables
 
         @tf.function(reduce_retracing=True)
         def squared(x, y, mask):
@@ -118,7 +139,7 @@ class _Batched:
 
         self._squared = squared
 
-    def __call__(self, x, y, mask, rng):
+    def __call__(self, x, y, mask, rng, progress):
         size = self._batch_size
         batches = len(x) // size
         require(
@@ -126,6 +147,10 @@ class _Batched:
             f"fisher_batch is {size} and there are only {len(x)} rows; give at most that many.",
         )
         order = rng.permutation(len(x))[: batches * size].reshape(batches, size)
-        squares = (self._squared(x[rows], y[rows], mask) for rows in order)
-        total = functools.reduce(lambda a, b: [i + j for i, j in zip(a, b, strict=True)], squares)
+        total = [0.0] * len(self._variables)
+        with progress.phase("importance of the weights", batches) as advance:
+            for rows in order:
+                squares = self._squared(x[rows], y[rows], mask)
+                total = [a + b for a, b in zip(total, squares, strict=True)]
+                advance()
         return [(value / batches).numpy() for value in total]

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_cl.importance import passes
-from keras_cl.importance.products import in_products
+from keras_cl.importance.choice import Survey, fastest
+from keras_cl.learning.progress import QUIET
 
 # Default number of rows if gradients are mapped; van de Ven 2025 found it nearly as good as all rows.
 MAPPED_SAMPLES = 500
@@ -19,10 +19,13 @@ class Signals(NamedTuple):
     Attributes:
       of: function of an index m (int32 scalar) that returns `(cotangents [n, C], weights [n])`.
       count: number of cotangents, an int32 scalar.
+      fewer: function that returns `(of, count)` of fewer cotangents with the same sum of squares for any J;
+        None if there are none.
     """
 
     of: Callable
     count: tf.Tensor
+    fewer: Callable | None = None
 
 
 class Moments:
@@ -37,20 +40,20 @@ class Moments:
     def __init__(self, network, signals, power):
         self._network, self._signals, self._power = network, signals, power
         self._variables = network.trainable_variables
-        self._cheap, self._passes = None, {}
+        self._survey, self._passes = None, {}
 
     def usual_samples(self, x):
-        """Default number of rows for images like `x`; 0 for all, where matrix products give all moments."""
-        return 0 if len(self._in_products(x)) == len(self._variables) else MAPPED_SAMPLES
+        """Default number of rows for images like `x`; 0 for all, where no gradients are mapped."""
+        return 0 if len(self._surveyed(x).in_uses) == len(self._variables) else MAPPED_SAMPLES
 
     def passes(self, x, of_rows=(), of_task=(), jit=True):
         """The passes that a call makes; chosen at the first one."""
         if jit not in self._passes:
-            how = (self._network, self._in_products(x), self._signals, self._power, jit)
-            self._passes[jit] = passes.fastest(*how, x, of_rows, of_task)
+            how = (self._network, self._surveyed(x), self._signals, self._power, jit)
+            self._passes[jit] = fastest(*how, x, of_rows, of_task)
         return self._passes[jit]
 
-    def __call__(self, x, of_rows=(), of_task=(), jit=True):
+    def __call__(self, x, of_rows=(), of_task=(), jit=True, progress=QUIET):
         """Makes one pass over all rows.
 
         Args:
@@ -58,20 +61,22 @@ class Moments:
           of_rows: arrays with one entry per row, passed to `signals`.
           of_task: arrays passed to `signals` unchanged; their shapes must never change.
           jit: whether XLA compiles what it can.
+          progress: the `Progress` that shows it.
 
         Returns:
           list of float32 arrays like `network.trainable_variables`.
         """
-        means = {}
-        for one in self.passes(x, of_rows, of_task, jit):
-            sums = one.sums(x, of_rows, of_task)
-            means.update((id(v), total / len(x)) for v, total in zip(one.variables, sums, strict=True))
+        means, passes = {}, self.passes(x, of_rows, of_task, jit)
+        with progress.phase("importance of the weights", len(x) * len(passes)) as advance:
+            for one in passes:
+                sums = one.sums(x, of_rows, of_task, advance)
+                means.update((id(v), total / len(x)) for v, total in zip(one.variables, sums, strict=True))
         return [means[id(v)] for v in self._variables]
 
-    def _in_products(self, x):
-        if self._cheap is None:
-            self._cheap = in_products(self._network, self._variables, x)
-        return self._cheap
+    def _surveyed(self, x):
+        if self._survey is None:
+            self._survey = Survey.of(self._network, self._variables, x)
+        return self._survey
 
 
 def drawn(rng, count, n_samples):

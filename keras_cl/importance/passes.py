@@ -2,13 +2,11 @@
 
 For a product with input a_n and gradient Delta_n of its output, the gradient of one example is a_n Delta_n^T,
 hence sum_n (grad_n)^2 = (A*A)^T (Delta*Delta): one matrix product per layer replaces a backward pass per
-example. Other variables use a vectorised map over single examples, or a loop over them where TensorFlow has
-no vectorised form of a layer. The network is always in inference mode.
+example (other operations: `by_uses.py`). What has no formula uses a vectorised map over single examples, or a
+loop over them where TensorFlow has no vectorised form of a layer. The network is always in inference mode.
 """
 
-import contextlib
 import functools
-import logging
 
 import numpy as np
 import tensorflow as tf
@@ -17,44 +15,10 @@ from keras_cl.importance.products import in_products, products
 
 DENSE_ROWS = 1024  # rows per pass through products
 MAPPED_ROWS = 16  # rows per map, which holds one gradient per row
-# How far the first row may be from a backward pass of its own, relative to the largest entry of the tensor
-# and of all tensors: rounding is below, a gradient with a part missing is above.
-ROUNDING, NOTHING = 0.05, 1e-4
 ZERO = tf.UnconnectedGradients.ZERO
 
 
-def fastest(network, cheap, signals, power, jit, x, of_rows, of_task):
-    """Passes over all trainable variables, each by the fastest way that gets the first row right.
-
-    Args:
-      network, signals, power: as in `Moments`.
-      cheap: its variables that are in products.
-      jit: whether XLA compiles the pass by products.
-      x, of_rows, of_task: as in a call of `Moments`.
-    """
-    everything = network.trainable_variables
-    first = _of_first_row(network, everything, signals, power, x, of_rows, of_task)
-
-    def right(kind, variables):
-        """A pass over those of the variables that it gets right; None if there are none."""
-        while variables:
-            one = kind(network, variables, signals, power, jit)
-            wrong = one.wrong(first, x, of_rows, of_task)
-            if not wrong:
-                return one
-            variables = kind.possible(network, _without(variables, wrong), x)
-        return None
-
-    passes, left = [], everything
-    for kind, some in ((ByProducts, cheap), (ByMap, None)):
-        one = right(kind, left if some is None else some)
-        if one:
-            passes.append(one)
-            left = _without(left, one.variables)
-    return [*passes, ByLoop(network, left, signals, power, jit)] if left else passes
-
-
-class _Pass:
+class Pass:
     """Sums over all rows, in blocks of equal size; the last block repeats a row with weight 0."""
 
     compiled = False  # whether XLA may compile the pass
@@ -77,7 +41,7 @@ class _Pass:
         """Sums over a block of rows with the weights `real`, in the order of the variables."""
         raise NotImplementedError
 
-    @property
+    @functools.cached_property
     def block(self):
         """Rows per block."""
         return MAPPED_ROWS
@@ -86,27 +50,18 @@ class _Pass:
     def _totals(self):  # created on first use: on one device, even if the model is on several
         return [tf.Variable(tf.zeros(v.shape)) for v in self.variables]
 
-    def sums(self, x, of_rows, of_task):
-        return self._sums(blocks(len(x), self.block), x, of_rows, of_task)
+    def sums(self, x, of_rows, of_task, advance=lambda rows: None):
+        """Sums over all rows; `advance` is told the number of rows of each block that is done."""
+        return self.sums_of(blocks(len(x), self.block), x, of_rows, of_task, advance)
 
-    def wrong(self, first, x, of_rows, of_task):
-        """Variables whose moments of the first row are not those of `first`; all if the pass cannot run."""
-        ((rows, real),) = blocks(1, self.block)
-        try:
-            with _quiet():
-                sums = self._sums([(rows, real)], x, of_rows, of_task)
-        except (ValueError, TypeError, NotImplementedError, tf.errors.OpError):
-            return self.variables
-        largest = max((np.max(value, initial=0) for value in first.values()), default=0)
-        pairs = [(v, total, first[id(v)]) for v, total in zip(self.variables, sums, strict=True)]
-        return [v for v, got, want in pairs if not _near(got, want, NOTHING * largest)]
-
-    def _sums(self, parts, x, of_rows, of_task):
+    def sums_of(self, parts, x, of_rows, of_task, advance=lambda rows: None):
+        """Sums over the rows of some blocks."""
         for total in self._totals:
             total.assign(tf.zeros_like(total))
         for rows, real in parts:
             x_block, *others = (part[rows] for part in (x, *of_rows))
             self._run(*map(tf.constant, (x_block, real, *others, *of_task)))
+            advance(int(real.sum()))
         return [total.numpy() for total in self._totals]
 
     def _run(self, *block):
@@ -116,13 +71,13 @@ class _Pass:
             self.accumulate(*block)
 
 
-class ByProducts(_Pass):
+class ByProducts(Pass):
     """Variables of matrix products with one row per example."""
 
     compiled = True
     possible = staticmethod(in_products)
 
-    @property
+    @functools.cached_property
     def block(self):
         return DENSE_ROWS
 
@@ -131,7 +86,7 @@ class ByProducts(_Pass):
             logits = self.network(x, training=False)
         found = products(self.variables, x.shape[0])
         outputs = [product.output for product in found]
-        of, count = self.signals(logits, *extra)
+        of, count, _ = self.signals(logits, *extra)
         sums = [tf.zeros_like(output, tf.float32) for output in outputs]
         m = 0
         # Only backward signals are propagated; their squares are summed before the product. The loop is not
@@ -154,11 +109,11 @@ class ByProducts(_Pass):
         return [moments[id(v)] for v in self.variables]
 
 
-class ByMap(_Pass):
+class ByMap(Pass):
     """Variables of any layer that TensorFlow can vectorise: all gradients of a block of rows at once."""
 
     def step(self, x, real, *extra):
-        of, count = self.signals(self.network(x, training=False), *extra)
+        of, count, _ = self.signals(self.network(x, training=False), *extra)
 
         def gradient(row):
             image, cotangent = row
@@ -198,41 +153,3 @@ def blocks(count, size):
         rows = np.arange(start, start + size)
         # Padding repeats a real row, because a row of zeros may have no gradient.
         yield np.minimum(rows, count - 1), (rows < count).astype(np.float32)
-
-
-def _of_first_row(network, variables, signals, power, x, of_rows, of_task):
-    """`{id(variable): moments}` of the first row, from a backward pass for each signal and nothing else."""
-    x, *of_rows = (tf.constant(part[:1]) for part in (x, *of_rows))
-    with tf.GradientTape(persistent=True) as tape:
-        logits = network(x, training=False)
-    of, count = signals(logits, *of_rows, *map(tf.constant, of_task))
-    sums = {id(v): np.zeros(v.shape, np.float32) for v in variables}
-    for m in tf.range(count):
-        cotangent, weight = of(m)
-        for v, g in zip(variables, tape.gradient(logits, variables, cotangent, ZERO), strict=True):
-            g = tf.abs(tf.cast(tf.convert_to_tensor(g), tf.float32)) ** power
-            sums[id(v)] += (weight[0] * g).numpy()
-    return sums
-
-
-def _near(got, want, nothing):
-    allowed = ROUNDING * np.max(np.abs(want), initial=0) + nothing
-    # Both are NaN where training has diverged, which is reported elsewhere.
-    return bool(np.all((np.abs(got - want) <= allowed) | ~np.isfinite(got) & ~np.isfinite(want)))
-
-
-def _without(variables, others):
-    known = {id(other) for other in others}
-    return [v for v in variables if id(v) not in known]
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Keeps TensorFlow from logging the graph of a layer that it cannot vectorise."""
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

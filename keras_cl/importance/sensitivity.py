@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_cl.importance import passes
 from keras_cl.importance.products import in_products
+from keras_cl.learning.progress import QUIET
 
 SUMMED_ROWS = 128  # rows per pass through layers that are no matrix products
 DIRECTIONS = 16  # gradients of the mean logits held at once
@@ -32,13 +33,14 @@ class MeanSensitivity:
     def _totals(self):  # created on first use: on one device, even if the model is on several
         return [tf.Variable(tf.zeros([self._group, *v.shape])) for v in self._variables]
 
-    def __call__(self, x, directions, jit=True):
+    def __call__(self, x, directions, jit=True, progress=QUIET):
         """Makes one pass over all rows for every `DIRECTIONS` directions.
 
         Args:
           x: raw images `[n, ...]`, numpy.
           directions: float32 array `[r, C]`.
           jit: whether XLA compiles the pass, if all weights are in matrix products.
+          progress: the `Progress` that shows it.
 
         Returns:
           list of float32 arrays like `network.trainable_variables`.
@@ -47,16 +49,19 @@ class MeanSensitivity:
             self._accumulate[jit] = self._pass(x, jit)
         size, accumulate = self._accumulate[jit]
         sums = [0.0] * len(self._variables)
-        for first in range(0, len(directions), self._group):
-            some = np.zeros([self._group, self._outputs], np.float32)
-            count = len(directions[first : first + self._group])
-            some[:count] = directions[first : first + self._group]
-            for total in self._totals:
-                total.assign(tf.zeros_like(total))
-            for rows, real in passes.blocks(len(x), size):
-                accumulate(*map(tf.constant, (x[rows], real, some, np.int32(count))))
-            squares = [tf.reduce_sum(tf.square(total / len(x)), axis=0).numpy() for total in self._totals]
-            sums = [a + b for a, b in zip(sums, squares, strict=True)]
+        parts = range(0, len(directions), self._group)
+        with progress.phase("importance of the weights", len(parts) * len(x)) as advance:
+            for first in parts:
+                some = np.zeros([self._group, self._outputs], np.float32)
+                count = len(directions[first : first + self._group])
+                some[:count] = directions[first : first + self._group]
+                for total in self._totals:
+                    total.assign(tf.zeros_like(total))
+                for rows, real in passes.blocks(len(x), size):
+                    accumulate(*map(tf.constant, (x[rows], real, some, np.int32(count))))
+                    advance(int(real.sum()))
+                squares = [tf.reduce_sum(tf.square(total / len(x)), axis=0).numpy() for total in self._totals]
+                sums = [a + b for a, b in zip(sums, squares, strict=True)]
         return sums
 
     def _pass(self, x, jit):

@@ -1,1 +1,0 @@
-"""Curvature of the loss and the forgetting that it predicts: Hessian-vector products, eigenvalues."""
