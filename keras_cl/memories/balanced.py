@@ -1,6 +1,8 @@
-"""Balanced: stores equally many rows of every class, however often it occurs.
+r"""Balanced: stores equally many rows of every class, however often it occurs.
 
 The greedy sampler of GDumb, Prabhu et al. 2020 (ECCV).
+
+$$ (x, y) \text{ is stored if } |\mathcal{M}_y| < \frac{M}{|\mathcal{Y}|} $$
 """
 
 import bisect

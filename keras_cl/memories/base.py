@@ -32,6 +32,7 @@ class Memory(tf.Module):
 
     generates = False  # its rows are stored
     by_row = True  # whether rows can be offered one by one, as they are trained on
+    prefers_xla = True  # whether its part of a step is faster with XLA
     by_features = False  # whether it selects rows by features of the network
     metrics = ()  # of a memory that learns
     # What a search tries, as in a method's file. The capacity is not searched: it is what a run may spend.

@@ -1,6 +1,9 @@
-"""Herding: stores the rows of each class whose mean feature is closest to the mean of the whole class.
+r"""Herding: stores the rows of each class whose mean feature is closest to the mean of the whole class.
 
 Welling 2009; as in iCaRL, Rebuffi et al. 2017 (arXiv:1611.07725), algorithms 4 and 5.
+
+$$ p_k = \arg\min_x \left\lVert \mu - \frac{1}{k} \left( \varphi(x) + \sum_{j < k} \varphi(p_j) \right)
+\right\rVert, \qquad \mu = \frac{1}{n} \sum_x \varphi(x) \qquad \text{(algorithm 4)} $$
 """
 
 import numpy as np

@@ -1,6 +1,8 @@
-"""Reservoir: stores every row offered so far with equal probability.
+r"""Reservoir: stores every row offered so far with equal probability.
 
 Vitter 1985, algorithm R (ACM TOMS 11(1)).
+
+$$ P(\text{a row is stored after } n \text{ rows}) = \min\left(1, \frac{M}{n}\right) $$
 """
 
 import numpy as np

@@ -32,11 +32,11 @@ class Ring(Memory):
     def __init__(self, stream, *, capacity: int = 500, by: By = "class", **base):
         super().__init__(stream, capacity=capacity, **base)
         self._by_class = pick("by", by, get_args(By)) == "class"
-        cells = sum(map(len, stream.task_classes)) if self._by_class else len(stream)
+        cells = sum(map(len, stream.shown_classes)) if self._by_class else len(stream)
         self.require_cells("ring", cells, f"{by} cells")
         self.share = capacity // cells
         self.room = self.share * cells
-        self.most = self.share * (max(map(len, stream.task_classes)) if self._by_class else 1)  # per task
+        self.most = self.share * (max(map(len, stream.shown_classes)) if self._by_class else 1)  # per task
 
     def slots(self, held, y, task, rng):
         slot = np.full(len(y), NOWHERE)

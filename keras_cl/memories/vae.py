@@ -1,14 +1,12 @@
 """VAE: a variational autoencoder learns the images of every task and generates similar ones for replay."""
 
-from typing import Literal, get_args
+import tf_keras as keras
 
-from keras_cl.errors import pick, require
+from keras_cl.errors import require
 from keras_cl.generators import VAE
-from keras_cl.generators.memory import GenerativeMemory, adam
+from keras_cl.generators.memory import GenerativeMemory
+from keras_cl.generators.options import Labels, Weighting, conditions_of
 from keras_cl.generators.vae import Posterior
-
-Labels = Literal["hard", "soft", "condition"]
-Weighting = Literal["share", "constant", "mean"]
 
 
 class VAEMemory(GenerativeMemory):
@@ -59,14 +57,6 @@ class VAEMemory(GenerativeMemory):
         weight_decay: float = 0.0,
         seed: int = 0,
     ):
-        pick("labels", labels, get_args(Labels))
-        pick("weighting", weighting, get_args(Weighting))
-        require(
-            labels != "condition" or stream.scenario != "domain",
-            "labels=condition takes a generator's class for a row's, and in the domain-incremental "
-            "scenario it generates by task.",
-        )
-        conditions = len(stream) if stream.scenario == "domain" else stream.num_classes
         generator = VAE(
             stream.input_shape,
             scale=stream.source.scale,
@@ -74,11 +64,11 @@ class VAEMemory(GenerativeMemory):
             latent=latent,
             posterior=posterior,
             beta=beta,
-            conditions=conditions if conditional else 0,
+            conditions=conditions_of(stream, conditional, labels),
             weight_decay=weight_decay,
             seed=seed,
         )
-        generator.compile(adam(learning_rate))
+        generator.compile(_adam(learning_rate))
         super().__init__(
             generator,
             labels=labels,
@@ -89,3 +79,8 @@ class VAEMemory(GenerativeMemory):
             epochs=epochs,
             seed=seed,
         )
+
+
+def _adam(learning_rate):
+    require(learning_rate > 0, f"learning_rate is {learning_rate}; it must be above 0.")
+    return keras.optimizers.Adam(learning_rate)

@@ -1,6 +1,9 @@
-"""Averaged gradient episodic memory: projects gradients that would raise the loss on a draw from the memory.
+r"""Averaged gradient episodic memory: projects gradients that would raise the loss on a draw from the memory.
 
 Chaudhry et al. 2019 (arXiv:1812.00420).
+
+$$ v = g - \frac{g^\top g_{\mathrm{ref}}}{g_{\mathrm{ref}}^\top g_{\mathrm{ref}}}\, g_{\mathrm{ref}}
+\quad \text{where } g^\top g_{\mathrm{ref}} < 0, \quad \text{else } v = g \qquad \text{(eq. 11)} $$
 """
 
 import tensorflow as tf

@@ -12,12 +12,14 @@ from keras_cl.devices import replicas
 from keras_cl.devices.state import integers
 from keras_cl.errors import require, require_finite
 from keras_cl.learning import batches, loop, noise
+from keras_cl.learning.augmenting import Augmenter, AugmentMixin
 from keras_cl.learning.evaluation import EvaluationMixin
+from keras_cl.learning.features import feature_extractor
 from keras_cl.learning.fitting import FittingMixin
 from keras_cl.learning.keras3 import adopting
 from keras_cl.learning.keras3_optimizers import translated
 from keras_cl.learning.keras_api import REFUSED_BY_COMPILE, KerasMixin, refuse
-from keras_cl.learning.layers import feature_extractor, logits_of
+from keras_cl.learning.layers import logits_of
 from keras_cl.learning.losses import LossMixin
 from keras_cl.learning.network import image_shape, layers_of
 from keras_cl.learning.order import OrderMixin
@@ -37,6 +39,7 @@ class ContinualModel(
     KerasMixin,
     TrainingDataMixin,
     ScenarioMixin,
+    AugmentMixin,
     keras.Model,
 ):
     """Base class of all methods.
@@ -49,6 +52,9 @@ class ContinualModel(
       isolate_heads: whether the optimizer's state, weight decay and averages leave the outputs of tasks that
         take no part in a step alone (task-incremental scenario); if not, they move these too, as usual.
       memory: optional `Memory` of rows of earlier tasks.
+      augment: augmentations of the images of each step, in their order: names, as in ["crop", "mirror"], or
+        those of `keras_cl.learning.augment` with options.
+      augment_rows: which rows are augmented: current, those of the task; replayed, those of the memory; both.
     """
 
     # Scenarios that the method supports; the program rejects the others before it reads data.
@@ -59,13 +65,16 @@ class ContinualModel(
     search = {}
     # Defaults that the method sets for choices and options, as in {"memory": "ring"}.
     usual = {}
-    # Names of the supported memories, None for all; whether generative memories are among them.
+    # Names of the supported memories, None for all; whether memories of generated rows, and of stored rows,
+    # are among them.
     memories = None
-    generated = True
+    generated = stored = True
     # Reason why the Hessian of the network's cross entropy cannot be computed; empty if it can.
     no_curvature = ""
     # Reason why no other loss than the method's own is possible; empty if any loss of a row is.
     own_loss = ""
+    # Whether the softmax of the logits are probabilities of the classes, so that there is a cross entropy.
+    gives_probabilities = True
     # Whether `end_task` determines the predictions of the method; otherwise it must not change them.
     answers_at_end = False
     # Draws from the memory per step; 0 if the method uses the memory in another way.
@@ -76,7 +85,7 @@ class ContinualModel(
     def __new__(cls, *args, **options):
         model = super().__new__(cls, *args, **options)
         # Arguments that `keras_cl.runs.provenance` records when a run begins.
-        told = {name: value for name, value in options.items() if isinstance(value, PLAIN)}
+        told = {n: v for n, v in options.items() if isinstance(v, PLAIN) and not n.startswith("augment")}
         require_finite(told)
         object.__setattr__(model, "options", told)  # not tracked by Keras
         return model
@@ -87,15 +96,27 @@ class ContinualModel(
             cls.__init__ = adopting(cls.__init__)
 
     @adopting
-    def __init__(self, network, *, seed=0, reset_optimizer=True, isolate_heads=True, memory=None, name=None):
+    def __init__(
+        self,
+        network,
+        *,
+        seed=0,
+        reset_optimizer=True,
+        isolate_heads=True,
+        memory=None,
+        augment=(),
+        augment_rows="both",
+        name=None,
+    ):
         super().__init__(name=name or _name_of(type(self)))
         self._strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
         self.network = network
         noise.prepare(network)
-        self.seed = seed
-        self.reset_optimizer = reset_optimizer
+        self.seed, self.reset_optimizer = seed, reset_optimizer
         require(memory is None or self.memories != (), f"{self.name} can have no memory.")
         self.memory = memory
+        self.augment = Augmenter(augment, augment_rows)
+        self.augment.require_possible(self)
         self.task = integers(name="task")
         self._begin_order()
         self._begin_scenario(isolate_heads)
@@ -108,12 +129,6 @@ class ContinualModel(
         self._shuffles = self._rate_kept = self.regime = None
         self.jit = True  # until it is compiled
         self._compile_losses()
-
-    def __repr__(self):
-        weights = sum(theta.shape.num_elements() for theta in self.network.trainable_variables)
-        memory = "" if self.memory is None else f", memory {type(self.memory).__name__}"
-        place = f"task {int(self.task.numpy()) + 1}" if self.begun else "no task begun"
-        return f"<{type(self).__name__}: network {self.network.name}, {weights:,} weights{memory}, {place}>"
 
     def compile(
         self,
@@ -137,8 +152,8 @@ class ContinualModel(
           metrics: list of Keras metrics of output units and logits, or of such functions.
           class_weight: `{output unit: factor of the loss of its rows}` in training.
           regime: a `Regime` for the learning rate; None for a constant rate.
-          jit: whether XLA compiles the training loop; None chooses by the kind of network, from measurements,
-            and False if XLA cannot compile it.
+          jit: whether XLA compiles the training loop; None chooses by the kind of network and of generator,
+            from measurements, and False if XLA cannot compile it.
           run_eagerly: run step by step in Python, to debug a `train_step`.
           **other: other arguments of Keras: refused, each with the way that does.
 
@@ -153,8 +168,9 @@ class ContinualModel(
         super().compile(optimizer=optimizer, run_eagerly=run_eagerly)
         self.regime = regime or Regime()
         self._learning_rate = float(optimizer.learning_rate.numpy())  # initial rate of the regime
-        self.jit = loop.uses_xla(self.network, jit)
+        self.jit = loop.uses_xla(self.network, jit, self.memory)
         self._fresh_optimizer = FreshState(self.optimizer, self.trained)
+        self.augment.require_rows(self)
         if self.memory is not None:
             self.memory.attach(self.network, self.jit)
 
@@ -165,6 +181,7 @@ class ContinualModel(
         self.task.assign(task.index)
         self._shuffles = None
         noise.reseed(self.network, self.seed, task.index)
+        self.augment.reseed(self.seed, task.index)
         if self.reset_optimizer:
             self._fresh_optimizer.restore()
         if self.memory is not None:
@@ -199,7 +216,7 @@ class ContinualModel(
 
     def task_loss(self, batch, logits):
         """Mean loss of the rows (cross entropy by default), plus the regularisation losses of the network."""
-        losses = self.row_losses(batch.y, logits)
+        losses = batch.labelled(lambda y: self.row_losses(y, logits))
         if batch.target is not None:  # the replayed rows come last and have probabilities as labels
             R = batch.target.shape[0]
             losses = tf.concat([losses[:-R], self.memory.entropy(batch.target, logits[-R:])], axis=0)
@@ -225,23 +242,10 @@ class ContinualModel(
 
     def results(self, batch, logits):
         """Updates the loss and accuracy of the epoch with this batch and returns them."""
-        self._measure(batch.y, logits, batch.weight, factors=batch.counted)
+        self._measure(batch.y, logits, batch.weight, batch=batch)
         return replicas.results(self.metrics)
 
     # ---- runs ----------------------------------------------------------------------------------------------
-
-    def restore(self, stream, tasks, read):
-        """Restores the state after some tasks of a stream.
-
-        Args:
-          stream: the `Stream` that the model learns.
-          tasks: number of tasks that it had learned.
-          read: function that assigns the variables.
-        """
-        if tasks:
-            self._bind(stream)
-        read()
-        self._place(tasks, tasks)
 
     def report(self):
         """Numbers of the method to report after a task, `{name: number}`."""
@@ -272,20 +276,10 @@ class ContinualModel(
 
     # ---- Keras -------------------------------------------------------------------------------------------
 
-    def call(self, x, training=None):
-        if isinstance(x, list | tuple):
-            return self.network(x, training=training)
-        return logits_of(self.network, x, tf.fill([tf.shape(x)[0]], self.task), training)
-
     @property
     def metrics(self):
         learning = () if self.memory is None else self.memory.metrics
         return [self._loss, self._accuracy, *learning, *self.own_metrics]
-
-    @property
-    def distribute_strategy(self):
-        """The caller's strategy: Keras must not distribute chunks of steps among devices."""
-        return tf.distribute.get_strategy()
 
     def make_train_function(self, force=False):
         """Makes `fit` run `K` steps per call (see `keras_cl.learning.loop`)."""
@@ -302,7 +296,7 @@ class ContinualModel(
             self.optimizer.learning_rate = self.regime.rate(self._learning_rate)
         batch = batch if self.memory is None else self.memory.mixed(batch)
         with self._heads.step(batch):
-            results = self.train_step(batch)
+            results = self.train_step(self.augmented(batch))
         if self.memory is not None:
             self.memory.learn(batch)
         return results

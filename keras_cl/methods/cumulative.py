@@ -1,4 +1,8 @@
-"""Cumulative: trains on all data seen so far, starting from the previous weights; an upper bound."""
+r"""Cumulative: trains on all data seen so far, starting from the previous weights; an upper bound.
+
+$$ \mathcal{L}_t(\theta) = \frac{1}{\sum_{k \le t} N_k} \sum_{k \le t} \sum_{(x, y) \in D_k}
+\mathrm{CE}(f_\theta(x), y), \qquad \theta \leftarrow \theta_{t-1} \text{ before task } t $$
+"""
 
 from keras_cl.methods.finetune import Finetune
 

@@ -1,6 +1,9 @@
-"""Dark experience replay: stores the logits of each row in the memory and penalises changes of them.
+r"""Dark experience replay: stores the logits of each row in the memory and penalises changes of them.
 
 Buzzega et al. 2020 (arXiv:2004.07211).
+
+$$ \mathcal{L} = \mathcal{L}_t + \alpha\, \mathbb{E}_{(x', z') \sim \mathcal{M}}
+\left[ \lVert z' - h_\theta(x') \rVert_2^2 \right] \qquad \text{(eq. 5)} $$
 """
 
 from typing import Literal, get_args
@@ -34,6 +37,7 @@ class DER(ContinualModel):
     usual = {"memory": "reservoir"}
     generated = False
     online = True
+    no_mixing = "keeps the logits of each image beside it"
     search = {"alpha": (0.1, 10.0)}
 
     def __init__(

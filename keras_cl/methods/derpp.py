@@ -1,6 +1,10 @@
-"""Dark experience replay with labels: adds to DER the cross entropy on a second draw from the memory.
+r"""Dark experience replay with labels: adds to DER the cross entropy on a second draw from the memory.
 
 DER++ of Buzzega et al. 2020 (arXiv:2004.07211).
+
+$$ \mathcal{L} = \mathcal{L}_t + \alpha\, \mathbb{E}_{(x', y', z') \sim \mathcal{M}}
+\left[ \lVert z' - h_\theta(x') \rVert_2^2 \right] + \beta\, \mathbb{E}_{(x'', y'', z'') \sim \mathcal{M}}
+\left[ \mathrm{CE}(f_\theta(x''), y'') \right] \qquad \text{(eq. 6)} $$
 """
 
 import tensorflow as tf

@@ -1,6 +1,11 @@
-"""Deep generative replay: trains a network and a generator on each task and on images of earlier tasks.
+r"""Deep generative replay: trains a network and a generator on each task and on images of earlier tasks.
 
 Shin et al. 2017 (arXiv:1705.08690), with a VAE as in van de Ven and Tolias 2018 (arXiv:1809.10635).
+
+$$ \mathcal{L}_t = r\, \mathbb{E}_{(x, y) \sim D_t}\left[ \mathrm{CE}(S(x), y) \right]
++ (1 - r)\, \mathbb{E}_{x' \sim G_{t-1}}\left[ \mathrm{CE}(S(x'), y') \right] \qquad \text{(eq. 1)} $$
+
+$$ y' = \arg\max S_{t-1}(x'), \qquad r = \frac{1}{t} $$
 """
 
 from keras_cl.errors import require
@@ -18,7 +23,7 @@ class DGR(Finetune):
     """
 
     usual = {"memory": "vae"}
-    memories = ("vae",)
+    stored = False
     search = {"memory.weighting": ["share", "mean"]}
 
     def __init__(self, network, **base):

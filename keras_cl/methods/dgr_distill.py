@@ -1,6 +1,10 @@
-"""Deep generative replay with distillation: labels generated images with class probabilities (soft labels).
+r"""Deep generative replay with distillation: labels generated images with class probabilities (soft labels).
 
 Van de Ven and Tolias 2018 (arXiv:1809.10635).
+
+$$ \mathcal{L}_t = \frac{1}{t}\, \mathrm{CE}(S(x), y) - \left(1 - \frac{1}{t}\right) T^2 \sum_c q_c
+\log \operatorname{softmax}\left(\frac{S(x')}{T}\right)_c, \qquad
+q = \operatorname{softmax}\left(\frac{S_{t-1}(x')}{T}\right) $$
 """
 
 from keras_cl.methods.dgr import DGR
@@ -16,5 +20,5 @@ class DGRDistill(DGR):
     """
 
     usual = {"memory": "vae", "memory.labels": "soft"}
-    memories = ("vae",)
+    stored = False
     search = {"memory.weighting": ["share", "mean"], "memory.temperature": [1.0, 2.0, 4.0]}

@@ -1,7 +1,11 @@
-"""Experience replay: adds rows of earlier tasks from a small memory to every training step.
+r"""Experience replay: adds rows of earlier tasks from a small memory to every training step.
 
 Chaudhry et al. 2019 (arXiv:1902.10486); weighting by the number of tasks: van de Ven and Tolias 2018
 (arXiv:1809.10635).
+
+$$ \mathcal{L} = \frac{1}{|B_t| + |B_{\mathcal{M}}|} \sum_{(x, y) \in B_t \cup B_{\mathcal{M}}}
+\mathrm{CE}(f_\theta(x), y), \qquad B_t \sim D_t, \quad B_{\mathcal{M}} \sim \mathcal{M}
+\qquad \text{(algorithm 1)} $$
 """
 
 from typing import Literal, get_args

@@ -1,8 +1,17 @@
-"""Elastic weight consolidation: penalises changes of weights in proportion to their Fisher information.
+r"""Elastic weight consolidation: penalises changes of weights in proportion to their Fisher information.
 
 Kirkpatrick et al. 2017 (arXiv:1612.00796); online form: Schwarz et al. 2018 (arXiv:1805.06370); variants of
 the Fisher information: van de Ven 2025 (arXiv:2502.11756). Not implemented: Kronecker-factored
 approximations.
+
+$$ \mathcal{L}(\theta) = \mathcal{L}_t(\theta) + \frac{\lambda}{2} \sum_{k < t} \sum_i
+F_{k,i} \left(\theta_i - \theta^*_{k,i}\right)^2 \qquad \text{(eq. 3)} $$
+
+$$ F_{k,i} = \mathbb{E}_{x \sim D_k}\, \mathbb{E}_{y \sim p(y \mid x; \theta^*_k)} \left[ \left(
+\frac{\partial \log p(y \mid x; \theta)}{\partial \theta_i} \right)^2 \right]_{\theta = \theta^*_k} $$
+
+$$ \text{online: } \mathcal{L} = \mathcal{L}_t + \frac{\lambda}{2} \sum_i \gamma \bar{F}_{t-1,i}
+\left(\theta_i - \theta^*_{t-1,i}\right)^2, \qquad \bar{F}_t = \gamma \bar{F}_{t-1} + F_t $$
 """
 
 from typing import Literal, get_args
@@ -36,8 +45,8 @@ class EWC(ContinualModel):
       fisher: how the Fisher is estimated: exact, expectation over all labels; sample, one label drawn from
         the predicted probabilities; empirical, the true label; argmax, the most likely label; batched,
         squared mean gradient of a batch (for comparison only: its scale depends on the batch size).
-      n_samples: rows used for the Fisher; 0 for all, or for 500 if the network has weights outside of dense
-        layers, whose gradients are more expensive.
+      n_samples: rows used for the Fisher; 0 for all, or for 500 if the network has layers whose gradients of
+        single rows are slow: recurrent ones, embeddings, own operations on weights.
       fisher_batch: rows per batch of the batched Fisher.
       normalise: how the Fisher is scaled over all weights: none; max, divided by the largest entry; minmax,
         to [0, 1]; mean1, to mean 1.
@@ -100,7 +109,7 @@ class EWC(ContinualModel):
         x, y = task.train.open()
         answering = task.stream.class_mask[task.index]
         seed = seed_of(self.seed, task.index, IMPORTANCE)
-        F = self._fisher(x, y, answering, seed=seed, jit=self.jit)
+        F = self._fisher(x, y, answering, seed=seed, jit=self.jit, progress=self.progress)
         F = normalised(F, self.normalise)
         if self.online:  # Fbar_t = gamma Fbar_{t-1} + F_t; the penalty uses gamma Fbar_t, around theta
             running = [old.numpy() for old in self.penalty.importance]

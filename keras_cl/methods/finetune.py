@@ -1,4 +1,8 @@
-"""Finetune: trains on each task in turn and does nothing against forgetting; the lower bound."""
+r"""Finetune: trains on each task in turn and does nothing against forgetting; the lower bound.
+
+$$ \mathcal{L}_t(\theta) = \frac{1}{N_t} \sum_{(x, y) \in D_t} \mathrm{CE}(f_\theta(x), y),
+\qquad \theta \leftarrow \theta_{t-1} \text{ before task } t $$
+"""
 
 from keras_cl.methods.base import ContinualModel
 

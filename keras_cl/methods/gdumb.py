@@ -1,17 +1,16 @@
-"""GDumb: stores rows in a balanced memory and trains a new network on the memory alone.
+r"""GDumb: stores rows in a balanced memory and trains a new network on the memory alone.
 
-Prabhu et al. 2020 (ECCV). Not implemented: cropping and mirroring of colour images.
+Prabhu et al. 2020 (ECCV). For colour images they crop, mirror and mix: `--augment=crop,mirror,cutmix`.
+
+$$ \theta_t = \arg\min_\theta \frac{1}{|\mathcal{M}_t|} \sum_{(x, y) \in \mathcal{M}_t}
+\mathrm{CE}(f_\theta(x), y), \qquad \theta \leftarrow \theta_0 \text{ before task } t $$
 """
 
 import tensorflow as tf
 
 from keras_cl.devices.state import integers
 from keras_cl.errors import require
-from keras_cl.learning.layers import logits_of
-from keras_cl.learning.network import image_shape
 from keras_cl.methods.base import ContinualModel
-from keras_cl.numerics.cutmix import cutmix
-from keras_cl.numerics.random import MIX, random_bits, seed_of
 from keras_cl.numerics.schedules import warm_restarts
 
 
@@ -27,7 +26,6 @@ class GDumb(ContinualModel):
       low: lowest learning rate.
       weight_decay: factor of the weights that is added to the gradient.
       clip_norm: largest norm of the gradient.
-      cutmix: probability that CutMix mixes the images of a step.
     """
 
     usual = {"memory": "balanced"}
@@ -43,23 +41,18 @@ class GDumb(ContinualModel):
         low: float = 0.0005,
         weight_decay: float = 1e-6,
         clip_norm: float = 10.0,
-        cutmix: float = 0.0,
         **base,
     ):
         for name, value in (("low", low), ("weight_decay", weight_decay)):
             require(value >= 0, f"{name} is {value}; it must not be negative.")
         require(clip_norm > 0, f"clip_norm is {clip_norm}; it must be above 0.")
-        require(0 <= cutmix <= 1, f"cutmix is {cutmix}; it must be at least 0 and at most 1.")
         why = "gdumb starts again at every task, its optimizer too: reset_optimizer cannot be false."
         require(base.get("reset_optimizer", True), why)
         super().__init__(network, **base)
-        shape = image_shape(self.network)
-        require(not cutmix or len(shape) == 3, f"cutmix is for images, and the network takes {shape}.")
         require(self.memory is not None, "gdumb learns from a memory; give it one.")
-        self.low, self.weight_decay, self.clip_norm, self.cutmix = low, weight_decay, clip_norm, cutmix
+        self.low, self.weight_decay, self.clip_norm = low, weight_decay, clip_norm
         self._initial_weights = self.network.get_weights()
-        # Seed of CutMix in this task; steps taken in it; steps per epoch.
-        self.mixing, self.step, self.epoch = integers(), integers(), integers(1)
+        self.step, self.epoch = integers(), integers(1)  # steps taken in this task; steps per epoch
 
     def compile(self, optimizer="sgd", *losses, **kwargs):
         super().compile(optimizer, *losses, **kwargs)
@@ -71,7 +64,6 @@ class GDumb(ContinualModel):
         self.memory.update(task)
         self.network.set_weights(self._initial_weights)
         super().begin_task(task)
-        self.mixing.assign(seed_of(self.seed, task.index, MIX))
         self.step.assign(0)
 
     def end_task(self, task):
@@ -88,23 +80,8 @@ class GDumb(ContinualModel):
 
     def train_step(self, batch):
         self.optimizer.learning_rate = warm_restarts(self.step // self.epoch, self.high, self.low)
-        with tf.GradientTape() as tape:
-            logits, loss = self._answers(batch)
-        clipped, _ = tf.clip_by_global_norm(self.gradients(tape, loss), self.clip_norm)
+        logits, gradients = self.task_gradients(batch)
+        clipped, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
         self.apply(self._heads.decayed(clipped, self.trained, self.weight_decay))
         self.step.assign_add(1)
         return self.results(batch, logits)
-
-    def _answers(self, batch):
-        """Logits and CE, or lam * CE(y) + (1 - lam) * CE(y of the box) if CutMix mixes the images."""
-        if not self.cutmix:
-            logits = self.logits(batch)
-            return logits, self.task_loss(batch, logits)
-        uniform = tf.cast(random_bits(self.mixing, self.step, [4 + len(batch.x)]), tf.float32) / 2.0**32
-        order = tf.argsort(uniform[4:])
-        x, lam = cutmix(batch.x, uniform[:3], order)
-        x, lam = (tf.where(uniform[3] < self.cutmix, *pair) for pair in ((x, batch.x), (lam, 1.0)))
-        z = logits_of(self.network, x, batch.task, training=True)
-        logits, task = self._masked(z, batch.task), tf.gather(batch.task, order)
-        other = self.task_loss(batch._replace(y=tf.gather(batch.y, order)), self._masked(z, task))
-        return logits, lam * self.task_loss(batch, logits) + (1 - lam) * other

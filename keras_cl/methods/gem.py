@@ -1,6 +1,11 @@
-"""Gradient episodic memory: projects gradients that would raise the loss on stored rows of an earlier task.
+r"""Gradient episodic memory: projects gradients that would raise the loss on stored rows of an earlier task.
 
 Lopez-Paz and Ranzato 2017 (arXiv:1706.08840), with the lower bound of the dual as in their released code.
+
+$$ v = \arg\min_v \tfrac12 \lVert v - g \rVert^2 \text{ subject to } \langle v, g_k \rangle \ge 0, \; k < t $$
+
+$$ u = \arg\min_{u \ge \gamma} \tfrac12 u^\top G G^\top u + (G g)^\top u, \qquad
+v = g + G^\top u \qquad \text{(eq. 11)} $$
 """
 
 import tensorflow as tf
@@ -16,11 +21,7 @@ from keras_cl.numerics.nnls import nnls_gram
 
 
 class Episodic(ContinualModel):
-    """Base class of GEM and A-GEM: gradients on a memory, and a count of violated constraints.
-
-    Args:
-      network: raw images to logits.
-    """
+    """Base class of GEM and A-GEM: gradients on a memory, and a count of violated constraints."""
 
     def __init__(self, network, **base):
         super().__init__(network, **base)
@@ -55,9 +56,8 @@ class Episodic(ContinualModel):
 class GEM(Episodic):
     """v = argmin 1/2 ||v - g||^2 subject to <v, g_k> >= 0 for all tasks k < t
 
-    g is the gradient of CE_t and g_k that of the mean CE of all stored rows of task k. With rows g_k in G the
-    dual is u = argmin 1/2 u'GG'u + (Gg)'u subject to u >= gamma, v = g + G'u (eq. 11 of the paper). It is
-    solved only if some <g, g_k> < 0. Use plain SGD: momentum and adaptive optimizers break the guarantee.
+    g is the gradient of CE_t and g_k, a row of G, that of the mean CE of all stored rows of task k. The dual
+    (eq. 11) is solved only if some <g, g_k> < 0. Use plain SGD: momentum and adaptive optimizers break this.
 
     Args:
       network: raw images to logits.
@@ -72,6 +72,7 @@ class GEM(Episodic):
     plain_sgd = True
     memories = ("ring",)
     draws = 0
+    reads_memory = True
     search = {"margin": [0.0, 0.5, 1.0]}
 
     def __init__(
@@ -95,16 +96,15 @@ class GEM(Episodic):
         size = sum(theta.shape.num_elements() for theta in self.network.trainable_variables)
         k, G = tf.constant(0, tf.int64), tf.zeros([len(self._class_mask), size])
         while k < self.task:  # not `tf.range`: XLA would need a constant length inside a loop
-            g_k = _flat(self.memory_gradient(self.memory.of_task(k)))
-            k, G = k + 1, tf.tensor_scatter_nd_update(G, [[k]], [g_k])
+            rows = self.augment.read(self.memory.of_task(k), k, len(G))
+            k, G = k + 1, tf.tensor_scatter_nd_update(G, [[k]], [_flat(self.memory_gradient(rows))])
         return agreed(G)
 
     def _projected(self, g, G):
         """v `[P]`, computed in float64, because GG' loses too many digits in float32."""
         g, G = tf.cast(g, tf.float64), tf.cast(G, tf.float64)
         Gg = tf.linalg.matvec(G, g)
-        # Also true for NaN, which then reaches the weights.
-        violated = ~tf.reduce_all((Gg >= 0) & tf.math.is_finite(Gg))
+        violated = ~tf.reduce_all((Gg >= 0) & tf.math.is_finite(Gg))  # also for NaN: it reaches the weights
         self.count(violated)
         if violated:
             Q = tf.matmul(G, G, transpose_b=True)

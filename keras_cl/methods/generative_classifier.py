@@ -1,7 +1,12 @@
-"""Generative classifier: trains a small VAE for each class and predicts the class of highest likelihood.
+r"""Generative classifier: trains a small VAE for each class and predicts the class of highest likelihood.
 
 Van de Ven, Li and Tolias 2021 (arXiv:2104.10093). Not implemented: VAEs on features of a pretrained network,
 and a prior from class frequencies.
+
+$$ y^* = \arg\max_c \log p(x \mid c) \quad \text{(eq. 1, uniform prior over classes)} $$
+
+$$ \mathcal{L}_c(x) = -\mathbb{E}_{z \sim q_c(z \mid x)}\left[ \log p_c(x \mid z) \right]
++ \mathrm{KL}\left(q_c(z \mid x)\, \Vert\, p(z)\right) $$
 """
 
 import numpy as np
@@ -30,6 +35,7 @@ class GenerativeClassifier(ContinualModel):
     memories = ()
     no_curvature = "answers by the likelihood of images"
     own_loss = "trains with the likelihood of images"
+    no_mixing = "learns the images of each class"
 
     def __init__(self, network, **base):
         super().__init__(network, **base)

@@ -1,7 +1,10 @@
-"""Generative replay: generates a set of old images before each task and trains on it and the new rows.
+r"""Generative replay: generates a set of old images before each task and trains on it and the new rows.
 
 The rule S = S_0 + M(t-1) for the number of images is from a course report on split MNIST, which states
 neither the optimizer nor the number of epochs.
+
+$$ D = D_t \cup \left\{ (x'_j, y'_j) \right\}_{j=1}^{M(t-1)}, \qquad x'_j \sim G_{t-1}, \quad
+y'_j = \arg\max S_{t-1}(x'_j), \quad \text{as in } M(k) = m k^p $$
 """
 
 from typing import Literal, get_args
@@ -40,7 +43,7 @@ class GenerativeReplay(Finetune):
         "memory.epochs": 30,
         "network.hidden": (50, 50, 50),
     }
-    memories = ("vae",)
+    stored = False
     search = {"schedule": ["constant", "linear", "sublinear", "log"], "images": [1000, 2000, 4000]}
     draws = 0  # generated rows are part of the epoch, like the rows of the task
 

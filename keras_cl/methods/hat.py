@@ -1,17 +1,24 @@
-"""Hard attention to the task: learns gates on the units for every task and protects the units in use.
+r"""Hard attention to the task: learns gates on the units for every task and protects the units in use.
 
 Serra et al. 2018 (arXiv:1801.01423). Not implemented: gates of convolutions, and the paper's plateau
 schedule.
+
+$$ h'_l = a^t_l \odot h_l, \quad a^t_l = \sigma(s\, e^t_l) \quad \text{(eq. 1)}, \qquad
+\Delta'_{l,ij} = \left[ 1 - \min\left(m_{l,i}, m_{l-1,j}\right) \right] \Delta_{l,ij} \quad \text{(eq. 2)} $$
+
+$$ \mathcal{L} = \mathcal{L}_t + c\, \frac{\sum_l \sum_i a^t_{l,i} (1 - m_{l,i})}{\sum_l \sum_i (1 - m_{l,i})}
+\quad \text{(eqs. 5, 6)} $$
+
+$$ s = \frac{1}{s_{\max}} + \left(s_{\max} - \frac{1}{s_{\max}}\right) \frac{b-1}{B-1} \quad \text{(eq. 3)} $$
 """
 
 import tensorflow as tf
 
 from keras_cl.devices.state import integers
 from keras_cl.errors import require
+from keras_cl.learning.gates import WIDEST, share_used, sharpness
 from keras_cl.learning.layers import gated
 from keras_cl.methods.base import ContinualModel
-
-WIDEST = 6.0  # bound of |e|, at which a gate at s_max is exactly 0 or 1 in float32
 
 
 class HAT(ContinualModel):
@@ -77,16 +84,15 @@ class HAT(ContinualModel):
     def _sharpness(self):
         """Sets s of this step in all gates and returns it."""
         b, B = tf.cast(self.step % self.epoch, tf.float32), tf.cast(self.epoch, tf.float32)  # b from 0
-        s = 1 / self.s_max + (self.s_max - 1 / self.s_max) * tf.where(B > 1, b / (B - 1), 1.0)  # eq. 3
+        s = sharpness(tf.where(B > 1, b / (B - 1), 1.0), self.s_max)  # eq. 3
         for gate in self.gates:
             gate.sharpness.assign(s)
         return s
 
     def _used(self, s):
         """R: the share of the capacity left by earlier tasks that this task's gates use."""
-        free = [1 - m for m in self.m]
-        taken = [a * left for a, left in zip((g.gates(s)[self.task] for g in self.gates), free, strict=True)]
-        return tf.math.divide_no_nan(_total(taken), _total(free))  # eq. 6
+        gates = [gate.gates(s)[self.task] for gate in self.gates]
+        return share_used(gates, [1 - m for m in self.m])  # eq. 6
 
     def _block(self, before):
         """Reverts the optimizer's step on weights that earlier tasks use (eq. 2)."""
@@ -104,7 +110,3 @@ class HAT(ContinualModel):
         for gate in self.gates:
             keep(gate.embedding, tf.one_hot(self.task, self.tasks)[:, tf.newaxis])
             gate.embedding.assign(tf.clip_by_value(gate.embedding, -WIDEST, WIDEST))
-
-
-def _total(parts):
-    return tf.add_n([tf.reduce_sum(part) for part in parts])

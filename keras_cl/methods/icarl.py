@@ -1,6 +1,14 @@
-"""iCaRL: replays exemplars of every class with distillation and classifies by the nearest mean of exemplars.
+r"""iCaRL: replays exemplars of every class with distillation and classifies by the nearest mean of exemplars.
 
 Rebuffi et al. 2017 (arXiv:1611.07725). Not implemented: means over mirrored images, weight decay.
+
+$$ \ell(\theta) = \frac{1}{|D|} \sum_{(x, y) \in D} \sum_c \mathrm{BCE}\left(\sigma(z_c(x)), q_c\right)
+\qquad \text{(algorithm 3)} $$
+
+$$ q_c = \sigma(z^{t-1}_c(x) / T) \text{ of old classes}, \qquad q_c = [c = y] \text{ of new ones} $$
+
+$$ y^* = \arg\min_c \lVert \varphi(x) - \mu_c \rVert, \qquad
+\mu_c = \frac{1}{|P_c|} \sum_{p \in P_c} \varphi(p) \qquad \text{(algorithm 1)} $$
 """
 
 from typing import Literal, get_args
@@ -11,7 +19,8 @@ import tensorflow as tf
 from keras_cl.devices.state import integers
 from keras_cl.errors import pick, require
 from keras_cl.learning.batches import weighted_mean
-from keras_cl.learning.layers import classified_by_means, frozen_copy, in_blocks, logits_of
+from keras_cl.learning.features import classified_by_means
+from keras_cl.learning.layers import frozen_copy, in_blocks, logits_of
 from keras_cl.memories.herding import normalised
 from keras_cl.methods.base import ContinualModel
 
@@ -21,10 +30,11 @@ Reduction = Literal["sum", "mean"]
 class ICaRL(ContinualModel):
     """L = mean over the rows of D_t and of the memory of  sum_c BCE(sigmoid(z_c), target_c)  (algorithm 3)
 
-    The target of an old class is sigmoid(z_c / T) of the network after the previous task. The target of a new
-    class is 1 for the row's own class and 0 otherwise. The predicted class is the one whose exemplars have
-    the nearest mean feature, y* = argmin_y ||phi(x) - mu_y|| (algorithm 1); features have length 1. During a
-    task, its new classes have no mean yet and are not predicted; `evaluate` then goes by the logits.
+    The target of an old class is sigmoid(z_c / T) of the network after the previous task. The target of a
+    class of the task, also of one that comes back, is 1 for the row's own class and 0 otherwise. The
+    predicted class is the one whose exemplars have the nearest mean feature, y* = argmin_y ||phi(x) - mu_y||
+    (algorithm 1); features and means are scaled to length 1. During a task, its new classes have no mean yet
+    and are not predicted; `evaluate` then goes by the logits.
 
     Args:
       network: raw images to logits; phi is the input of its last dense layer.
@@ -38,6 +48,7 @@ class ICaRL(ContinualModel):
     usual = {"memory": "herding"}
     memories = ("balanced", "herding", "ring")  # those that store rows of every class
     answers_at_end = True
+    gives_probabilities = False
     no_curvature = "answers by distances to means"
     own_loss = "trains with binary cross entropies"
     search = {"temperature": [1.0, 2.0]}
@@ -60,8 +71,10 @@ class ICaRL(ContinualModel):
     def train_step(self, batch):
         answering = self._class_mask[self.task]
         old = tf.logical_and(self._class_mask[tf.maximum(self.taught, 1) - 1], self.taught > 0)
+        old = tf.logical_and(old, ~self._shown_classes[self.task])  # a class that comes back is learned again
         q = tf.sigmoid(self.teacher(batch.x, training=False) / self.T)
-        target = tf.where(old, q, tf.one_hot(batch.y, len(answering)))
+        own = batch.labelled(lambda y: tf.one_hot(y, len(answering)))
+        target = tf.where(old, q, own)
         with tf.GradientTape() as tape:
             z = logits_of(self.network, batch.x, batch.task, training=True)
             BCE = tf.nn.sigmoid_cross_entropy_with_logits(target, z)

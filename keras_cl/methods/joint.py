@@ -1,4 +1,8 @@
-"""Joint: trains from scratch on all data seen so far; the upper bound."""
+r"""Joint: trains from scratch on all data seen so far; the upper bound.
+
+$$ \mathcal{L}_t(\theta) = \frac{1}{\sum_{k \le t} N_k} \sum_{k \le t} \sum_{(x, y) \in D_k}
+\mathrm{CE}(f_\theta(x), y), \qquad \theta \leftarrow \theta_0 \text{ before task } t $$
+"""
 
 from keras_cl.errors import require
 from keras_cl.methods.cumulative import Cumulative

@@ -1,4 +1,7 @@
-"""L2: every weight is held near its value at the end of the last task, all weights alike."""
+r"""L2: every weight is held near its value at the end of the last task, all weights alike.
+
+$$ \mathcal{L}(\theta) = \mathcal{L}_t(\theta) + \lambda \sum_i \left(\theta_i - \theta^*_i\right)^2 $$
+"""
 
 import numpy as np
 

@@ -1,8 +1,14 @@
-"""Learning without forgetting: distils the outputs of the previous network on the new images.
+r"""Learning without forgetting: distils the outputs of the previous network on the new images.
 
 Li and Hoiem 2016 (arXiv:1606.09282); distillation: Hinton et al. 2015 (arXiv:1503.02531); weightings: van de
 Ven and Tolias 2018 (arXiv:1809.10635) and 2019 (arXiv:1904.07734). Not implemented: warm-up of the new head
 alone.
+
+$$ \mathcal{L} = \mathcal{L}_t + \lambda_o\, \mathrm{KD}, \qquad
+\mathrm{KD} = -\frac{1}{B} \sum_n \sum_c q_{n,c} \log s_{n,c} \qquad \text{(eq. 2)} $$
+
+$$ q = \operatorname{softmax}\left(\frac{z_{\mathrm{old}}}{T}\right), \qquad
+s = \operatorname{softmax}\left(\frac{z}{T}\right) \qquad \text{(eq. 3)} $$
 """
 
 from typing import Literal, get_args

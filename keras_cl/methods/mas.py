@@ -1,6 +1,10 @@
-"""Memory aware synapses: penalises changes of weights in proportion to the sensitivity of the outputs.
+r"""Memory aware synapses: penalises changes of weights in proportion to the sensitivity of the outputs.
 
 Aljundi et al. 2018 (arXiv:1711.09601). Not implemented: the local, Hebbian variant (sec. 4.2).
+
+$$ \Omega_i = \frac{1}{N} \sum_n \left| \frac{\partial \lVert z(x_n) \rVert_2^2}{\partial \theta_i} \right|
+\quad \text{(eqs. 2, 3)}, \qquad \mathcal{L} = \mathcal{L}_t
++ \lambda \sum_i \Omega_i \left(\theta_i - \theta^*_i\right)^2 \quad \text{(eq. 4)} $$
 """
 
 import numpy as np
@@ -25,8 +29,8 @@ class MAS(ContinualModel):
       merge: how importances of several tasks are combined: anchors, every task keeps its own anchor; sum, old
         + new; ema, alpha * old + (1 - alpha) * new; replace, only the last task's.
       alpha: weight of the old importance in ema.
-      n_samples: rows used for the sensitivity; 0 for all, or for 500 if the network has weights outside of
-        dense layers, whose gradients are more expensive.
+      n_samples: rows used for the sensitivity; 0 for all, or for 500 if the network has layers whose
+        gradients of single rows are slow: recurrent ones, embeddings, own operations on weights.
     """
 
     forgets_in = ("class",)
@@ -59,7 +63,7 @@ class MAS(ContinualModel):
         rng = np.random.default_rng(seed_of(self.seed, task.index, IMPORTANCE))
         x = x[drawn(rng, len(x), self._n_samples or self._sensitivity.usual_samples(x))]
         answering = task.stream.class_mask[task.index]
-        Omega = self._sensitivity(x, of_task=(answering,), jit=self.jit)  # eqs. 2, 3
+        Omega = self._sensitivity(x, of_task=(answering,), jit=self.jit, progress=self.progress)  # eqs. 2, 3
         self.penalty.update(Omega)
 
 

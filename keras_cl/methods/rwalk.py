@@ -1,6 +1,14 @@
-"""Riemannian walk: penalises changes of weights by a running Fisher information and a path-integral score.
+r"""Riemannian walk: penalises changes of weights by a running Fisher information and a path-integral score.
 
 Chaudhry et al. 2018 (arXiv:1801.10112).
+
+$$ F \leftarrow \alpha\, \mathbb{E}\left[g^2\right] + (1 - \alpha) F \quad (1) $$
+
+$$ s_i \leftarrow s_i + \max\left(0, \frac{w_i}{\frac12 F_i D_i^2 + \epsilon}\right), \quad
+w_i = -\sum g_i\, d\theta_i \quad (2) $$
+
+$$ S_t = \tfrac12 \left(S_{t-1} + s\right) \quad (3), \qquad \mathcal{L} = \mathcal{L}_t
++ \lambda \sum_i \left(F_i + S_i\right) \left(\theta_i - \theta^*_i\right)^2 \quad (4) $$
 """
 
 from typing import Literal, get_args
@@ -17,17 +25,12 @@ Norm = Literal["none", "max", "minmax"]
 
 
 class RWalk(ContinualModel):
-    """Every `interval` steps, with g the gradient of CE_t and D the change of a weight since the last update:
+    """L = CE_t + strength * sum_i (F_i + S_i) (theta_i - theta*_i)^2   (eq. 4)
 
-        F <- alpha * mean of g^2 + (1 - alpha) * F                      (1)
-        s <- s + max(0, w / (1/2 F D^2 + eps)),  w = -sum of g dtheta   (2)
-
-    At the end of a task S_t = (S_{t-1} + s) / 2 (3), and with F and S normalised over all weights
-
-        L = CE_t + strength * sum_i (F_i + S_i) (theta_i - theta*_i)^2  (4)
-
-    F is a moving average of the Fisher information; s scores the decrease of the loss relative to the
-    distance moved, in the metric of F. Equation numbers are those of this docstring.
+    F, a moving average of the Fisher information, takes in the mean of g^2 every `interval` steps, with g the
+    gradient of CE_t (eq. 1). At the same steps s scores the decrease of the loss relative to the distance
+    moved in the metric of F, with D the change of a weight since then (eq. 2). At the end of a later task S
+    becomes an average (eq. 3); F and S are normalised over all weights. Equation numbers are this file's.
 
     Args:
       network: raw images to logits.

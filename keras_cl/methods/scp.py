@@ -1,6 +1,10 @@
-"""Sliced Cramer preservation: preserves the distribution of the outputs instead of the output of each image.
+r"""Sliced Cramer preservation: preserves the distribution of the outputs instead of the output of each image.
 
 Kolouri et al. 2020 (ICLR, openreview BJge3TNKwH). `keras_cl.importance.cramer` implements the distance.
+
+$$ \Gamma_i = \frac{1}{L} \sum_{l=1}^{L} \left( \frac{\partial\, \xi_l^\top \bar{z}}{\partial \theta_i}
+\right)^2 \quad (1), \qquad \mathcal{L} = \mathcal{L}_t
++ \lambda \sum_i \Gamma_i \left(\theta_i - \theta^*_i\right)^2 \quad (2) $$
 """
 
 import numpy as np
@@ -15,14 +19,12 @@ from keras_cl.numerics.random import IMPORTANCE, seed_of
 
 
 class SCP(ContinualModel):
-    """With zbar the mean logits over a task's images and xi_l random directions on the unit sphere
+    """L = CE_t + strength * sum_i Gamma_i (theta_i - theta*_i)^2   (eq. 2)
 
-        Gamma_i = 1/L sum_l (d (xi_l . zbar) / d theta_i)^2             (1)
-        L = CE_t + strength * sum_i Gamma_i (theta_i - theta*_i)^2      (2)
-
-    Gamma is the curvature of the sliced Cramer distance between the old and the new outputs. Its expectation
-    is 1/K sum_c (d zbar_c / d theta_i)^2 over the K active classes. No labels are needed. Equation numbers
-    are those of this docstring.
+    Gamma_i is the mean over L random directions xi_l on the unit sphere of (d (xi_l . zbar) / d theta_i)^2,
+    with zbar the mean logits over a task's images (eq. 1): the curvature of the sliced Cramer distance
+    between the old and the new outputs. Its expectation is 1/K sum_c (d zbar_c / d theta_i)^2 over the K
+    active classes. No labels are needed. Equation numbers are this file's.
 
     Args:
       network: raw images to logits.
@@ -66,5 +68,5 @@ class SCP(ContinualModel):
         rng = np.random.default_rng(seed_of(self.seed, task.index, IMPORTANCE))
         x = x[drawn(rng, len(x), self.n_samples)]
         xi = directions(task.stream.class_mask[task.index], self.slices, rng)
-        Gamma = self._sensitivity(x, xi, jit=self.jit)  # eq. 1
+        Gamma = self._sensitivity(x, xi, jit=self.jit, progress=self.progress)  # eq. 1
         self.penalty.update(Gamma)

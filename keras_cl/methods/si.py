@@ -1,6 +1,12 @@
-"""Synaptic intelligence: penalises changes of weights in proportion to how much they lowered the loss.
+r"""Synaptic intelligence: penalises changes of weights in proportion to how much they lowered the loss.
 
 Zenke, Poole and Ganguli 2017 (arXiv:1703.04200).
+
+$$ w_i = -\int g_i\, d\theta_i \quad \text{(eq. 3)}, \qquad \Omega_i = \sum_{k < t}
+\frac{w_{k,i}}{\Delta_{k,i}^2 + \xi} \quad \text{(eq. 5)} $$
+
+$$ \mathcal{L} = \mathcal{L}_t + c \sum_i \Omega_i \left(\theta_i - \theta^*_i\right)^2
+\qquad \text{(eq. 4)} $$
 """
 
 from typing import Literal, get_args
@@ -19,6 +25,7 @@ class SI(ContinualModel):
 
     w_i, the path integral of the gradient, is the contribution of weight i to the decrease of the loss during
     a task; Omega_i = sum over tasks of w_i / (Delta_i^2 + xi), with Delta_i the change of the weight (eq. 5).
+    Unless `clip` is none, negative importances count as 0.
 
     Args:
       network: raw images to logits.

@@ -1,1 +1,1 @@
-"""Numerical functions: counter-based random numbers, schedules, least squares, CutMix."""
+"""Numerical functions: counter-based random numbers, schedules, least squares."""

@@ -9,10 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 # Purposes of a task's random numbers: order of rows, dropout masks, draws for importances, selection of
-# stored rows, draws from the memory, image mixing, generated replay, generator training, draws for curvature.
-ORDER, DROPOUT, IMPORTANCE, KEEP, REPLAY, MIX, GENERATE, LATENT, CURVATURE = range(9)
-# Purposes of initial weights beside those of the network: a generator's, gates'.
-GENERATOR, GATES = 9, 10
+# stored rows, draws from the memory, augmentation, generated replay, generator training, draws for curvature.
+ORDER, DROPOUT, IMPORTANCE, KEEP, REPLAY, AUGMENT, GENERATE, LATENT, CURVATURE = range(9)
+# Purposes of initial weights beside those of the network: a generator's, gates', those of bridges between
+# features, and of features that are drawn anew; draws by which a generator is measured.
+GENERATOR, GATES, BRIDGE, QUALITY = range(9, 13)
 
 
 def seed_of(*parts):
@@ -42,6 +43,11 @@ def random_normal(seed, step, shape):
     radius, angle = tf.unstack(random_uniform(seed, step, tf.concat([[2], shape], axis=0)))
     radius, angle = (tf.reshape(part, shape) for part in (radius, angle))
     return tf.sqrt(-2 * tf.math.log(radius)) * tf.cos(2 * np.pi * angle)
+
+
+def below(count, uniform):
+    """int32 integers, at least 0 and below `count`, from uniform numbers above 0 and below 1."""
+    return tf.minimum(tf.cast(uniform * tf.cast(count, tf.float32), tf.int32), tf.cast(count, tf.int32) - 1)
 
 
 def _unsigned(value):

@@ -8,6 +8,7 @@ import tensorflow as tf
 from helpers import assert_same, blobs, learn
 
 from keras_cl.errors import Diverged, InputError
+from keras_cl.generators.drawn import Drawn
 from keras_cl.learning.batches import Batch
 from keras_cl.learning.layers import ROWS_AT_ONCE
 from keras_cl.memories import VAEMemory
@@ -481,7 +482,7 @@ def test_if_the_rows_themselves_were_generated_the_loss_would_not_change(
 ):
     options = {"memory.weighting": weighting, "memory.current": 0.3}
     model, batch = at_task(t, dataset, scenario=scenario, options=options), batch_of(t, scenario=scenario)
-    again = tf.cast(batch.x, tf.float32), batch.y, batch.task, None
+    again = Drawn(tf.cast(batch.x, tf.float32), batch.y, batch.task, None, None, None)
     monkeypatch.setattr(model.memory, "_drawn", lambda *_: again)
     losses = [
         float(model.task_loss(part, model.logits(part)))

@@ -215,6 +215,44 @@ def test_the_loss_is_that_of_the_images_that_the_noise_makes(kind):
         np.testing.assert_allclose(found, reconstruction + vae.divergence(q).numpy(), rtol=1e-5)
 
 
+def features(n=6, width=5):
+    return np.random.default_rng(3).normal(0, 3, (n, width)).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(6,), (1, 3, 2)])
+def test_the_loss_of_normal_values_is_half_their_squared_distance_and_a_constant(shape):
+    """Values may have any sign and size; `scale` divides the standard deviation."""
+    vae, x = VAE(shape, hidden=(4,), latent=2, likelihood="normal", scale=5.0), features(width=6) / 5
+    x = x.reshape(6, *shape)
+    vae.reseed(2)
+    q = vae.encode(x)
+    z = q.mean().numpy() + q.stddev().numpy() * random_normal(2, 0, [6, 2]).numpy()
+    mean = vae.decode(z).mean().numpy().astype(float)
+    assert mean.shape == (6, *shape) and mean.min() < 0
+    squares = ((5 * x.astype(float) - mean) ** 2).reshape(6, -1).sum(axis=1)
+    expected = squares / 2 + 3 * np.log(2 * np.pi) + vae.divergence(q).numpy()
+    np.testing.assert_allclose(vae.rows_loss(tf.constant(x), q), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["bernoulli", "normal"])
+def test_images_are_the_means_for_the_outputs_of_the_pixels(kind):
+    vae = tiny(likelihood=kind)
+    z = np.random.default_rng(0).normal(size=(7, 2)).astype(np.float32)
+    flat = vae.images(vae.pixels(z))
+    np.testing.assert_array_equal(tf.reshape(flat, [7, SIDE, SIDE, 1]), vae.decode(z).mean())
+    np.testing.assert_array_equal(tf.convert_to_tensor(vae.decode(z)), vae.decode(z).mean())
+    assert (flat.numpy().min() < 0) == (kind == "normal")
+
+
+def test_normal_values_are_learned():
+    vae = compiled(VAE((5,), hidden=(16,), latent=3, likelihood="normal", seed=1), jit=False)
+    x = features(64)
+    before = losses(vae, x).mean()
+    vae.fit(data(x, iterations=100), verbose=0)
+    assert losses(vae, x).mean() < 0.6 * before
+    assert vae.sample(20, 1).shape == (20, 5)
+
+
 def test_bytes_are_scaled_to_the_same_loss():
     images = np.rint(255 * X[:8]).astype(np.uint8)
     floats = losses(tiny(), (images / 255).astype(np.float32))

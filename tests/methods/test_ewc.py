@@ -182,7 +182,7 @@ def test_the_fisher_information_is_of_the_task_s_own_training_rows_and_the_class
     stream = split("digits", tasks=5, scenario=scenario, valid_fraction=0.1)
     model, asked = model_of(stream=stream), []
 
-    def fisher(x, y, mask, seed, jit):
+    def fisher(x, y, mask, seed, jit, progress):
         asked.append((x, y, np.flatnonzero(mask).tolist(), seed))
         return [np.ones(v.shape, np.float32) for v in model.network.trainable_variables]
 

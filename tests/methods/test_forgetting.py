@@ -12,7 +12,7 @@ import pytest
 from keras_cl import metrics
 from keras_cl.settings import catalog
 from keras_cl.settings.build import make_model, make_stream
-from keras_cl.settings.config import Config
+from keras_cl.settings.config import SCENARIOS, Config
 
 BOUNDS = ("finetune", "joint", "cumulative")
 QUICK = ("ewc", "er")  # a penalty and a memory; the others are slow tests
@@ -37,21 +37,28 @@ SETTINGS = {
 }
 # A method is measured on permuted digits if it can do without the task, else on split ones; lwf on these too,
 # for an old network has nothing to say about images that are permuted anew.
-STREAMS = {"lwf": "split", "icarl": "classes", "gdumb": "classes"}
+STREAMS = {"lwf": "split", "icarl": "classes", "gdumb": "classes", "lgm": "classes"}
 # A generator of so few images is good enough where everything is forgotten without one.
-GENERATING = ("dgr", "dgr_distill", "generative_replay", "rtf")
-STREAMS |= dict.fromkeys(GENERATING, "classes")
+GENERATING = ("dgr", "dgr_distill", "generative_replay", "ogm", "rtf")
+WITH_GANS = ("ewc_m", "mergan")
+STREAMS |= dict.fromkeys((*GENERATING, *WITH_GANS), "classes")
 SMALL = {"memory.hidden": (100,), "memory.latent": 10}
+FAST_GAN = {"memory.learning_rate": 1e-3, "memory.critic_steps": 2, "memory.beta_1": 0.5}
 OPTIONS = {
     "dgr": SMALL,
     "dgr_distill": SMALL,
+    "ewc_m": FAST_GAN,
     "generative_replay": SMALL | {"memory.epochs": 12, "method.images": 300},
+    "mergan": FAST_GAN | {"method.strength": 0.1, "method.reduction": "mean"},
+    "ogm": SMALL,
     "rtf": {"method.latent": 10},
 }
 # The projections of these are of a gradient, so it is what has to be followed; gdumb brings its schedule.
 SGD = {"optimizer": "sgd", "learning_rate": 0.1}
 OWN = {name: {"epochs": 8} for name in GENERATING}
-OWN |= {"agem": SGD, "gem": SGD, "gdumb": {**SGD, "epochs": 16, "batch_size": 16}}
+OWN |= dict.fromkeys(("dgma", "dgmw"), {"epochs": 20})  # a GAN takes longer to learn than a VAE
+OWN |= dict.fromkeys(WITH_GANS, {"epochs": 30})
+OWN |= {"agem": SGD, "gem": SGD, "ogm": SGD | {"epochs": 8}, "gdumb": {**SGD, "epochs": 16, "batch_size": 16}}
 
 STRENGTHS = {"ewc": 100.0, "l2": 0.03, "mas": 0.1, "rwalk": 1.0, "scp": 10.0, "si": 3.0}  # else the default
 # By how much a method forgets less: about half of what was measured, in comments.
@@ -66,6 +73,7 @@ MARGINS = {
     "derpp": 0.16,  # 0.33
     "er": 0.15,  # 0.30
     "ewc": 0.15,  # 0.30
+    "ewc_m": 0.42,  # 0.85
     "gdumb": 0.49,  # 0.98
     "gem": 0.14,  # 0.28
     "hat": 0.19,  # 0.38
@@ -73,6 +81,7 @@ MARGINS = {
     "l2": 0.08,  # 0.16
     "lwf": 0.16,  # 0.33
     "mas": 0.15,  # 0.31
+    "mergan": 0.45,  # 0.91
     "rwalk": 0.14,  # 0.29
     "scp": 0.14,  # 0.29
     "si": 0.12,  # 0.25
@@ -82,8 +91,9 @@ MARGIN = 0.05  # of a method that is not in the list
 
 def stream_of(method):
     """Name of the stream that a method is measured on."""
-    able = catalog.choice("method", method).constants.get("scenarios", ("domain",))
-    return STREAMS.get(method, "permuted" if "domain" in able else "split")
+    able = catalog.choice("method", method).constants.get("scenarios", SCENARIOS)
+    made_for = next(name for name in SETTINGS if SETTINGS[name]["scenario"] in able)
+    return STREAMS.get(method, made_for)
 
 
 @functools.cache

@@ -261,7 +261,7 @@ def test_it_needs_a_generator(dataset):
     model, _ = made(settings(dataset))
     with pytest.raises(InputError, match="replays from a generator; give it a memory"):
         GenerativeReplay(model.network, tasks=5)
-    with pytest.raises(InputError, match="cannot have the memory ring; possible: vae"):
+    with pytest.raises(InputError, match="cannot have the memory ring; possible: gan, vae"):
         settings(dataset, memory="ring")
 
 

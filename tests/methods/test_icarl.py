@@ -9,7 +9,8 @@ from helpers import blobs, learn
 from keras_cl import sources, streams
 from keras_cl.errors import InputError
 from keras_cl.learning.batches import Batch
-from keras_cl.learning.layers import NearestMean, feature_extractor
+from keras_cl.learning.features import feature_extractor
+from keras_cl.learning.layers import NearestMean
 from keras_cl.memories import Herding, Ring
 from keras_cl.methods import ICaRL
 from keras_cl.networks import mlp

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from gradients import assert_same, chain, jacobian, linear
+from gradients import Power, assert_same, chain, jacobian, linear
 from sensitivities import (
     W,
     X,
@@ -171,7 +171,7 @@ def test_rows_are_drawn_by_the_seed_and_the_task():
 @pytest.mark.parametrize("n_samples, used", [(0, 3), (5, 5)])
 def test_without_a_number_some_rows_do_where_gradients_are_mapped(monkeypatch, n_samples, used):
     monkeypatch.setattr(moments, "MAPPED_SAMPLES", 3)
-    network = chain((8,), keras.layers.Dense(4), keras.layers.LayerNormalization())
+    network = chain((8,), keras.layers.Dense(4), Power())
     Omega, *_ = measured(MAS, network, one_hot_stream()[0], n_samples=n_samples)
     assert np.count_nonzero(Omega.any(axis=1)) == used
 

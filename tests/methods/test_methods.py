@@ -10,7 +10,8 @@ from keras_cl.streams.split import split
 
 STREAM = split("digits", tasks=5, scenario="task")
 SCALARS = 64  # counters and the like, which no one minds
-FLOATS = {"finetune": 0, "l2": 1, "lwf": 1, "ewc": 2, "mas": 2, "scp": 2, "si": 3, "rwalk": 7}  # a weight
+# A weight.
+FLOATS = {"finetune": 0, "l2": 1, "lwf": 1, "ogm": 1, "ewc": 2, "mas": 2, "scp": 2, "si": 3, "rwalk": 7}
 
 
 def size(variables):

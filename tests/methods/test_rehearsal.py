@@ -93,7 +93,12 @@ def test_a_memory_changes_what_a_method_learns_from_the_second_task_on(dataset, 
 
 
 @pytest.mark.parametrize(
-    "method", [m for m in TAKING if any(o.name == "strength" for o in catalog.choice("method", m).options)]
+    "method",
+    [
+        m
+        for m, memory in PAIRS
+        if memory == "ring" and any(o.name == "strength" for o in catalog.choice("method", m).options)
+    ],
 )
 @pytest.mark.slow
 def test_without_its_penalty_a_method_with_a_memory_is_experience_replay_bit_for_bit(dataset, method):
