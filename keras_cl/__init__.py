@@ -1,8 +1,9 @@
 """Continual learning for Keras: a task stream is a sequence, a method is a `tf_keras.Model`.
 
 Public are the names in `PUBLIC`, the choices in `methods`, `memories`, `generators`, `networks`, `regimes`,
-`streams` and `sources`, the functions in `metrics`, and what docs/extending.md uses. Everything is imported
-at first use, so that `import keras_cl` (and `--help`) does not load TensorFlow.
+`streams` and `sources`, the functions in `metrics`, what `runs` and `report` say is public, and what
+docs/extending.md uses. Everything is imported at first use, so
+that `import keras_cl` (and `--help`) does not load TensorFlow.
 """
 
 import importlib
@@ -16,7 +17,7 @@ PUBLIC = {  # name: the module that defines it
     "Regime": "keras_cl.regimes.base",
     "Stream": "keras_cl.streams.base",
     "InputError": "keras_cl.errors",
-    "learn": "keras_cl.runs.learn",
+    "learn": "keras_cl.task_loop",
     "load": "keras_cl.runs.restore",
 }
 

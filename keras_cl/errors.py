@@ -1,6 +1,7 @@
 """What the program says when it is given something it cannot use: one sentence, no traceback."""
 
 import difflib
+import importlib.util
 import math
 import re
 
@@ -16,6 +17,10 @@ class InputError(ValueError):
 
 class Diverged(InputError):
     """Training came to a loss, or to weights, that are no numbers."""
+
+
+class Notice(UserWarning):
+    """What a user should know of training that goes on; commands print it as one sentence."""
 
 
 def pick(what, given, options):
@@ -43,6 +48,12 @@ def require(condition, message):
     """Raises `InputError(message)` unless `condition` holds."""
     if not condition:
         raise InputError(message)
+
+
+def require_installed(extra, *packages):
+    """Raises `InputError` if packages of an extra are missing."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    require(not missing, f"This needs {' and '.join(missing)}: pip install 'keras_cl[{extra}]'.")
 
 
 def _one_line(message):

@@ -1,13 +1,11 @@
 """Metrics of continual learning, as pure functions of the accuracy matrix R.
 
 GEM: Lopez-Paz & Ranzato 2017, arXiv:1706.08840; Chaudhry et al. 2018, arXiv:1801.10112; A-GEM: Chaudhry et
-al. 2019, arXiv:1812.00420; Diaz-Rodriguez et al. 2018, arXiv:1810.13166. Not implemented: losses, accuracies
-per class, and minima over the steps inside a task.
+al. 2019, arXiv:1812.00420; Diaz-Rodriguez et al. 2018, arXiv:1810.13166. Not here: minima inside a task.
 
-R has shape [T + 1, T] and holds fractions in training order: row 0 is b, the untrained network; R[i, j] in
-the formulas is the accuracy on task j after learning task i, both counted from 1 (R[i, j - 1] in numpy). NaN
-means not measured: a metric that needs such an entry is None, never 0. The comments number the definitions:
-M1 to M11, and D1 to D7 for those of Diaz-Rodriguez et al.
+R has shape [T + 1, T] and holds fractions: row 0 is b, the untrained network; R[i, j] in the formulas is the
+accuracy on task j after learning task i, both counted from 1 (R[i, j - 1] in numpy). NaN means not measured:
+a metric that needs such an entry is None, never 0. The comments number the definitions.
 """
 
 import numpy as np
@@ -267,6 +265,34 @@ _MEASURES = {
     triangle_forward_transfer: "mean accuracy on tasks not yet learned; 0 to 1, 1 is best",
 }
 DESCRIPTIONS = {measure.__name__: sentence for measure, sentence in _MEASURES.items()}
+COSTS = {  # other numbers of a run
+    "seconds": "training time of all tasks together, in seconds; lower is better",
+    "parameters": "number of weights of the network; lower is better",
+    "network_bytes": "bytes of the network's variables; lower is better",
+    "method_bytes": "bytes of the method's own variables after the last task; lower is better",
+    "memory_bytes": "bytes of the memory's rows or generator after the last task; lower is better",
+    "memory_rows": "rows in the memory after the last task; lower is better",
+    "model_size_efficiency": "1 if the model never grows (MS of Diaz-Rodriguez et al.); 0 to 1, 1 is best",
+    "sample_storage_efficiency": "1 if no row is stored (SSS of Diaz-Rodriguez et al.); 0 to 1, 1 is best",
+}
+GENERATOR = {  # numbers of a generator, measured with --generator_quality; none is an accuracy of the network
+    "oracle_on_fake": "generated images that a classifier of real ones gives their label; 0 to 1, 1 is best",
+    "fake_to_real": "accuracy on real test images of a classifier of generated ones alone; 0 to 1, 1 is best",
+    "oracle_accuracy": "the same of the classifier of real images, the oracle: what fake_to_real could reach",
+    "generated_label_distance": "total variation of the oracle's labels from equal shares; 0 to 1, 0 is best",
+    "generated_frechet_distance": "to real images, in features of the oracle, not of Inception; 0 is best",
+    "real_frechet_distance": "the same of as many real test images: what the generated ones could reach",
+    "nearest_image_ratio": "distance to the nearest training over the nearest test image; 0 is a copy",
+    "real_image_ratio": "the same of real test images, each without itself: that of images not memorised",
+}
+LOWER_IS_BETTER = ("forgetting", "peak_forgetting", "seconds", "parameters", "network_bytes", "method_bytes")
+LOWER_IS_BETTER += ("memory_bytes", "memory_rows", "generated_label_distance", "generated_frechet_distance")
+
+
+def better(name):
+    """Which values of a metric or a cost are better: "higher" or "lower"; None of any other number."""
+    other = name.startswith(("oracle_a", "real_", "near")) or name not in DESCRIPTIONS | COSTS | GENERATOR
+    return None if other else "lower" if name in LOWER_IS_BETTER else "higher"
 
 
 def summary(R):
@@ -282,8 +308,7 @@ def over_seeds(summaries):
     """
     if not summaries or any(s.keys() != summaries[0].keys() for s in summaries):
         raise ValueError("over_seeds needs at least one summary, and the same names in all.")
-    n = len(summaries)
-    result = {}
+    n, result = len(summaries), {}
     for name in summaries[0]:
         values = np.array([s[name] for s in summaries], dtype=float)
         if np.isnan(values).all():

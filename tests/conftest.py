@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import sys
+from unittest import mock
 
 import pytest
 
@@ -22,6 +24,34 @@ LONG = (
 def pytest_collection_modifyitems(items):
     """Puts the tests of long files first."""
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
+@pytest.fixture(autouse=True)
+def own_path(monkeypatch):
+    """What a test makes importable is forgotten after it: the next one may have a file of the same name."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_reports():
+    """Runs end with a report of one line where it is not in question: a page takes longer than a tiny run."""
+    from keras_cl.report import write
+
+    def short(path):
+        (path / "report.html").write_text("<title>short</title>")
+
+    whole = write.of_run
+    with mock.patch.object(write, "of_run", side_effect=short):
+        yield whole
+
+
+@pytest.fixture
+def whole_reports(short_reports):
+    """Runs end with the report that they end with outside of tests."""
+    from keras_cl.report import write
+
+    with mock.patch.object(write, "of_run", side_effect=short_reports):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -38,8 +38,19 @@ def perceptron(*extra):
     return chain((6,), keras.layers.Rescaling(1 / 255), dense(5), relu(), *extra, dense(4), relu(), dense(4))
 
 
+class Power(keras.layers.Layer):
+    """An operation on a weight that has no formula, and one that has."""
+
+    def build(self, shape):
+        self.power = self.add_weight("power", (shape[-1],))
+        self.shift = self.add_weight("shift", (shape[-1],))
+
+    def call(self, h):
+        return tf.pow(tf.abs(h) + 0.5, self.power) + self.shift
+
+
 def convolutional():
-    """Convolution and batch norm, which need the map, before a dense layer, which does not."""
+    """Convolution and batch norm before a dense layer."""
     norm, relu, flatten = keras.layers.BatchNormalization(), keras.layers.ReLU(), keras.layers.Flatten()
     return chain((5, 5, 1), keras.layers.Conv2D(2, 3), norm, relu, flatten, keras.layers.Dense(4))
 

@@ -8,6 +8,7 @@ import os
 import pathlib
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -136,6 +137,15 @@ def said(*given):
         except SystemExit as end:
             code = end.code
     return code, output.getvalue(), errors.getvalue()
+
+
+def free_ports(count):
+    """Ports that nothing listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("localhost", 0))
+        return [one.getsockname()[1] for one in sockets]
 
 
 def refusal(*given):

@@ -18,17 +18,40 @@ from keras_cl.settings import catalog
 from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.config import SCENARIOS
 
+# Its penalty is felt from the second step of the generator on, and Adam makes steps of rounding errors.
+SLOW_GAN = {"memory.critic_steps": 1, "memory.learning_rate": 1e-5}
 # Settings and options, beside those that keep a method small, that several devices could get wrong:
-# weight decay has no rows, a regime changes the optimizer, draws are of another size.
+# weight decay has no rows, a regime changes the optimizer, draws are of another size, images are mixed with
+# those of another device.
 MORE = {
     "finetune": ({"regime": "stable"}, {"network.weight_decay": 0.5}),
     "ewc": ({"memory": "ring", "replay_batch_size": 6}, {"method.strength": 50.0}),
     "scp": ({}, {"method.strength": 1.0}),
-    "er": ({"optimizer": "adam"}, {"method.weighting": "share"}),
+    "er": (
+        {"optimizer": "adam", "augment": ("crop", "mirror", "cutmix")},
+        {"method.weighting": "share", "augment.crop.padding": 1, "augment.cutmix.probability": 1.0},
+    ),
     "dgr": ({}, {"memory.conditional": True}),
+    "dgr_distill": ({"memory": "gan"}, {}),
     "generative_replay": ({}, {"memory.epochs": 2}),
+    "mergan": ({}, SLOW_GAN | {"method.strength": 1e4, "method.reduction": "mean"}),
+    "ewc_m": ({}, SLOW_GAN | {"method.strength": 1e6, "method.n_samples": 20}),
 }
 HANDED_OVER = "er"  # to other devices between the tasks
+# What a method does otherwise by an option, and several devices could get wrong there.
+SMALL_MEMORY = {"method.hidden": (8,), "method.latent": 2, "method.memory_iterations": 6}
+OTHERWISE = {
+    "lgm": (
+        {"method.embedder": "frozen"},
+        {"method.backend": "cvae", "method.embedder": "ewc", **SMALL_MEMORY},
+        {"method.backend": "cgan", "method.embedder": "free", **SMALL_MEMORY},
+    ),
+    "ogm": (
+        {"method.variant": "distill"},
+        {"method.variant": "project", "method.tolerance": 0.01},
+        {"method.second_order": True},
+    ),
+}
 HEADS = "er"  # also learned with momentum of earlier tasks, which heads of other tasks must not follow
 # Methods that two devices also learn in a traced graph in the quick form; tracing takes time, so the others
 # take the same steps together eagerly.
@@ -42,6 +65,8 @@ def verdict(method, eager):
         subject = Subject(method, folder, options=options, eager=SCENARIOS if eager else (), **settings)
         try:
             two_devices(subject)
+            for place, other in enumerate(OTHERWISE.get(method, ())):
+                two_devices(Subject(method, f"{folder}/{place}", options=other, eager=subject.eager))
             if method == HANDED_OVER:
                 handed_over(subject)
                 evaluated(subject)

@@ -10,7 +10,7 @@ import tokenize
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-LIBRARY = ROOT / "keras_cl"
+LIBRARY, PIPELINES = ROOT / "keras_cl", ROOT / "pipelines"
 
 # From the ground up: a package imports only packages of the lines above its own, so that each can be read,
 # tested and used without those below. Arrays know nothing of networks, networks nothing of methods, methods
@@ -23,16 +23,44 @@ LAYERS = [
     ["memories", "networks"],
     ["methods"],
     ["settings"],
-    ["runs", "curvature"],
+    ["runs"],
+    ["report"],
+    ["task_loop", "serve"],
     ["train", "evaluate"],
+    ["compare"],
     ["main", "check"],
 ]
-EARLY = ["keras_cl", "keras_cl.settings.flags", "keras_cl.main", "keras_cl.evaluate", "keras_cl.metrics"]
+# The same beside the library: examples, checks and lineage know nothing of components, components nothing of
+# Kubeflow Pipelines, and only the programs know all.
+PIPELINE_LAYERS = [
+    ["artifacts", "settings", "guarded"],
+    ["examples"],
+    ["validation"],
+    ["lineage"],
+    ["components"],
+    ["kubeflow"],
+    ["run", "compile"],
+]
+EARLY = [
+    "keras_cl",
+    "keras_cl.compare.__main__",
+    "keras_cl.evaluate",
+    "keras_cl.main",
+    "keras_cl.metrics",
+    "keras_cl.report",
+    "keras_cl.report.__main__",
+    "keras_cl.serve.__main__",
+    "keras_cl.settings.flags",
+    "pipelines.compile",
+    "pipelines.lineage.__main__",
+    "pipelines.run",
+]
 
 MODULES = sorted(LIBRARY.rglob("*.py"))
+STEPS = sorted(PIPELINES.rglob("*.py"))
 SOURCES = sorted(
     file
-    for folder in ("keras_cl", "tests", "benchmarks", "results", "pipelines", "tuning")
+    for folder in ("keras_cl", "tests", "benchmarks", "results", "pipelines", "tuning", "docs")
     for file in (ROOT / folder).rglob("*.py")
 )
 
@@ -41,13 +69,13 @@ def named(files):
     return pytest.mark.parametrize("file", files, ids=[str(file.relative_to(ROOT)) for file in files])
 
 
-def part_of(file):
-    """The package of the library that a file belongs to, or the file's own name where it is in none."""
-    return file.relative_to(LIBRARY).parts[0].removesuffix(".py")
+def part_of(file, top=LIBRARY):
+    """The package below `top` that a file belongs to, or the file's own name where it is in none."""
+    return file.relative_to(top).parts[0].removesuffix(".py")
 
 
-def layer_of(part):
-    return next(number for number, layer in enumerate(LAYERS) if part in layer)
+def layer_of(part, layers):
+    return next(number for number, layer in enumerate(layers) if part in layer)
 
 
 def imported(file):
@@ -65,30 +93,45 @@ def imported(file):
 # ---- packages --------------------------------------------------------------------------------------------
 
 
-def test_every_package_has_its_layer():
-    placed = [part for layer in LAYERS for part in layer]
+@pytest.mark.parametrize(("top", "layers"), [(LIBRARY, LAYERS), (PIPELINES, PIPELINE_LAYERS)])
+def test_every_package_has_its_layer(top, layers):
+    placed = [part for layer in layers for part in layer]
     assert len(placed) == len(set(placed))
-    assert set(placed) == {part_of(file) for file in MODULES} - {"__init__"}
+    assert set(placed) == {part_of(file, top) for file in top.rglob("*.py")} - {"__init__"}
 
 
 def test_the_folder_shows_the_architecture():
     packages = [folder for folder in LIBRARY.iterdir() if (folder / "__init__.py").exists()]
-    assert len(packages) <= 15
+    assert len(packages) <= 17
     assert len(list(LIBRARY.glob("*.py"))) <= 12
 
 
 @named([file for file in MODULES if file != LIBRARY / "__init__.py"])
 def test_imports_go_down(file):
-    own = part_of(file)
-    parts = {name.split(".")[1] for name in imported(file) if name.startswith("keras_cl.")}
+    assert_imports_go_down(file, LIBRARY, LAYERS)
+
+
+@named([file for file in STEPS if file != PIPELINES / "__init__.py"])
+def test_imports_of_pipelines_go_down(file):
+    assert_imports_go_down(file, PIPELINES, PIPELINE_LAYERS)
+    if not file.is_relative_to(PIPELINES / "kubeflow"):
+        allowed = {"kfp", "kfp.compiler"} if file.name == "compile.py" else set()
+        assert {name for name in imported(file) if name.split(".")[0] == "kfp"} <= allowed
+
+
+def assert_imports_go_down(file, top, layers):
+    own = part_of(file, top)
+    parts = {name.split(".")[1] for name in imported(file) if name.startswith(f"{top.name}.")}
     for part in parts - {own}:
-        assert layer_of(part) < layer_of(own), f"{own} imports {part}, which does not lie below it"
+        assert layer_of(part, layers) < layer_of(own, layers), f"{own} imports {part}, which is not below it"
 
 
-def test_the_architecture_page_shows_the_same_layers():
-    picture = (ROOT / "docs/architecture.md").read_text().split("```")[1]
+@pytest.mark.parametrize(("heading", "layers"), [("Packages", LAYERS), ("Pipelines", PIPELINE_LAYERS)])
+def test_the_architecture_page_shows_the_same_layers(heading, layers):
+    section = (ROOT / "docs/architecture.md").read_text().split(f"\n## {heading}\n")[1]
+    picture = section.split("```")[1]
     shown = [set(line.split("  ")[0].split(", ")) for line in picture.strip().splitlines()]
-    assert shown == [set(layer) for layer in LAYERS[::-1]]
+    assert shown == [set(layer) for layer in layers[::-1]]
 
 
 def test_the_ground_imports_nothing_of_the_library():
@@ -122,7 +165,7 @@ def test_help_and_numbers_do_not_wait_for_tensorflow(module):
     program = (
         f"import os, sys; before = dict(os.environ), os.getcwd(); import {module}\n"
         "assert (dict(os.environ), os.getcwd()) == before\n"
-        "print(*{'tensorflow', 'tf_keras', 'keras', 'matplotlib', 'sklearn'} & set(sys.modules))"
+        "print(*{'tensorflow', 'tf_keras', 'keras', 'matplotlib', 'sklearn', 'kfp'} & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120
@@ -217,21 +260,21 @@ def test_lines_of_code_are_counted():
     assert lines_of_code(text) == 5
 
 
-@named(MODULES)
+@named([*MODULES, *STEPS])
 def test_files_stay_small(file):
-    text, method = file.read_text(), part_of(file) == "methods" and file.stem != "base"
+    text, method = file.read_text(), file.parent == LIBRARY / "methods" and file.stem != "base"
     assert lines_of_code(text) <= (80 if method else 200)
     assert len(text.splitlines()) <= (120 if method else 320)
 
 
-@named(MODULES)
+@named([*MODULES, *STEPS])
 def test_functions_fit_on_a_screen(file):
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno - node.lineno < 60, f"{node.name} has more than 60 lines"
 
 
-@named(MODULES)
+@named([*MODULES, *STEPS])
 def test_every_module_says_first_what_it_is(file):
     first = (ast.get_docstring(ast.parse(file.read_text())) or "").split("\n")[0]
     assert first.endswith((".", ":")), "the first line is no sentence"

@@ -13,8 +13,9 @@ import tf_keras as keras
 from keras_cl import train
 from keras_cl.check import laws, placement
 from keras_cl.check.laws import LAWS
-from keras_cl.check.subject import Subject
-from keras_cl.runs import figures, samples, saved_model
+from keras_cl.check.subject import Subject, has_strength
+from keras_cl.report import figures
+from keras_cl.runs import samples, saved_model
 from keras_cl.settings import catalog
 from keras_cl.settings.build import make_model
 from keras_cl.settings.config import SCENARIOS
@@ -75,13 +76,15 @@ def subjects_of(kind, factory, eager):
     def subject(method):
         finetuned = None if method == "finetune" else subject("finetune")
         options = OPTIONS.get(method, {})
-        return kind(method, factory.mktemp(method), options=options, eager=eager(method), finetuned=finetuned)
+        given = {"options": options, "eager": eager(method), "finetuned": finetuned}
+        return kind(method, factory.mktemp(method), **given, **SETTINGS.get(method, {}))
 
     return subject
 
 
 # A generator that learns by itself needs two epochs to be seen to begin anew in each.
 OPTIONS = {"generative_replay": {"memory.epochs": 2}}
+SETTINGS = {"dgr_distill": {"memory": "gan"}}  # `dgr` has the other generator
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +123,7 @@ def cases(wanted):
 def applies(law, method):
     """Whether a law says something about a method: some are about the option strength."""
     about_strength = law.check in (laws.strength_0_is_finetune, laws.first_task_is_finetune)
-    return not about_strength or any(o.name == "strength" for o in catalog.choice("method", method).options)
+    return not about_strength or has_strength(method)
 
 
 def is_quick(law, method, scenario):
@@ -137,6 +140,28 @@ def test_every_method_keeps_every_law(law, method, scenario, quick):
 @pytest.mark.parametrize(("law", "method", "scenario"), cases(lambda *_: True))
 def test_every_method_keeps_every_law_traced_in_every_scenario(law, method, scenario, traced):
     put(law, traced(method), scenario)
+
+
+AUGMENTED = {"augment": ("crop", "jitter", "mixup"), "options": {"augment.crop.padding": 1}}
+
+
+@pytest.fixture(scope="module")
+def augmented(tmp_path_factory):
+    return Quick("er", tmp_path_factory.mktemp("augmented"), eager=SCENARIOS, **AUGMENTED)
+
+
+@pytest.mark.parametrize("law", [laws.learns, laws.repeats, laws.resumes])
+def test_an_augmented_run_repeats_and_resumes(law, augmented):
+    (found,) = (one for one in LAWS if one.check is law)
+    assert augmented.trained("task").model.augment.parts
+    put(found, augmented, "task")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("law", [laws.one_trace, laws.xla_is_graph, placement.compiles_for_a_gpu])
+def test_an_augmented_step_is_compiled_as_any_other(law, tmp_path):
+    (found,) = (one for one in LAWS if one.check is law)
+    put(found, Subject("er", tmp_path, **AUGMENTED), "class")
 
 
 @pytest.mark.parametrize("method", METHODS)

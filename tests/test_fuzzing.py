@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from keras_cl.check import __main__ as laws
+from keras_cl.compare import flags as compare_flags
+from keras_cl.compare.program import Comparison
 from keras_cl.errors import InputError
 from keras_cl.settings import catalog, flags
 from keras_cl.settings.build import make_model, make_stream
@@ -107,6 +109,50 @@ def test_strange_flags_are_used_or_refused():
         assert config.name and config.directory
 
     require_only_uses_and_refusals(outcomes(attempt, command_line))
+
+
+def comparison(rng):
+    """The command line of a comparison, with lists and sweeps, some of them damaged."""
+    given = []
+    for argument in command_line(rng):
+        name, _, text = argument.partition("=")
+        other = rng.choice([text, *STRANGE, *catalog.names("method")])
+        if rng.random() < 0.4:
+            argument = f"--sweep.{name[2:]}={text}{rng.choice(',;')}{other}"
+        elif name[2:] in ("method", "stream", "network", "regime") and rng.random() < 0.7:
+            argument = f"{name}s={text},{other}"
+        given.append(argument)
+    return [*given, *(["--skip_impossible"] if rng.random() < 0.5 else [])]
+
+
+def test_strange_comparisons_are_used_or_refused():
+    def attempt(given):
+        made = Comparison.of(compare_flags.parse(["compare", *given]))
+        assert len({cell.label for cell in made.cells}) == len(made.cells) > 0
+
+    require_only_uses_and_refusals(outcomes(attempt, comparison))
+
+
+CSV = 'method,epochs,method.strength,seeds\newc,3,10,"0,1"\nfinetune,,,2\n'
+TOML = '[[run]]\nmethod = "ewc"\n"method.strength" = 10\n\n[[run]]\nseeds = [1, 2]\nstream.seed = 3\n'
+
+
+@pytest.mark.parametrize(("name", "text"), [("runs.csv", CSV), ("runs.toml", TOML)])
+def test_damaged_files_of_runs_are_used_or_refused(tmp_path, name, text):
+    file = tmp_path / name
+
+    def damaged(rng):
+        content = text
+        for _ in range(rng.randint(0, 2)):
+            place = rng.randrange(len(content))
+            content = content[:place] + rng.choice(STRANGE) + content[place + rng.randint(0, 3) :]
+        return content.encode(errors="replace")[: rng.choice([10_000, rng.randrange(1, 90)])]
+
+    def attempt(content):
+        file.write_bytes(content)
+        assert Comparison.of(compare_flags.parse(["compare", f"--runs={file}"])).cells
+
+    require_only_uses_and_refusals(outcomes(attempt, damaged))
 
 
 def test_strange_options_are_refused_before_training():

@@ -16,8 +16,9 @@ from processes import small
 from keras_cl import metrics, streams, train
 from keras_cl.errors import Diverged, InputError
 from keras_cl.methods.base import ContinualModel
+from keras_cl.runs import seals
 from keras_cl.runs.checkpoints import Checkpoints
-from keras_cl.runs.directory import RunDirectory, read_matrix
+from keras_cl.runs.directory import MEASURES, RunDirectory, read_matrix
 from keras_cl.runs.history import EpochHistory
 from keras_cl.settings.build import make_model, make_stream
 
@@ -32,6 +33,12 @@ def names_in(folder):
 def rows_of(file):
     with open(file, newline="") as lines:
         return list(csv.DictReader(lines))
+
+
+def confusion_of(directory):
+    """The counts of a confusion.csv."""
+    rows = rows_of(directory / "confusion.csv")
+    return np.array([[int(row[str(label)]) for label in range(10)] for row in rows])
 
 
 def variables_of(config, number):
@@ -78,7 +85,7 @@ def test_a_run_leaves_every_file(finished):
     config, _ = finished
     assert names_in(config.directory) == {
         "config.json", "checkpoints", "matrix.csv", "metrics.csv", "summary.json", "log.txt", "matrix.png",
-        "accuracy.png", "DONE",
+        "accuracy.png", "loss.csv", "class_accuracy.csv", "confusion.csv", "report.html", "DONE",
     }  # fmt: skip
     assert names_in(config.directory / "checkpoints") == {"task_000", "task_001", "task_002"}
     for number in range(3):
@@ -111,6 +118,26 @@ def test_matrix_metrics_and_summary_agree(finished):
     rows = rows_of(config.directory / "metrics.csv")
     assert [(row["task"], row["epoch"]) for row in rows] == [("1", "1"), ("2", "1")]
     assert [[float(row[f"task_{j}"]) for j in (1, 2)] for row in rows] == exact[1:].tolist()
+
+
+def test_losses_classes_and_confusion_agree_with_the_matrix(finished):
+    config, _ = finished
+    records = RunDirectory(config.directory).finished()
+    matrix, losses = (np.array([r[name] for r in records], float) for name in ("accuracies", "losses"))
+    np.testing.assert_allclose(read_matrix(config.directory / "loss.csv"), losses, atol=5e-7)
+    assert (losses > 0).all()
+    found = rows_of(config.directory / "class_accuracy.csv")
+    assert len(found) == 3 * 2 * 10
+    for after, task in np.ndindex(3, 2):
+        of = [row for row in found if (row["after_tasks"], row["task"]) == (str(after), str(task + 1))]
+        weights = [int(row["rows"]) for row in of]
+        mean = np.average([float(row["accuracy"]) for row in of], weights=weights)
+        assert mean == pytest.approx(matrix[after, task], abs=2e-6)
+    counts = confusion_of(config.directory)
+    share = np.trace(counts) / counts.sum()
+    assert share == pytest.approx(matrix[2].mean())  # the tasks have equally many rows
+    assert records[2]["confusion"] == {"labels": list(range(10)), "counts": counts.tolist()}
+    assert "confusion" not in records[1]
 
 
 def test_the_summary_tells_what_the_run_cost(finished):
@@ -297,6 +324,40 @@ def test_what_cannot_be_measured_is_empty(tmp_path):
     assert json.loads((config.directory / "summary.json").read_text())["forward_transfer"] is None
 
 
+def of_an_earlier_version(config, numbers):
+    """Removes from the checkpoints what earlier versions did not measure."""
+    directory = RunDirectory(config.directory)
+    for folder in map(directory.task_folder, numbers):
+        record = json.loads((folder / "results.json").read_text())
+        for name in ("losses", "class_accuracies", "class_rows", "confusion"):
+            record.pop(name, None)
+        (folder / "results.json").write_text(json.dumps(record))
+        number = seals.read_seal(folder)["task"]
+        seals.seal_all(folder, task=number, **directory.identity)
+    for name in MEASURES:
+        (config.directory / name).unlink()
+
+
+def test_a_run_of_an_earlier_version_goes_on_and_measures_what_is_left(finished, copy):
+    stop_after_the_first_task(copy)
+    of_an_earlier_version(copy, (0, 1))
+    train.run(copy)
+    for name in ("matrix.csv", "confusion.csv"):
+        assert (copy.directory / name).read_bytes() == (finished[0].directory / name).read_bytes()
+    losses = read_matrix(finished[0].directory / "loss.csv")
+    losses[:2] = np.nan
+    np.testing.assert_array_equal(read_matrix(copy.directory / "loss.csv"), losses)
+    assert {row["after_tasks"] for row in rows_of(copy.directory / "class_accuracy.csv")} == {"2"}
+
+
+def test_a_complete_run_of_an_earlier_version_stays_as_it_is(copy, capsys):
+    of_an_earlier_version(copy, (0, 1, 2))
+    RunDirectory(copy.directory).finish()
+    train.run(copy)
+    assert "is complete" in capsys.readouterr().out
+    assert not names_in(copy.directory) & {*MEASURES}
+
+
 # ---- a number of steps in place of epochs ----------------------------------------------------------------
 
 
@@ -475,7 +536,8 @@ def test_every_seed_is_a_run_of_its_own_equal_to_that_seed_alone(seeds, finished
     config, _ = seeds
     assert names_in(config.directory) == {
         "config.json", "seed_0", "seed_3", "matrix.csv", "matrix_std.csv", "summary.json", "log.txt",
-        "matrix.png", "accuracy.png", "DONE",
+        "matrix.png", "accuracy.png", "loss.csv", "class_accuracy.csv", "confusion.csv", "DONE",
+        "report.html",
     }  # fmt: skip
     alone = (finished[0].directory / "matrix.csv").read_bytes()
     assert (config.directory / "seed_0" / "matrix.csv").read_bytes() == alone
@@ -498,6 +560,10 @@ def test_several_seeds_end_in_mean_and_deviation(seeds):
     assert mean["n"] == 2 and mean["mean"] == pytest.approx(np.mean(each), abs=2e-6)
     assert mean["std"] == pytest.approx(np.std(each, ddof=1), abs=2e-6)
     assert json.loads((config.directory / "summary.json").read_text()) == {"seeds": [0, 3], **summary}
+    losses = [read_matrix(config.directory / f"seed_{seed}" / "loss.csv") for seed in (0, 3)]
+    np.testing.assert_allclose(read_matrix(config.directory / "loss.csv"), np.mean(losses, 0), atol=2e-6)
+    counts = sum(confusion_of(config.directory / f"seed_{seed}") for seed in (0, 3))
+    np.testing.assert_array_equal(confusion_of(config.directory), counts)
 
 
 def test_several_seeds_that_are_finished_are_shown_and_not_trained(seeds, monkeypatch, capsys):

@@ -15,7 +15,7 @@ NOT_OF_THE_WINNER = ("overwrite",)  # a flag of the search that is dangerous in 
 
 
 def write(search, rows, directory, display):
-    """Writes and shows all results.
+    """Writes and shows all results; returns the record of the best trial.
 
     Args:
       search: the `Search`.
@@ -42,6 +42,7 @@ def write(search, rows, directory, display):
         display.say(f"--{flag} is best at an end of its range, {said(search.space[flag])}.")
     command = f"python -m keras_cl.main --flagfile={directory.path / 'best.flags'}"
     display.say(f"best     trial {best['number']}: {command}\nresults  {directory.path}")
+    return best
 
 
 def winner(search, rows):

@@ -20,14 +20,14 @@ def main(search):
 
     name = workers.role()
     device.prepare(search.config.device, quiet=not search.verbosity)
-    from keras_cl.curvature import measurement
+    from keras_cl.runs import measurements
     from keras_cl.runs.console import Display
     from keras_cl.settings.build import make_model, make_stream
 
     config, _ = search.configured({})
     display, stream = Display(), make_stream(config)
     model = make_model(config, stream, config.seeds[0])  # rejects bad options before any data is read
-    measurement.check(config, model.network)  # for a run with the best settings
+    measurements.check(config, model)  # for a run with the best settings
     if name in ("", workers.CHIEF):
         lead(search, stream, model, display, chief=bool(name))
     else:
@@ -35,7 +35,14 @@ def main(search):
 
 
 def lead(search, stream, model, display, chief=False):
-    """Runs the search, or serves its trials to workers, and writes the results.
+    """Runs the search, or serves its trials to workers, writes the results and returns the best record.
+
+    Args:
+      search: the `Search`.
+      stream: the stream of the search, with validation rows; only its first `search.tasks` tasks are read.
+      model: an untrained model of the search's settings.
+      display: a `keras_cl.runs.console.Display`.
+      chief: whether workers run the trials.
 
     Raises:
       InputError: if the directory holds another search, the data cannot be used, or every trial failed.
@@ -57,7 +64,7 @@ def lead(search, stream, model, display, chief=False):
             workers.serve(tuner.oracle, path / "workers", search.patience)
         else:
             tuner.search()
-        report.write(search, rows(tuner), directory, display)
+        return report.write(search, rows(tuner), directory, display)
 
 
 def follow(search, stream, model, display, worker):

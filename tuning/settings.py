@@ -13,11 +13,11 @@ from keras_cl import metrics
 from keras_cl.errors import pick, require
 from keras_cl.runs.opening import Kind
 from keras_cl.settings import flags
-from keras_cl.settings.config import Config, data_name
+from keras_cl.settings.config import Config
 from keras_cl.settings.options import require_usable
+from keras_cl.sources.reading import data_name
 from tuning import space
 
-LOWER_IS_BETTER = ("forgetting", "peak_forgetting")  # among the metrics that can be an objective
 KIND = Kind(
     "search",
     "search_dir",
@@ -126,7 +126,7 @@ class Search:
     @property
     def direction(self):
         """Direction of the optimisation of the objective, "max" or "min"."""
-        return "min" if self.objective in LOWER_IS_BETTER else "max"
+        return "min" if self.objective in metrics.LOWER_IS_BETTER else "max"
 
     @property
     def most(self):

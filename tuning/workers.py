@@ -9,12 +9,12 @@ operating system releases when the process ends; the chief gives the trial of a 
 """
 
 import contextlib
-import fcntl
 import os
 import time
 from concurrent import futures
 
 from keras_cl.errors import InputError, require
+from keras_cl.runs.files import try_lock
 
 VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 TICK = 0.2  # seconds between checks of which workers are alive
@@ -140,7 +140,6 @@ def _locked(file, tries=1):
     """Whether the lock of a file was acquired; retries, as a check by another process holds it briefly."""
     for attempt in range(tries):
         time.sleep(TICK / 4 if attempt else 0)
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if try_lock(file):
             return True
     return False

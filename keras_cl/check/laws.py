@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_cl.check import placement
+from keras_cl.check import measures, placement
 from keras_cl.check.compare import CLOSE, DoesNotApply, difference, hold, same, saved_variables
 from keras_cl.check.devices import mirrored, on_devices
 from keras_cl.check.heads import later_outputs_moved
 from keras_cl.errors import InputError
 from keras_cl.runs.checkpoints import Checkpoints
-from keras_cl.runs.directory import RunDirectory
+from keras_cl.runs.directory import MEASURES, RunDirectory
 from keras_cl.settings import catalog
 from keras_cl.settings.build import make_model
 from keras_cl.settings.config import SCENARIOS
@@ -133,11 +133,12 @@ def resumes(subject):
     shutil.copytree(whole, stopped)
     for later in ("run/checkpoints/task_002", "models/run/2"):
         shutil.rmtree(stopped / later)
-    for later in ("DONE", "matrix.csv", "metrics.csv", "summary.json"):
-        (stopped / "run" / later).unlink()
+    for later in ("DONE", "matrix.csv", "metrics.csv", "summary.json", *MEASURES):
+        (stopped / "run" / later).unlink(missing_ok=later in MEASURES)
     subject.command(stopped)
     _same_state(_state(stopped, 2), _state(whole, 2))
-    for name in ("checkpoints/task_001/DONE", "matrix.csv"):
+    measured = [name for name in MEASURES if (whole / "run" / name).exists()]
+    for name in ("checkpoints/task_001/DONE", "matrix.csv", *measured):
         one, other = ((folder / "run" / name).read_text() for folder in (stopped, whole))
         hold(one == other, f"{name} differs")
     hold((stopped / "run/DONE").exists(), "the run was not completed")
@@ -263,6 +264,9 @@ def two_devices(subject):
     hold(apart <= CLOSE, f"weights or metrics are up to {apart:.2g} apart")
 
 
+law("accuracies, losses and the confusion matrix are those of the predictions", everywhere=True)(
+    measures.agree
+)
 law("no state is int32, which TensorFlow keeps off a GPU", everywhere=True)(placement.state_goes_to_a_gpu)
 law("XLA can compile the step for a GPU")(placement.compiles_for_a_gpu)
 law("a step compiled for another device than the first one finds its variables there")(placement.other_device)

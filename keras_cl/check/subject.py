@@ -28,8 +28,17 @@ CHUNK = 4  # steps per chunk: the tasks have one and two chunks
 # Options for small models and memories of the library, by axis and name.
 SMALL = {
     "network": {"mlp": {"hidden": (8,), "dropout": 0.25}, "class_vaes": {"hidden": (8,), "latent": 2}},
-    "memory": {"vae": {"hidden": (8,), "latent": 2}},
-    "method": {"generative_replay": {"images": 20}, "rtf": {"latent": 2}},
+    "memory": {
+        "vae": {"hidden": (8,), "latent": 2},
+        "gan": {"hidden": (8,), "latent": 2, "critic_steps": 2},
+    },
+    "method": {
+        "generative_replay": {"images": 20},
+        "rtf": {"latent": 2},
+        "dgma": {"hidden": (6, 5), "latent": 2},
+        "dgmw": {"hidden": (6, 5), "latent": 2},
+        "lsa": {"hidden": 4, "bridge_iterations": 5},
+    },
 }
 
 
@@ -42,6 +51,13 @@ def small(method, memory="", network=""):
         for axis, choice in chosen.items()
         for name, value in SMALL[axis].get(choice, {}).items()
     }
+
+
+def has_strength(method):
+    """Whether a method has an option strength, of what holds its network; not of what holds a generator."""
+    chosen = catalog.choice("method", method)
+    holds_network = chosen.constants.get("protects", "network") == "network"
+    return holds_network and any(option.name == "strength" for option in chosen.options)
 
 
 def blobs(rows, *, labels=None, side=4, shape=None, dtype=np.uint8, seed=0):
@@ -104,7 +120,7 @@ class Subject:
         self.folder.mkdir(exist_ok=True)
         self.dataset, self.larger = str(self.folder / "blobs.npz"), str(self.folder / "more.npz")
         self.scenarios = catalog.choice("method", method).constants.get("scenarios", SCENARIOS)
-        self.has_strength = any(o.name == "strength" for o in catalog.choice("method", method).options)
+        self.has_strength = has_strength(method)
         self._write(SHAPES[0])
         if "network" in self.config(self.scenarios[-1]).origins:
             self._write(self._shape())

@@ -47,6 +47,13 @@ def prepare(device, quiet=True, starts=True):
     return "gpu" if gpus else "cpu"
 
 
+def started(device, name, quiet=True):
+    """What `prepare` returns as text for a headline, and the `strategy` called `name`."""
+    where = prepare(device, quiet, starts=name != "multiworker")
+    made = strategy(name, quiet)
+    return (f"{made.num_replicas_in_sync} devices ({where})" if made else where), made
+
+
 def import_tensorflow(quiet=True):
     """Sets the environment variables that this library needs, then imports TensorFlow."""
     if quiet:

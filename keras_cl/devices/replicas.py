@@ -72,6 +72,18 @@ def agreed(values):
     return values if context is None else context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
 
 
+def in_order(rows):
+    """The rows of the whole step in their order, from this replica's share of them, as `own` gives it."""
+    context = _several()
+    if context is None:
+        return rows
+    share, n = rows.shape[0], context.num_replicas_in_sync
+    place = tf.range(share * n)
+    # TensorFlow gathers no bytes.
+    number = tf.cast(rows, tf.int32) if rows.dtype.is_integer else rows
+    return tf.cast(tf.gather(gathered(number), place % n * share + place // n), rows.dtype)
+
+
 def gathered(rows):
     """The rows of all replicas, `[B / n, ...]` to `[B, ...]`; the same order for all `rows`."""
     context = _several()
@@ -114,9 +126,21 @@ def results(metrics):
 
 
 def apply(optimizer, gradients, variables):
-    """Applies the gradient of the whole step, which all replicas have."""
-    pairs = zip(gradients, variables, strict=True)
+    """Applies the gradient of the whole step, which all replicas have; None leaves a variable alone."""
+    pairs = [pair for pair in zip(gradients, variables, strict=True) if pair[0] is not None]
     optimizer.apply_gradients(pairs, skip_gradients_aggregation=_several() is not None)
+
+
+def several():
+    """Whether several replicas take the step together: then they wait for each other wherever rows are
+    summed, and cannot do so in a branch or a loop that depends on a number."""
+    return _several() is not None
+
+
+def count():
+    """Number of replicas that take the step."""
+    context = _several()
+    return 1 if context is None else context.num_replicas_in_sync
 
 
 def _several():

@@ -31,7 +31,10 @@ class Batch(NamedTuple):
       drawn: memory slot that each replayed row comes from, -1 for none (its weight is 0), int32 `[R]`.
       offered: number of rows offered to the memory before the step, int32 scalar.
       target: class probabilities `[R, C]` of the replayed rows, if they have soft labels.
+      condition: class or task that a generator was asked for, of the replayed rows, int32 `[R]`.
       sample_weight: factor of the loss of each row of the current task `[B]`, if it was given.
+      mixed_y: output units of the images that were mixed into those of the rows, `[B]` int32, if some were.
+      lam: share of `y` in the label of each row, the rest is of `mixed_y`; `[B]` float32.
       whole: whether every replica has all rows of the step, not only its share (`keras_cl.devices.replicas`).
     """
 
@@ -43,7 +46,10 @@ class Batch(NamedTuple):
     drawn: tf.Tensor | None = None
     offered: tf.Tensor | None = None
     target: tf.Tensor | None = None
+    condition: tf.Tensor | None = None
     sample_weight: tf.Tensor | None = None
+    mixed_y: tf.Tensor | None = None
+    lam: tf.Tensor | None = None
     whole: bool | None = None
 
     @property
@@ -64,7 +70,17 @@ class Batch(NamedTuple):
         return self._rows(slice(start, start + size))
 
     def _rows(self, rows):
-        return Batch(*(part[rows] for part in self[:4]))
+        mixed = [part if part is None else part[rows] for part in (self.mixed_y, self.lam)]
+        return Batch(*(part[rows] for part in self[:4]), mixed_y=mixed[0], lam=mixed[1])
+
+    def labelled(self, function):
+        """`function` of output units `[B]`, such as a loss, for the labels of the rows: where images were
+        mixed, the weighted mean for both labels."""
+        own = function(self.y)
+        if self.lam is None:
+            return own
+        lam = tf.reshape(self.lam, [-1, *[1] * (len(own.shape) - 1)])
+        return lam * own + (1 - lam) * function(self.mixed_y)
 
     def counted(self, losses):
         """Losses of the rows `[B]` or `[B + R]`, times the sample weights of those of the current task."""
@@ -96,6 +112,11 @@ def total(values, whole=False):
 def weighted_mean(values, weight, whole=False):
     """Mean of `values` `[..., B]` with weights `[B]` over the rows of a step; `whole` as in `Batch`."""
     return total(values * weight, whole) / total(weight, whole)
+
+
+def normalised(weight):
+    """Weights `[B]` of the rows of a step, divided by their sum; zeros stay zeros."""
+    return tf.math.divide_no_nan(weight, total(weight))
 
 
 def chunk_length(batch_size, row_bytes, most=MOST):

@@ -8,16 +8,24 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_cl.errors import pick, require
-from keras_cl.learning.layers import feature_extractor, in_blocks
+from keras_cl.learning import layers
+from keras_cl.learning.features import feature_extractor
+from keras_cl.learning.layers import in_blocks
+from keras_cl.learning.measures import Evaluation, cross_entropies, pairs_of
+from keras_cl.learning.progress import QUIET
 from keras_cl.learning.rows import rows_of
 
 
 class EvaluationMixin:
     """The evaluation methods of a `ContinualModel`; needs its `network`, `task` and `_forward`."""
 
+    # Shows evaluation and other long work of the model; that of the screen while a run lasts.
+    progress = QUIET
+
     def features(self, x):
         """Features `[n, F]` of raw images in inference mode: the input of the last dense layer."""
-        return in_blocks(feature_extractor(self.network), x)
+        with self.progress.phase("features", len(x)) as advance:
+            return in_blocks(feature_extractor(self.network), x, advance=advance)
 
     def predict_logits(self, x, task=None):
         """Unmasked logits `[n, C]` of raw images, in inference mode.
@@ -30,7 +38,7 @@ class EvaluationMixin:
 
     def predict_units(self, x, mask, task=None):
         """Most likely output unit `[n]` of raw images among those where `mask` `[C]` is true."""
-        return np.where(mask, self.predict_logits(x, task), -np.inf).argmax(axis=1)
+        return _most_likely(self.predict_logits(x, task), mask)
 
     def accuracies(self, stream, after=None, part="test"):
         """Accuracy on every task: one row of the accuracy matrix.
@@ -43,18 +51,41 @@ class EvaluationMixin:
         Returns:
           float array `[T]`; NaN for tasks whose classes are not active yet (class-incremental).
         """
+        return self.evaluate_tasks(stream, after, part).accuracies
+
+    def evaluate_tasks(self, stream, after=None, part="test"):
+        """Accuracy, loss and predictions by class on every task, in one pass over its rows: an `Evaluation`.
+
+        Args:
+          stream, after, part: as in `accuracies`.
+        """
         pick("part", part, ["test", "valid", "train"])
         after = (int(self.task.numpy()) + 1 if self.begun else 0) if after is None else after
-        row = np.full(len(stream), np.nan)
-        for place, task in enumerate(stream):
-            mask = task.stream.answering(task.index, after)
-            if mask is not None:
-                split = task.stream.split(task.index, part)
+        accuracies, losses, pairs = np.full(len(stream), np.nan), np.full(len(stream), np.nan), {}
+        masks = [task.stream.answering(task.index, after) for task in stream]
+        measured = [(place, task) for place, task in enumerate(stream) if masks[place] is not None]
+        splits = [task.stream.split(task.index, part) for _, task in measured]
+        with self.progress.phase("evaluation", sum(map(len, splits))) as advance:
+            for (place, task), split in zip(measured, splits, strict=True):
                 advice = " Give the stream a valid_fraction." if part == "valid" else ""
                 require(len(split), f"Task {task.number} has no {part} rows.{advice}")
                 x, y = split.open()
-                row[place] = np.mean(self.predict_units(x, mask, task.index) == y)
-        return row
+                units, losses[place] = self._evaluated(x, y, masks[place], task.index, advance)
+                accuracies[place], pairs[task.index] = np.mean(units == y), pairs_of(y, units)
+        return Evaluation(accuracies, losses, pairs)
+
+    def _evaluated(self, x, y, mask, task, advance):
+        """Predicted units `[n]` of rows and their mean cross entropy, NaN if there is none, in one pass."""
+        own = type(self).predict_units is not EvaluationMixin.predict_units  # it need not go by the logits
+        measured, units, loss = self.gives_probabilities and not own, [], 0.0
+        for start in range(0, len(y), layers.ROWS_AT_ONCE):
+            block = x[start : start + layers.ROWS_AT_ONCE]
+            logits = None if own else self.predict_logits(block, task)
+            units.append(self.predict_units(block, mask, task) if own else _most_likely(logits, mask))
+            if measured:
+                loss += cross_entropies(logits, y[start : start + len(block)], mask).sum()
+            advance(len(block))
+        return np.concatenate(units), loss / len(y) if measured else np.nan
 
     # ---- Keras -------------------------------------------------------------------------------------------
 
@@ -234,3 +265,7 @@ class Validation:
                 f"task.test.open() returns them, and stream.labels has their labels.",
             )
             yield x, y, weight
+
+
+def _most_likely(logits, mask):
+    return np.where(mask, logits, -np.inf).argmax(axis=1)

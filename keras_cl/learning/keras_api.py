@@ -6,6 +6,7 @@ docs/keras.md has a table of all of them; a test compares it with this file and 
 import tensorflow as tf
 
 from keras_cl.errors import InputError
+from keras_cl.learning.layers import logits_of
 
 # Passed on to `model.network`, the plain Keras model.
 OF_NETWORK = (
@@ -94,6 +95,22 @@ def refuse(call, given, reasons):
 
 class KerasMixin:
     """The part of a `ContinualModel` that is Keras's, apart from training and evaluation."""
+
+    def __repr__(self):
+        weights = sum(theta.shape.num_elements() for theta in self.network.trainable_variables)
+        memory = "" if self.memory is None else f", memory {type(self.memory).__name__}"
+        place = f"task {int(self.task.numpy()) + 1}" if self.begun else "no task begun"
+        return f"<{type(self).__name__}: network {self.network.name}, {weights:,} weights{memory}, {place}>"
+
+    def call(self, x, training=None):
+        if isinstance(x, list | tuple):
+            return self.network(x, training=training)
+        return logits_of(self.network, x, tf.fill([tf.shape(x)[0]], self.task), training)
+
+    @property
+    def distribute_strategy(self):
+        """The caller's strategy: Keras must not distribute chunks of steps among devices."""
+        return tf.distribute.get_strategy()
 
     def build(self, input_shape=None):
         """Does nothing: the network is built."""

@@ -8,6 +8,7 @@ import tf_keras as keras
 
 from keras_cl.devices import replicas
 from keras_cl.errors import require
+from keras_cl.learning.gates import attention
 from keras_cl.learning.network import answers, asks_for_task, subclassed
 from keras_cl.numerics.random import GATES, random_bits, seed_of
 
@@ -76,19 +77,8 @@ class TaskGate(keras.layers.Layer):
         super().build(input_shape)
 
     def gates(self, s):
-        """Gates `[tasks, units]` in (0, 1) at the sharpness `s`.
-
-        Their gradient is that of sharpest * sigmoid(e) at any s. This is the paper's gradient compensation
-        (eq. 4) for sigmoid(s e), whose own gradient nearly vanishes and is lost to rounding for large s.
-        """
-
-        @tf.custom_gradient
-        def sharp(e):
-            smooth = tf.sigmoid(e)
-            return tf.sigmoid(s * e), lambda up: up * self.sharpest * smooth * tf.sigmoid(-e)
-
-        s = tf.convert_to_tensor(s, tf.float32)
-        return sharp(tf.convert_to_tensor(self.embedding))
+        """Gates `[tasks, units]` in (0, 1) at the sharpness `s`, with the gradient of `attention`."""
+        return attention(self.embedding, s, self.sharpest)
 
     def call(self, inputs, training=False):
         h, task = inputs
@@ -127,13 +117,6 @@ class NearestMean(keras.layers.Layer):
         length = tf.reduce_sum(phi**2, 1, keepdims=True) + tf.reduce_sum(mu**2, 1)
         distance = length - 2 * tf.matmul(phi, mu, transpose_b=True)
         return tf.where(tf.reduce_any(known), tf.where(known, -distance, self.FARTHEST), logits)
-
-
-def classified_by_means(network):
-    """A network of the same layers that classifies by the nearest mean; `NearestMean` is its last layer."""
-    features = feature_extractor(network).output
-    scores = NearestMean(dtype="float32")([features, network.output])
-    return keras.Model(network.inputs, scores, name=f"{network.name}_by_means")
 
 
 def gated(network, tasks, sharpest, seed):
@@ -245,19 +228,12 @@ def frozen_copy(network):
     return copy, teach
 
 
-def feature_extractor(network):
-    """The network up to the input of its last dense layer."""
-    dense = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
-    require(
-        dense,
-        f"{network.name} has no dense layer among its own, whose input could be an image's features; make it "
-        f"a functional or sequential model that ends in one.",
-    )
-    return keras.Model(network.inputs, dense[-1].input)
-
-
-def in_blocks(function, x, *others):
-    """Applies a function of raw images and parallel arrays to all rows, in blocks."""
-    blocks = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(x), ROWS_AT_ONCE)]
-    parts = [function(tf.cast(x[rows], tf.float32), *(other[rows] for other in others)) for rows in blocks]
-    return np.concatenate([part.numpy() for part in parts])
+def in_blocks(function, x, *others, advance=lambda rows: None):
+    """Applies a function of raw images and parallel arrays to all rows, in blocks; `advance` is told the
+    number of rows of each."""
+    parts = []
+    for start in range(0, len(x), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        parts.append(function(tf.cast(x[rows], tf.float32), *(other[rows] for other in others)).numpy())
+        advance(len(parts[-1]))
+    return np.concatenate(parts)

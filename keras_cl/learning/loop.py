@@ -11,7 +11,7 @@ import warnings
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_cl.errors import require
+from keras_cl.errors import Notice, require
 from keras_cl.learning.batches import Batch
 from keras_cl.learning.layers import logits_of
 from keras_cl.learning.network import layers_of, some_images
@@ -20,26 +20,29 @@ from keras_cl.learning.network import layers_of, some_images
 COMPILED = {
     *("activation", "convolutional", "merging", "normalization", "pooling", "regularization", "reshaping")
 }
-OURS = ("ClassVAEs", "Dropout", "NearestMean", "TaskGate")
+OURS = ("Bridges", "ClassVAEs", "Dropout", "NearestMean", "TaskGate")
 ALSO_COMPILED = ("Activation", "Dense", "Functional", "InputLayer", "Rescaling", "Sequential")
 
 
-def uses_xla(network, jit=None):
+def uses_xla(network, jit=None, memory=None):
     """Whether XLA compiles the training loop of a network.
 
     Args:
       network: the network that is trained.
       jit: what the user asked for; None chooses, and says so if XLA would be faster and cannot compile.
+      memory: the memory that takes part in each step, if there is one; its `prefers_xla` counts too.
 
     Raises:
       InputError: if `jit` is true and XLA cannot compile the network.
     """
-    if not (prefers_xla(network) if jit is None else jit):
+    chosen = prefers_xla(network) and (memory is None or memory.prefers_xla)
+    if not (chosen if jit is None else jit):
         return False
     missing = not_compiled(network)
     if missing and jit is None:
         warnings.warn(
             f"XLA cannot compile {network.name} ({missing}), so its training loop runs without XLA.",
+            Notice,
             stacklevel=3,
         )
     require(

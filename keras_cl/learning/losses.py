@@ -55,13 +55,19 @@ class LossMixin:
         """The metrics that `compile` was given."""
         return self.compiled_with[2]
 
-    def _measure(self, y, logits, weight, training=True, factors=lambda losses: losses):
-        """Updates loss, accuracy and the metrics of one's own with rows; `logits` are masked, and `factors`
-        multiplies losses by sample weights."""
-        losses = self.row_losses(y, logits, training)
-        correct = tf.argmax(logits, axis=1, output_type=tf.int32) == y
-        self._loss.update_state(factors(losses), weight)
-        self._accuracy.update_state(tf.cast(correct, tf.float32), weight)
+    def _measure(self, y, logits, weight, training=True, batch=None):
+        """Updates loss, accuracy and the metrics of one's own with rows; `logits` are masked, and a `Batch`
+        has sample weights and labels of mixed images."""
+        answers = tf.argmax(logits, axis=1, output_type=tf.int32)
+
+        def losses(y):
+            return self.row_losses(y, logits, training)
+
+        def correct(y):
+            return tf.cast(answers == y, tf.float32)
+
+        self._loss.update_state(losses(y) if batch is None else batch.counted(batch.labelled(losses)), weight)
+        self._accuracy.update_state(correct(y) if batch is None else batch.labelled(correct), weight)
         for metric in self.own_metrics:
             metric.update_state(y, logits, sample_weight=weight)
 

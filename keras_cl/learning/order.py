@@ -45,6 +45,19 @@ class OrderMixin:
     def _place(self, begun, ended):
         self.turn.assign([begun, ended])
 
+    def restore(self, stream, tasks, read):
+        """Restores the state after some tasks of a stream.
+
+        Args:
+          stream: the `Stream` that the model learns.
+          tasks: number of tasks that it had learned.
+          read: function that assigns the variables.
+        """
+        if tasks:
+            self._bind(stream)
+        read()
+        self._place(tasks, tasks)
+
     def _may_begin(self, task):
         self.require_compiled()
         self._bind(task.stream)

@@ -10,11 +10,12 @@ from keras_cl.learning.network import require_images
 
 
 class ScenarioMixin:
-    """The part of a `ContinualModel` that knows the stream; needs its `network`, `trained` and `task`."""
+    """The part of a `ContinualModel` that knows the stream; needs its `network`, `trained`, `task`
+    and `augment`."""
 
     def _begin_scenario(self, isolate_heads):
         self.isolate_heads = isolate_heads
-        self._class_mask = self._scenario = self._facts = None
+        self._class_mask = self._shown_classes = self._scenario = self._facts = None
         self._heads = heads.Heads()
 
     def _bind(self, stream):
@@ -29,7 +30,9 @@ class ScenarioMixin:
         facts = stream.name, stream.scenario, stream.task_classes, stream.input_shape, stream.seed
         if self._scenario is None:
             self._scenario, self._class_mask = stream.scenario, tf.constant(stream.class_mask)
+            self._shown_classes = tf.constant(stream.labels >= 0)  # [T, C]: the classes of the training rows
             self._facts = repr(facts)
+            self.augment.bind(stream)
             if self.isolate_heads and stream.scenario == "task":
                 self._heads = heads.Heads(heads.outputs(self.network, self.trained, stream), self._class_mask)
         require(

@@ -1,5 +1,7 @@
 """The state of an optimizer: which of its variables belong to which weight, and what they are when fresh."""
 
+import contextlib
+
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
@@ -10,6 +12,22 @@ LOSS_SCALED = keras.mixed_precision.LossScaleOptimizer
 def inner(optimizer):
     """The optimizer that takes the steps, inside one that scales the loss."""
     return optimizer.inner_optimizer if isinstance(optimizer, LOSS_SCALED) else optimizer
+
+
+def is_plain_sgd(optimizer):
+    """Whether the steps of an optimizer are the gradient times the learning rate, and nothing else."""
+    others = ("momentum", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "use_ema")
+    optimizer = inner(optimizer)
+    return isinstance(optimizer, keras.optimizers.SGD) and not any(getattr(optimizer, o) for o in others)
+
+
+@contextlib.contextmanager
+def undone(variables):
+    """Gives variables back, after the `with` block, the values that they had before it."""
+    before = [tf.identity(variable) for variable in variables]
+    yield
+    for variable, value in zip(variables, before, strict=True):
+        variable.assign(value)
 
 
 def slots(optimizer, weights):

@@ -30,11 +30,12 @@ def applications(
     weights: str = "",
     frozen: bool = False,
     resize: int = 0,
+    hidden: tuple[int, ...] = (),
     dropout: float = 0.0,
     seed: int = 0,
 ):
-    """Returns a model of keras.applications without its top, followed by global average pooling and a dense
-    layer, from raw images of `stream` to `stream.num_classes` logits.
+    """Returns a model of keras.applications without its top, followed by global average pooling and dense
+    layers, from raw images of `stream` to `stream.num_classes` logits.
 
     Images are preprocessed as the model wants it, inside the network; grey ones are taken for three equal
     channels. Stochastic depth, which some of these models have, is off.
@@ -44,12 +45,14 @@ def applications(
       model: name of a model of keras.applications, such as MobileNetV2, ResNet50 or EfficientNetB0.
       weights: path of a file with the weights of the model without its top (.weights.h5, .h5 or .keras), as
         Keras saves and offers them; empty for random weights. Nothing is downloaded.
-      frozen: whether only the head is trained; batch normalisation then uses its stored statistics.
+      frozen: whether only the dense layers are trained; batch normalisation then uses its stored statistics.
       resize: height and width that images are resized to (bilinear); 0 for those of the stream.
+      hidden: widths of dense layers with ReLU before the last layer.
       dropout: dropout rate before the last layer, in [0, 1).
       seed: seed of the initial weights.
     """
     require(0 <= dropout < 1, f"dropout is {dropout}; it must be at least 0 and below 1.")
+    require(all(width >= 1 for width in hidden), f"hidden is {hidden}; a layer needs at least one unit.")
     require(resize >= 0, f"resize is {resize}; it must be a number of pixels, or 0.")
     shape = tuple(stream.input_shape)
     require(
@@ -68,6 +71,9 @@ def applications(
     x = Preprocessing(model, stream.source.scale, name="preprocess")(x)
     x = backbone(x, training=False) if frozen else backbone(x)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    for place, width in enumerate(hidden, start=1):
+        initial = keras.initializers.GlorotUniform(seed_of(seed, place))
+        x = keras.layers.Dense(width, "relu", kernel_initializer=initial, name=f"dense_{place}")(x)
     x = Dropout(dropout, name="dropout")(x) if dropout else x
     initial = keras.initializers.GlorotUniform(seed_of(seed))
     head = keras.layers.Dense(stream.num_classes, kernel_initializer=initial, name="head")

@@ -1,6 +1,9 @@
-"""Class VAEs: a small variational autoencoder for each class, which outputs the log-likelihood of an image.
+r"""Class VAEs: a small variational autoencoder for each class, which outputs the log-likelihood of an image.
 
 Van de Ven, Li and Tolias 2021 (arXiv:2104.10093).
+
+$$ \log p(x \mid c) \approx \log \frac{1}{S} \sum_{s=1}^{S} \frac{p_c(x \mid z_s)\, p(z_s)}{q_c(z_s \mid x)},
+\qquad z_s \sim q_c(z \mid x) \qquad \text{(eq. 3)} $$
 """
 
 import functools

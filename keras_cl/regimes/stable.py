@@ -1,6 +1,8 @@
-"""Stable SGD: dropout and a large learning rate for wide minima in early tasks, small steps in later tasks.
+r"""Stable SGD: dropout and a large learning rate for wide minima in early tasks, small steps in later tasks.
 
 Mirzadeh et al. 2020 (arXiv:2006.06958).
+
+$$ \eta_t = \max\left(\eta_0 \gamma^t, 5 \cdot 10^{-5}\right) $$
 """
 
 from keras_cl.regimes.base import Regime

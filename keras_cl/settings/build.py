@@ -7,17 +7,30 @@ from keras_cl.devices.ram import variables_counted
 from keras_cl.errors import InputError, require
 from keras_cl.settings import catalog
 from keras_cl.settings.config import Config
+from keras_cl.sources import source
+from keras_cl.sources.reading import Reading
 
 # The settings that determine a stream, with their options and digests.
-STREAM = ("stream", "dataset", "scenario", "tasks", "stream_sha256", "dataset_sha256")
+STREAM = (
+    *("stream", "dataset", "scenario", "tasks", "stream_sha256", "dataset_sha256"),
+    *(field.name for field in dataclasses.fields(Reading)),
+)
 
 
 def make_stream(config):
     """The stream of a `Config`. It does not read data yet, except from an .npz file."""
+    given = _values(config, "stream")
+    # A stream that has the options of images itself, as of several data sets, makes its sources too.
+    dataset = config.dataset if "image_size" in given else make_source(config)
+    return _made(config, "stream", dataset, **given)
+
+
+def make_source(config):
+    """The `Source` of the data set of a `Config`, with its options."""
     dataset = config.dataset
     if "dataset" in config.choices:
         dataset = _made(config, "dataset", **_values(config, "dataset"))
-    return _made(config, "stream", dataset, **_values(config, "stream"))
+    return source(dataset, **dataclasses.asdict(config.reading))
 
 
 def stream_of(settings, data_dir="", cache_dir=""):
@@ -46,10 +59,15 @@ def _model(config, stream, seed):
     )
     network = _network(config, stream, seed)
     base = {name: getattr(config, name) for name in ("reset_optimizer", "isolate_heads")}
+    if config.augment:
+        chosen = catalog.several("augment", config.augment)
+        made = [catalog.load(axis, name)(**config.options_of(axis)) for axis, name in chosen.items()]
+        base |= {"augment": made, "augment_rows": config.augment_rows}
     values = {**base, **_values(config, "method")}
     if config.memory:
         values["memory"] = _made(config, "memory", stream, seed=seed, **config.options_of("memory"))
     model = _made(config, "method", network, seed=seed, **values)
+    model.augment.bind(stream)
     if model.memory is not None:
         model.memory.bind(stream)
         if model.draws:

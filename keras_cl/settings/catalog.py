@@ -1,14 +1,17 @@
 """The catalog of choices: the files of the library, and choices from outside the library.
 
-An axis is one of `AXES`, or `dataset`, whose choices have options only if they come from outside.
+An axis is one of `AXES`, or `dataset`, whose choices have options only if they come from outside. A setting
+that names several choices, one of `LISTS`, has an axis for each of them (`several`); these are files of the
+library.
 """
 
 import importlib
 
-from keras_cl.errors import InputError, did_you_mean, require
+from keras_cl.errors import InputError, did_you_mean, pick, require
 from keras_cl.settings import external, library
-from keras_cl.settings.library import AXES
+from keras_cl.settings.library import AXES, LISTS
 
+TASKS = 5  # of a stream that does not say how many
 # Settings for which a method or a regime can set the default, and the defaults if neither does.
 UNSAID = {
     "memory": "",
@@ -22,8 +25,15 @@ UNSAID = {
 
 def names(axis):
     """Names of the choices on an axis: files of the library and entry points of installed packages."""
+    if axis in LISTS:
+        return library.names(axis)
     own = library.names(axis) if axis in AXES else []
     return own + [name for name in external.names(axis) if name not in own]
+
+
+def several(axis, given):
+    """`{axis of its own: name}` of the choices that one of `LISTS` names."""
+    return {f"{axis}.{name}": name for name in given}
 
 
 def choice(axis, given):
@@ -32,6 +42,8 @@ def choice(axis, given):
     Raises:
       InputError: if there is none; gives the nearest name.
     """
+    if axis.partition(".")[0] in LISTS:
+        return library.read(axis, pick(axis.partition(".")[0], given, library.names(axis)))
     own = library.names(axis) if axis in AXES else []
     if given in own:
         require(
@@ -61,6 +73,15 @@ def usual(method, regime="plain"):
     return UNSAID | said[0] | said[1]
 
 
+def usual_tasks(stream, options):
+    """Number of tasks of a stream with these `{"stream.angles": value}` if it is not given: as many as an
+    option with one value for each task has, else the stream's default."""
+    known = choice("stream", stream).options
+    listed = [options.get(f"stream.{option.name}") for option in known if option.per_task]
+    default = next((option.default for option in known if option.name == "tasks"), None)
+    return next((len(values) for values in listed if values), default or TASKS)
+
+
 def possible_memories(method):
     """Names of the memories of this library that a method supports."""
     return [name for name in library.names("memory") if can_have(method, name)]
@@ -71,7 +92,7 @@ def can_have(method, memory):
     constants = choice("method", method).constants
     if constants.get("memories") is not None:
         return memory in constants["memories"]
-    return constants.get("generated", True) or not generates(memory)
+    return constants.get("generated" if generates(memory) else "stored", True)
 
 
 def generates(memory):

@@ -6,16 +6,48 @@ from keras_cl.errors import require
 from keras_cl.settings import catalog
 
 
-def check(config):
-    """Raises `InputError` if settings of a `Config` do not go together."""
+def check_values(config, measurements):
+    """Raises `InputError` for values of single settings of a `Config` that are impossible."""
+    for name in ("epochs", "batch_size", "curvature_rows"):
+        require(getattr(config, name) >= 1, f"--{name} is {getattr(config, name)}; it must be at least 1.")
+    for name in ("iterations", "replay_batch_size", "early_stopping", *measurements):
+        require(getattr(config, name) >= 0, f"--{name} is {getattr(config, name)}; it must not be negative.")
+    require(config.learning_rate > 0, f"--learning_rate is {config.learning_rate}; it must be above 0.")
+    require(0 <= config.momentum < 1, f"--momentum is {config.momentum}; it must be at least 0 and below 1.")
     require(
-        not config.curvature or config.keep == "all",
-        "--curvature is measured from the checkpoints of all tasks; give --keep=all.",
+        not config.momentum or config.optimizer == "sgd",
+        f"--momentum is for --optimizer=sgd, and the optimizer is {config.optimizer}.",
     )
+    seeds = ",".join(map(str, config.seeds))
+    require(
+        config.seeds and min(config.seeds) >= 0,
+        f"--seeds is {seeds or 'empty'}; give whole numbers from 0 on.",
+    )
+    require(len(set(config.seeds)) == len(config.seeds), f"--seeds names a seed twice: {seeds}.")
+
+
+def check(config, scenarios):
+    """Raises `InputError` if settings of a `Config` do not go together; `scenarios` are all that exist."""
+    able = catalog.choice("method", config.method).constants.get("scenarios", scenarios)
+    require(
+        config.scenario in able,
+        f"The method {config.method} does not support the {config.scenario}-incremental scenario; possible: "
+        f"{', '.join(able)}.",
+    )
+    for name in ("curvature", "generator_quality"):
+        require(
+            not getattr(config, name) or config.keep == "all",
+            f"--{name} is measured from the checkpoints of all tasks; give --keep=all.",
+        )
     for name in ("run_dir", "export_dir"):
         folder = getattr(config, name)
         unnamed = folder and not pathlib.Path(folder).resolve().name
         require(not unnamed, f"--{name} is {folder}; give a folder with a name.")
+    require(
+        config.augment or config.augment_rows == "both",
+        f"--augment_rows is {config.augment_rows}, and there is no --augment; possible: "
+        f"{', '.join(catalog.library.names('augment'))}.",
+    )
     _check_memory(config)
 
 

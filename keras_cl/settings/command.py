@@ -1,12 +1,14 @@
 """Shared by the absl apps of this library: errors as one sentence, exit codes, no traceback."""
 
+import contextlib
 import os
 import signal
 import sys
+import warnings
 
 from absl import flags
 
-from keras_cl.errors import InputError
+from keras_cl.errors import InputError, Notice
 
 HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")
 
@@ -29,7 +31,8 @@ def plain(main, interrupted="Interrupted."):
 
     def run(config):
         try:
-            main(config)
+            with _warnings_as_sentences():
+                main(config)
             sys.stdout.flush()
         except InputError as error:
             if config.verbosity:
@@ -58,6 +61,22 @@ def end_with(text):
     except BrokenPipeError:
         _unheard()
     sys.exit(0)
+
+
+@contextlib.contextmanager
+def _warnings_as_sentences():
+    """Prints warnings of this library as one sentence each, without file and line of its code."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def shown(message, category, *place, **options):
+            if issubclass(category, Notice):
+                print(f"Warning: {message}", file=sys.stderr)
+            else:
+                usual(message, category, *place, **options)
+
+        warnings.showwarning = shown
+        yield
 
 
 def _unheard():

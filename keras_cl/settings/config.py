@@ -7,9 +7,11 @@ import json
 import pathlib
 from typing import Literal
 
+from keras_cl import sources
 from keras_cl.errors import InputError, did_you_mean, pick, require
 from keras_cl.settings import catalog, checks, external
 from keras_cl.settings.options import choices_of, require_usable
+from keras_cl.sources.reading import ColorMode, Reading, Resizing, data_name
 
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"]
 SCENARIOS = ("task", "domain", "class")
@@ -26,9 +28,11 @@ SUPPLIED = {
 
 # Settings for places, devices and output: a run can be resumed with other values.
 FOLDERS = ("run_dir", "export_dir", "data_dir", "cache_dir")
-PLACES = (*FOLDERS, "device", "strategy", "keep", "export", "overwrite", "verbosity")
+LOGGERS = ("tensorboard", "mlflow", "wandb")
+PLACES = (*FOLDERS, *LOGGERS, "device", "strategy", "keep", "export", "overwrite", "verbosity")
 # Settings for measurements after training: they can be added to a finished run.
-AFTERWARDS = ("curvature", "curvature_rows")
+MEASUREMENTS = ("curvature", "generator_quality")
+AFTERWARDS = (*MEASUREMENTS, "curvature_rows")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,16 +46,32 @@ class Config:
       stream: how tasks are made from a data set.
       regime: learning-rate regime; it can also set defaults of other settings.
       network: network to train; by default that of the method, usually mlp.
-      dataset: digits (embedded), mnist, fashion_mnist, cifar10, cifar100, svhn_cropped, path/to/file.npz, or
-        path/to/file.py with a function that returns a `keras_cl.sources.Source`.
-      tasks: number of tasks.
+      augment: augmentations of the images of each step, in their order, as in crop,mirror; by default none.
+      augment_rows: rows that are augmented: current, those of the task; replayed, those of a memory; both.
+      dataset: digits (embedded), mnist, fashion_mnist, cifar10, cifar100, svhn_cropped, imagenet50, another
+        image classification set of tensorflow-datasets as name/configuration:version, path/to/folder with
+        train/<class>/*.png and test/<class>/*.png, path/to/file.npz, or path/to/file.py with a function that
+        returns a `keras_cl.sources.Source`; several, separated by commas, for --stream=datasets.
+      image_size: size of all images in pixels, 32 for 32x32 or 32x48 for height and width; by default the
+        size that they have.
+      color_mode: grayscale for one channel, rgb for three; by default the channels that images have.
+      resizing: how images get that size, as in Keras; stretch both sides (bilinear); crop_to_aspect_ratio,
+        of the middle, before; pad_to_aspect_ratio, with zeros, before; pad, with zeros and without scaling.
+      train_split: training rows, a split of tensorflow-datasets or a part of one, as train[:80%], or a
+        subfolder; by default train.
+      test_split: test rows, likewise; by default test, or validation if there is no test split.
+      skip_damaged: leave out images that cannot be decoded, and say how many, instead of refusing them.
+      tasks: number of tasks; by default that of the data sets if there are several, else as many as an
+        option of the stream lists that has a value for each task (--stream.sizes, --stream.angles), else that
+        of the stream, usually 5.
       scenario: task, domain or class incremental; by default that of the stream.
       epochs: passes over the training rows of each task.
       iterations: steps per task instead of epochs, in full batches drawn without replacement.
       batch_size: rows per step; by default that of the regime, usually 32.
       replay_batch_size: rows that each draw from the memory adds to a step; by default as many as batch_size.
       optimizer: algorithm that updates the weights; by default that of the regime, usually adam.
-      learning_rate: learning rate of the optimizer; by default that of the regime, usually 0.001.
+      learning_rate: learning rate of the optimizer; by default that of the method or the regime, for the
+        optimizer that they have by default, usually 0.001.
       momentum: momentum of sgd, in [0, 1); by default that of the regime, usually 0.
       reset_optimizer: whether each task starts with a fresh optimizer state.
       isolate_heads: whether the optimizer's state, weight decay and averages leave the outputs of tasks that
@@ -64,6 +84,8 @@ class Config:
         best epoch; needs --stream.valid_fraction; 0 for none.
       curvature: number of largest eigenvalues of the loss's Hessian measured after each task; 0 for none.
       curvature_rows: rows per task used to measure curvature.
+      generator_quality: number of images generated after each task to measure how good the generator is; 0
+        for none.
       precision: precision of activations; variables, importances and logits are always float32.
       jit: whether XLA compiles the training loop; auto chooses the faster way, from measurements.
       device: device to run on; auto uses a GPU if there is one, and does not go on with a run of another
@@ -76,6 +98,9 @@ class Config:
       export: models that are exported, one after each task, the last one alone, or none.
       data_dir: folder of prepared tensorflow-datasets; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
       cache_dir: folder for decoded data; by default ~/.cache/keras_cl.
+      tensorboard: log the run for TensorBoard, to tensorboard/ in its folder.
+      mlflow: log the run to MLflow, at MLFLOW_TRACKING_URI.
+      wandb: log the run to Weights & Biases.
       overwrite: remove an earlier run and start from the beginning.
       verbosity: 0, or 1 to show tracebacks and TensorFlow's own messages.
       options: options of the method, memory, stream and network as {"method.strength": 100.0}.
@@ -86,8 +111,16 @@ class Config:
     stream: str = "permuted"
     regime: str = "plain"
     network: str = ""
+    augment: tuple[str, ...] = ()
+    augment_rows: Literal["both", "current", "replayed"] = "both"
     dataset: str = "digits"
-    tasks: int = 5
+    image_size: str = ""
+    color_mode: ColorMode = ""
+    resizing: Resizing = "stretch"
+    train_split: str = ""
+    test_split: str = ""
+    skip_damaged: bool = False
+    tasks: int | None = None
     scenario: Literal["", "task", "domain", "class"] = ""
     epochs: int = 10
     iterations: int = 0
@@ -103,6 +136,7 @@ class Config:
     early_stopping: int = 0
     curvature: int = 0
     curvature_rows: int = 2048
+    generator_quality: int = 0
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     jit: Literal["auto", "on", "off"] = "auto"
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -113,6 +147,9 @@ class Config:
     export: Literal["all", "last", "none"] = "all"
     data_dir: str = ""
     cache_dir: str = ""
+    tensorboard: bool = False
+    mlflow: bool = False
+    wandb: bool = False
     overwrite: bool = False
     verbosity: int = 0
     options: dict = dataclasses.field(default_factory=dict)
@@ -124,6 +161,8 @@ class Config:
         usual = catalog.usual(self.method, self.regime)
         if self.optimizer not in (None, "sgd"):  # the momentum of a regime is for its optimizer
             usual["momentum"] = 0.0
+        if self.optimizer not in (None, usual["optimizer"]):  # and a learning rate for that of its optimizer
+            usual["learning_rate"] = catalog.UNSAID["learning_rate"]
         for name in catalog.UNSAID:
             if getattr(self, name) in (None, ""):
                 object.__setattr__(self, name, usual[name])
@@ -133,32 +172,19 @@ class Config:
             value, possible = getattr(self, field.name), choices_of(field.type)
             if possible and value not in possible:
                 pick(f"--{field.name}", value, [choice for choice in possible if choice])
-        for name in ("epochs", "batch_size", "curvature_rows"):
-            require(getattr(self, name) >= 1, f"--{name} is {getattr(self, name)}; it must be at least 1.")
-        for name in ("iterations", "replay_batch_size", "early_stopping", "curvature"):
-            require(getattr(self, name) >= 0, f"--{name} is {getattr(self, name)}; it must not be negative.")
-        require(self.learning_rate > 0, f"--learning_rate is {self.learning_rate}; it must be above 0.")
-        require(0 <= self.momentum < 1, f"--momentum is {self.momentum}; it must be at least 0 and below 1.")
-        require(
-            not self.momentum or self.optimizer == "sgd",
-            f"--momentum is for --optimizer=sgd, and the optimizer is {self.optimizer}.",
-        )
-        seeds = ",".join(map(str, self.seeds))
-        require(
-            self.seeds and min(self.seeds) >= 0,
-            f"--seeds is {seeds or 'empty'}; give whole numbers from 0 on.",
-        )
-        require(len(set(self.seeds)) == len(self.seeds), f"--seeds names a seed twice: {seeds}.")
+        checks.check_values(self, MEASUREMENTS)
         if not self.scenario:
             object.__setattr__(self, "scenario", self._usual_scenario())
-        able = catalog.choice("method", self.method).constants.get("scenarios", SCENARIOS)
-        require(
-            self.scenario in able,
-            f"The method {self.method} does not support the {self.scenario}-incremental scenario; possible: "
-            f"{', '.join(able)}.",
-        )
-        checks.check(self)
+        if self.tasks is None:
+            object.__setattr__(self, "tasks", self._usual_tasks())
+        checks.check(self, SCENARIOS)
+        object.__setattr__(self, "image_size", self.reading.image_size)  # 32 is 32x32
         self._check_options()
+
+    @property
+    def datasets(self):
+        """Names of the data sets, usually one."""
+        return sources.names(self.dataset)
 
     @property
     def choices(self):
@@ -166,7 +192,12 @@ class Config:
         library."""
         chosen = {axis: getattr(self, axis) for axis in catalog.AXES if getattr(self, axis)}
         own_data = {"dataset": self.dataset} if catalog.is_external("dataset", self.dataset) else {}
-        return chosen | own_data
+        return chosen | own_data | catalog.several("augment", self.augment)
+
+    @property
+    def reading(self):
+        """How the data set is read, a `Reading`."""
+        return Reading(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Reading)})
 
     @functools.cached_property
     def origins(self):
@@ -176,7 +207,8 @@ class Config:
 
     def options_of(self, axis):
         """Options of the choice on an axis, by the parameter names of its constructor."""
-        options = own_options(axis, getattr(self, axis), self.method, self.regime)
+        name = self.choices[axis] if "." in axis else getattr(self, axis)
+        options = own_options(axis, name, self.method, self.regime)
         return {option.name: self.options.get(f"{axis}.{option.name}", option.default) for option in options}
 
     @functools.cached_property
@@ -186,11 +218,13 @@ class Config:
         kept = {k: v for k, v in fields.items() if k not in (*PLACES, *AFTERWARDS, "options")}
         for axis in self.choices:
             kept |= {f"{axis}.{option}": value for option, value in self.options_of(axis).items()}
-        file = pathlib.Path(self.dataset)
-        if file.suffix == ".npz" and file.is_file():  # the data at the same path may change
-            kept["dataset_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+        digests = [*filter(None, (sources.digest(name, self.reading) for name in self.datasets))]
+        if digests:  # the data at the same path may change
+            kept["dataset_sha256"] = ",".join(digests)
         for axis, origin in self.origins.items():  # and so may code
             kept[f"{axis}_sha256"] = origin["sha256"]
+        if not self.augment:  # without it a run has the name that it always had
+            del kept["augment"], kept["augment_rows"]
         return kept
 
     @classmethod
@@ -242,6 +276,10 @@ class Config:
         options = catalog.choice("stream", self.stream).options
         return next(option.default for option in options if option.name == "scenario")
 
+    def _usual_tasks(self):
+        several = len(self.datasets) > 1
+        return len(self.datasets) if several else catalog.usual_tasks(self.stream, self.options)
+
     @property
     def known_options(self):
         """`{"method.strength": Option}` for all choices."""
@@ -271,11 +309,6 @@ def own_options(axis, name, method, regime="plain"):
         for option in catalog.choice(axis, name).options
         if option.name not in supplied
     ]
-
-
-def data_name(dataset):
-    """Name of a data set in file names and titles: a file without its folders and extension."""
-    return pathlib.Path(dataset.partition(":")[0]).stem
 
 
 def digest(settings):

@@ -13,11 +13,13 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import inspect
+import os
 import pathlib
 import re
 import sys
 import typing
 
+from keras_cl import sources
 from keras_cl.devices import device
 from keras_cl.errors import InputError, did_you_mean, require
 from keras_cl.settings.options import Choice, argument_help, document_of, option_of
@@ -54,7 +56,10 @@ def entry_points(axis):
 
 def is_external(axis, given):
     """Whether `given` names a file, a module or an entry point of an axis."""
-    return is_file(given) or bool(MODULE.fullmatch(given)) or given in entry_points(axis)
+    if axis == "dataset" and len(sources.names(given)) > 1:
+        return False
+    module = MODULE.fullmatch(given) and not os.path.isdir(given)  # a folder of images
+    return is_file(given) or bool(module) or given in entry_points(axis)
 
 
 def is_file(given):
@@ -185,7 +190,7 @@ def _maker(found):
 def _options(maker):
     """`Option`s of the annotated keyword parameters; other parameters are not flags."""
     function = maker.__init__ if inspect.isclass(maker) else maker
-    helps, hints = argument_help(document_of(maker)), typing.get_type_hints(function)
+    helps, hints = argument_help(document_of(maker)), typing.get_type_hints(function, include_extras=True)
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.KEYWORD_ONLY and parameter.name in hints:
             require(

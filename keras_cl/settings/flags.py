@@ -43,27 +43,29 @@ def read(argv, program, about, more=(), prefix="", prefixed=()):
       and of the prefixed flags that were given.
     """
     values = flags.FlagValues()
-    arguments = _with_flagfiles(values, argv)
+    arguments = with_flagfiles(values, argv)
     shared = main_options()
     for option in (*shared, *more):
-        _define(values, option.name, option)
+        define(values, option.name, option)
     chosen = {axis: _chosen(arguments, axis) for axis in catalog.AXES}
     says = chosen["method"], chosen["regime"]
     chosen = {axis: name or catalog.usual(*says)[axis] for axis, name in chosen.items()}
     chosen = {axis: name for axis, name in chosen.items() if name}
+    chosen |= catalog.several("augment", _names(_given(arguments, "augment")))
     dataset = _given(arguments, "dataset")
     if catalog.is_external("dataset", dataset):
         chosen["dataset"] = dataset
     own = {axis: config.own_options(axis, name, *says) for axis, name in chosen.items()}
     options = {f"{axis}.{option.name}": option for axis, found in own.items() for option in found}
     for name, option in options.items():
-        _define(values, name, option)
+        define(values, name, option)
     with_prefix = [f"{prefix}.{name}" for name in (*prefixed, *options)] if prefix else []
     for name in with_prefix:
         flags.DEFINE_string(name, None, "", flag_values=values)
     if any(argument in HELP for argument in arguments):
-        end_with(help_text(f"{program}: {about}", shared, chosen, own, more))
-    _read(values, [argv[0], *arguments], chosen)
+        named = {(axis, chosen[axis]): found for axis, found in own.items()}
+        end_with(help_text(f"{program}: {about}", shared, named, more))
+    parse_all(values, [argv[0], *arguments], chosen)
     names = [*(option.name for option in shared), *options]
     given = {name: values[name].value for name in names if values[name].present}
     settings = {option.name: values[option.name].value for option in shared}
@@ -85,9 +87,9 @@ def read_own(argv, about, options=()):
       absl's `FlagValues`, and the arguments that are no flags.
     """
     values = flags.FlagValues()
-    arguments = _with_flagfiles(values, argv)
+    arguments = with_flagfiles(values, argv)
     for option in options:
-        _define(values, option.name, option)
+        define(values, option.name, option)
     if any(argument in HELP for argument in arguments):
         lines = [line for o in options for line in _help_lines(f"--{o.name}", o, o.choices)]
         end_with("\n".join([f"{about.strip()}\n", *lines]))
@@ -98,7 +100,7 @@ def read_own(argv, about, options=()):
 
 def given(argv, name):
     """The text that a command line gives for a setting, or its default, before anything else is parsed."""
-    return _given(_with_flagfiles(flags.FlagValues(), argv), name)
+    return _given(with_flagfiles(flags.FlagValues(), argv), name)
 
 
 def main_options():
@@ -116,21 +118,22 @@ def field_options(settings, skipped):
     ]
 
 
-def help_text(headline, shared, chosen, own, more=()):
-    """The text of `--help`: the program's own flags, the settings, the options of the choices."""
+def help_text(headline, shared, own, more=()):
+    """The text of `--help`: the program's own flags, the settings, the options `own[axis, name]`."""
     lines = [f"python -m {headline}."]
     lines += ["", "Flags of this program:"] if more else []
     for option in more:
         lines += _help_lines(f"--{option.name}", option, option.choices)
     lines += ["", "Settings:"]
     for option in shared:
-        possible = catalog.names(option.name) if option.name in catalog.AXES else option.choices
+        several = option.name in (*catalog.AXES, *catalog.LISTS)
+        possible = catalog.names(option.name) if several else option.choices
         if option.name == "dataset" and (installed := catalog.names("dataset")):
             option = dataclasses.replace(option, help=f"{option.help} Installed: {', '.join(installed)}.")
         lines += _help_lines(f"--{option.name}", option, [value for value in possible if value])
-    for axis, options in own.items():
-        about = catalog.choice(axis, chosen[axis])
-        lines += ["", f"Options of the {axis} {about.name}. {about.title}"]
+    for (axis, name), options in own.items():
+        about = catalog.choice(axis, name)
+        lines += ["", f"Options of the {axis.partition('.')[0]} {about.name}. {about.title}"]
         for option in options:
             lines += _help_lines(f"--{axis}.{option.name}", option, option.choices)
         lines += [] if options else ["  (none)"]
@@ -163,7 +166,7 @@ def parsed(option, text):
         if option.kind is bool:
             return {"true": True, "false": False}[text.lower()]
         if option.many:
-            return tuple(option.kind(part) for part in text.split(",") if part.strip())
+            return tuple(option.kind(part.strip()) for part in text.split(",") if part.strip())
         return option.kind(text)
     except (ValueError, KeyError):
         several = " or several, separated by commas" if option.many else ""
@@ -185,7 +188,8 @@ class _Parser(flags.ArgumentParser):
         return self.option.kind.__name__
 
 
-def _define(values, name, option):
+def define(values, name, option):
+    """Adds the flag of an `Option` to absl's `FlagValues`."""
     if option.kind is bool:
         flags.DEFINE_boolean(name, option.default, option.help, flag_values=values)
     else:
@@ -193,7 +197,8 @@ def _define(values, name, option):
         flags.DEFINE(_Parser(option), name, option.default, option.help, values, serializer)
 
 
-def _with_flagfiles(values, argv):
+def with_flagfiles(values, argv):
+    """The arguments of a command line, with those in flagfiles in their place."""
     try:
         return values.read_flags_from_files(argv[1:], force_gnu=False)
     except flags.CantOpenFlagFileError as error:
@@ -223,7 +228,14 @@ def _given(arguments, name):
     return found
 
 
-def _read(values, argv, chosen):
+def _names(given):
+    """Names that a flag gives, separated by commas; or its default, a tuple."""
+    return [name.strip() for name in given.split(",") if name.strip()] if isinstance(given, str) else given
+
+
+def parse_all(values, argv, chosen):
+    """Parses a command line of flags alone; `chosen` are the choices `{axis: text}` for the message about an
+    unknown flag."""
     rest = _parse(values, argv, lambda name: _no_such_flag(name, values, chosen))
     if rest:
         raise InputError(f"{rest[0]!r} is not a flag; flags look like --tasks=5.")
@@ -234,22 +246,34 @@ def _unknown(name, options):
     return f"There is no flag --{name}.{near}"
 
 
-def _parse(values, argv, unknown):
+def parse_known(values, argv):
+    """Parses the flags of a command line that `values` has, and leaves the others for later."""
+    _parse(values, argv, str, known_only=True)
+
+
+def _parse(values, argv, unknown, known_only=False):
     """The arguments that are no flags; `unknown` makes the message about an unknown flag."""
     try:
-        return values(argv)[1:]
+        return values(argv, known_only)[1:]
     except flags.UnrecognizedFlagError as error:
         raise InputError(unknown(error.flagname)) from None
+    except RecursionError:  # absl looks for similar names
+        raise InputError("A flag has a name of hundreds of characters; --help lists all flags.") from None
     except (flags.Error, ValueError) as error:
         raise InputError(_plain(str(error))) from None
 
 
 def _no_such_flag(name, values, chosen):
     """Message for an unknown flag, with the nearest name; an option is compared with those of the choice."""
-    axis, dot, _ = name.partition(".")
-    if dot and axis in chosen:
-        said = f"The {axis} {chosen[axis]} has no option --{name}."
-        near = [f"--{known}" for known in values if known.startswith(f"{axis}.")]
+    place, dot, _ = name.rpartition(".")
+    named = (axis for axis in chosen if f".{place}".endswith(f".{axis}"))
+    axis = next(named, place.rpartition(".")[2])
+    if dot and axis in chosen:  # a comparison has --sweep.method.strength too
+        said = f"The {axis.partition('.')[0]} {chosen[axis]} has no option --{name}."
+        near = [f"--{known}" for known in values if known.startswith(f"{place}.")]
+    elif place.partition(".")[0] in catalog.LISTS:
+        setting, _, own = place.partition(".")
+        said, near = f"--{setting} does not name {own}, so there is no --{name}.", []
     elif dot and axis in catalog.AXES:
         said, near = f"{chosen['method']} has no {axis} here, so there is no --{name}; give --{axis} too.", []
     else:

@@ -1,15 +1,15 @@
 """The choices of the library: one file per choice, read from the source without importing it.
 
-Methods, memories, networks, streams and regimes are found by file name. Their options are the annotated
-keyword parameters of the constructor with their defaults; the help is the docstring. Because the source is
-read and not imported, `--help` does not load TensorFlow and answers at once.
+Methods, memories, networks, streams, regimes and augmentations are found by file name. Their options are the
+annotated keyword parameters of the constructor with their defaults; the help is the docstring. Because the
+source is read and not imported, `--help` does not load TensorFlow and answers at once.
 """
 
 import ast
 import contextlib
 import functools
 import pathlib
-from typing import Literal
+from typing import Annotated, Literal
 
 from keras_cl.settings.options import Choice, argument_help, option_of
 
@@ -22,17 +22,26 @@ AXES = {
     "regime": "regimes",
 }
 
+# Settings that name several choices. Each of them is an axis of its own in the names of options, such as
+# augment.crop in --augment.crop.padding.
+LISTS = {"augment": "learning/augment"}
+
+
+def folder(axis):
+    """Folder of the files of an axis, one of `AXES`, of `LISTS`, or of one choice of a list."""
+    return (AXES | LISTS)[axis.partition(".")[0]]
+
 
 def names(axis):
-    """Names of the files of an axis, sorted; `axis` is one of `AXES`."""
-    files = (LIBRARY / AXES[axis]).glob("*.py")
+    """Names of the files of an axis, sorted; `axis` as in `folder`."""
+    files = (LIBRARY / folder(axis)).glob("*.py")
     return sorted(file.stem for file in files if file.stem not in ("__init__", "base"))
 
 
 @functools.cache
 def read(axis, name):
     """The `Choice` in the file called `name`."""
-    file = LIBRARY / AXES[axis] / f"{name}.py"
+    file = LIBRARY / folder(axis) / f"{name}.py"
     module = ast.parse(file.read_text())
     symbol = _symbol(module, axis, name)
     document = ast.get_docstring(symbol) or ""
@@ -42,7 +51,7 @@ def read(axis, name):
     return Choice(
         name=name,
         symbol=symbol.name,
-        module=f"keras_cl.{AXES[axis]}.{name}",
+        module=".".join(["keras_cl", *folder(axis).split("/"), name]),
         summary=document.split("\n\n")[0],
         title=(ast.get_docstring(module) or "").split("\n")[0],
         options=tuple(_options(_signature(maker), _aliases(origin), helps)),
@@ -108,7 +117,7 @@ def _aliases(module):
 
 def _evaluated(annotation, aliases):
     """The type of an annotation in the source of this library."""
-    return eval(ast.unparse(annotation), {"Literal": Literal, **aliases})
+    return eval(ast.unparse(annotation), {"Annotated": Annotated, "Literal": Literal, **aliases})
 
 
 def _constants(lineage):
@@ -116,8 +125,7 @@ def _constants(lineage):
     found = {}
     for symbol, _ in reversed(lineage):
         for node in symbol.body if isinstance(symbol, ast.ClassDef) else ():
-            if isinstance(node, ast.Assign):
-                name = node.targets[0].id
+            for name in [target.id for target in node.targets] if isinstance(node, ast.Assign) else ():
                 found.pop(name, None)
                 with contextlib.suppress(ValueError):  # an expression is not a plain value
                     found[name] = ast.literal_eval(node.value)

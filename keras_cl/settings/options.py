@@ -8,7 +8,7 @@ import re
 import sys
 import textwrap
 import types
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from keras_cl.errors import require
 
@@ -26,6 +26,7 @@ class Option:
       choices: the possible values if the annotation is a Literal, else ().
       default: default value.
       help: entry in the docstring.
+      per_task: whether it is a tuple with one value for each task of a stream, and so says how many.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Option:
     choices: tuple[str, ...]
     default: Any
     help: str
+    per_task: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,14 +72,16 @@ def option_of(name, annotation, default, help_text):
     Args:
       name: name of the parameter.
       annotation: bool, int, float, str, a tuple of one of these, or a Literal of strings; with `| None` if
-        the default depends on other choices.
+        the default depends on other choices; Annotated[tuple[int, ...], "per task"] for a tuple with one
+        value for each task of a stream.
       default: default of the parameter.
       help_text: text for `--help`.
 
     Raises:
       InputError: for any other annotation.
     """
-    if get_origin(annotation) in (Union, types.UnionType):
+    per_task = get_origin(annotation) is Annotated and "per task" in get_args(annotation)
+    if get_origin(annotation) in (Union, types.UnionType, Annotated):
         annotation = get_args(annotation)[0]
     if choices := choices_of(annotation):
         return Option(name, str, False, choices, default, help_text)
@@ -88,7 +92,7 @@ def option_of(name, annotation, default, help_text):
         f"The option {name} has the type {annotation}; possible: bool, int, float, str, tuple[int, ...] and "
         f"the like, Literal of strings.",
     )
-    return Option(name, kind, many, (), default, help_text)
+    return Option(name, kind, many, (), default, help_text, per_task)
 
 
 def require_usable(values):

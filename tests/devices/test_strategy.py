@@ -1,6 +1,5 @@
 """Several devices: every method comes to the weights and metrics that it has on one."""
 
-import contextlib
 import json
 import socket
 import threading
@@ -10,7 +9,7 @@ import types
 import numpy as np
 import pytest
 from helpers import blobs, saved_variables, silent
-from processes import ROOT, arguments, refusal, small, start
+from processes import ROOT, arguments, free_ports, refusal, small, start
 
 from keras_cl import train
 from keras_cl.devices import cluster, device
@@ -165,12 +164,3 @@ def test_two_workers_come_to_the_weights_of_one_and_the_first_one_writes(tmp_pat
         np.testing.assert_allclose(found[key], value, rtol=1e-5, atol=1e-5, err_msg=key)
     assert (tmp_path / "models/run/2/saved_model.pb").exists()
     assert (tmp_path / "run/matrix.csv").read_text() == (tmp_path / "one/run/matrix.csv").read_text()
-
-
-def free_ports(count):
-    """Ports that nothing listens on."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("localhost", 0))
-        return [one.getsockname()[1] for one in sockets]

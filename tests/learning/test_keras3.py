@@ -22,10 +22,11 @@ from keras_cl.errors import InputError
 from keras_cl.importance import Fisher
 from keras_cl.importance.products import in_products
 from keras_cl.learning import loop
+from keras_cl.learning.features import feature_extractor
 from keras_cl.learning.keras3 import adopted
 from keras_cl.learning.keras3_layers import Keras3Layer
 from keras_cl.learning.keras3_optimizers import of_keras3, translated
-from keras_cl.learning.layers import feature_extractor, frozen_copy
+from keras_cl.learning.layers import frozen_copy
 from keras_cl.settings import catalog
 from keras_cl.settings.config import SCENARIOS
 

@@ -28,8 +28,14 @@ def test_every_program_has_a_script():
     assert [module for _, module, _ in SCRIPTS] == [
         "keras_cl.main",
         "keras_cl.check.__main__",
+        "keras_cl.compare.__main__",
+        "pipelines.compile",
         "keras_cl.evaluate",
+        "pipelines.lineage.__main__",
+        "pipelines.run",
+        "keras_cl.report.__main__",
         "tuning.search",
+        "keras_cl.serve.__main__",
     ]
 
 
@@ -77,7 +83,7 @@ def test_the_citation_is_of_this_version():
 
 def test_the_types_are_announced():
     assert (ROOT / "keras_cl/py.typed").exists()
-    assert 'package-data.keras_cl = ["py.typed"]' in PROJECT
+    assert 'package-data.keras_cl = ["py.typed", "report/page/*", "serve/page.html"]' in PROJECT
 
 
 # ---- bounds ----------------------------------------------------------------------------------------------

@@ -58,8 +58,10 @@ def wheel(tmp_path_factory):
 def test_it_holds_the_library_and_nothing_beside_it(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     files = {name for name in names if ".dist-info/" not in name}
-    sources = [file for part in ("keras_cl", "tuning") for file in (ROOT / part).rglob("*.py")]
-    assert files == {str(file.relative_to(ROOT)) for file in sources} | {"keras_cl/py.typed"}
+    sources = [file for part in ("keras_cl", "pipelines", "tuning") for file in (ROOT / part).rglob("*.py")]
+    page = {f"keras_cl/report/page/{name}" for name in ("script.js", "style.css", "template.html")}
+    others = {"keras_cl/py.typed", "keras_cl/serve/page.html", *page}
+    assert files == {str(file.relative_to(ROOT)) for file in sources} | others
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 

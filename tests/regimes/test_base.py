@@ -247,8 +247,11 @@ def test_a_named_regime_supplies_what_was_not_given():
     assert given.settings["regime.decay"] == 0.4 and given.settings["network.dropout"] == 0.0
 
 
-def test_another_optimizer_goes_without_the_regimes_momentum():
-    assert Config(method="finetune", regime="stable", optimizer="adam").momentum == 0.0
+def test_another_optimizer_goes_without_the_momentum_and_the_rate_of_the_usual_one():
+    for chosen in ({"method": "finetune", "regime": "stable"}, {"method": "ogm"}):
+        assert (Config(**chosen).optimizer, Config(**chosen).learning_rate) == ("sgd", 0.1)
+        other = Config(optimizer="adam", **chosen)
+        assert (other.momentum, other.learning_rate) == (0.0, 1e-3)
 
 
 def test_stable_has_the_options_of_every_regime():

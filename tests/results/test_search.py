@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers import blobs
 
+from keras_cl.errors import InputError
 from keras_cl.settings.build import make_model, make_stream
 from keras_cl.settings.flags import parse
 from keras_cl.streams.base import Stream
@@ -108,6 +109,21 @@ def test_the_seeds_are_those_given_or_those_of_the_row(row, measured, given, ask
     table[1.0] = 0.5
     searching.search(row(), [1.0], given)
     assert calls == [(1.0, asked)] and found()["seeds"] == list(asked)
+
+
+def test_a_strength_that_fails_is_named_and_the_others_are_kept(row, measured):
+    table, _ = measured
+    table.update({1.0: 0.75, 100.0: 0.5})  # and none for 10
+    name = row(strength="3")
+    with pytest.raises(InputError, match="table/row: strength 10: KeyError: 10"):
+        searching.search(name, [1.0, 10.0, 100.0], [])
+    assert found()["validation_accuracy"] == {"1": 0.75, "100": 0.5} and strength_of(name) == 1.0
+
+
+@pytest.mark.parametrize("wrong", ["nan", "inf", "1,nan", "-1", "x", ""])
+def test_strengths_that_cannot_be_are_refused(row, wrong):
+    with pytest.raises(InputError, match="--strengths"):
+        searching.parse(["search", row(), f"--strengths={wrong}"])
 
 
 # ---- earlier searches ------------------------------------------------------------------------------------

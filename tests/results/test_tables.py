@@ -40,3 +40,18 @@ def table(tmp_path, monkeypatch):
 )
 def test_a_row_is_reproduced_if_accuracy_and_published_forgetting_are_near(table, claim, verdict):
     assert tables.verdict(table, {"row": "row", **claim}) == verdict
+
+
+def test_accuracies_after_some_of_the_tasks_stand_beside_the_published_ones(table):
+    row = tables.HERE / table / "row.json"
+    curve = {"accuracy_of_tasks_seen": {"mean": [1.0, 0.9, 0.7], "std": [0.0, 0.02, 0.01]}}
+    row.write_text(json.dumps(json.loads(row.read_text()) | curve))
+    claims = [
+        {"row": "row", "published": 80, "after": {"2": 91.2}, "source": "x", "why": "y"},
+        {"row": "row", "published": 81, "source": "x", "why": "y"},
+    ]
+    (tables.HERE / table / "published.json").write_text(json.dumps(claims))
+    head, _, first, second = tables._reproduction(table).splitlines()
+    assert head.startswith("| command | after 2 tasks | average accuracy | published |")
+    assert "| 90.0 ± 2.0 (published 91.2) | 70.0 | 80 (x) | not compared: y |" in first
+    assert "| 90.0 ± 2.0 | 70.0 | 81 (x) |" in second

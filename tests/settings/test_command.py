@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+import warnings
 
 import pytest
 from processes import ROOT, start
 
-from keras_cl.errors import InputError
+from keras_cl.errors import InputError, Notice
 from keras_cl.settings import flags
 from keras_cl.settings.command import plain
 from keras_cl.settings.config import Config
@@ -20,7 +21,9 @@ def run(*command_line, **options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["keras_cl.main", "keras_cl.evaluate", "tuning.search", "keras_cl.check"])
+@pytest.mark.parametrize(
+    "module", ["keras_cl.main", "keras_cl.compare", "keras_cl.evaluate", "tuning.search", "keras_cl.check"]
+)
 def test_help_is_the_same_without_docstrings(module):
     whole, bare = run("-m", module, "--help"), run("-OO", "-m", module, "--help")
     assert bare.returncode == 0 and bare.stdout == whole.stdout and len(whole.stdout) > 400, bare.stderr
@@ -55,6 +58,20 @@ def test_exhausted_memory_is_one_sentence(capsys):
         plain(main)(Config())
     assert end.value.code == 1
     assert capsys.readouterr().err == "Error: The memory is exhausted: Unable to allocate 3 PiB.\n"
+
+
+@pytest.mark.filterwarnings("default")
+def test_notices_of_the_library_are_sentences_and_other_warnings_stay_as_they_are(capsys, monkeypatch):
+    def main(config):
+        warnings.warn("Growth has come to its limit.", Notice, stacklevel=1)
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+
+    monkeypatch.setattr(warnings, "showwarning", lambda *given, **_: print(given[1].__name__, given[0]))
+    monkeypatch.setattr("os._exit", lambda code: None)
+    plain(main)(Config())
+    told = capsys.readouterr()
+    assert told.err == "Warning: Growth has come to its limit.\n"
+    assert told.out == "DeprecationWarning old\n"
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ from processes import refusal, start
 
 from keras_cl.errors import InputError
 from keras_cl.settings import catalog, flags, options
+from keras_cl.settings.build import make_stream
 from keras_cl.settings.config import AFTERWARDS, PLACES, Config, own_options
 
-EVERY_CHOICE = [(axis, name) for axis in catalog.AXES for name in catalog.names(axis)]
+EVERY_CHOICE = [(a, name) for a in (*catalog.AXES, *catalog.LISTS) for name in catalog.names(a)]
 METHODS = ", ".join(catalog.names("method"))
+STREAMS = ", ".join(catalog.names("stream"))
 
 
 def parsed(*arguments):
@@ -46,7 +48,7 @@ def refused(*arguments):
 def test_every_option_is_a_keyword_of_the_constructor_with_its_type_and_default(axis, name):
     symbol = catalog.load(axis, name)
     maker = symbol.__init__ if inspect.isclass(symbol) else symbol  # perhaps that of a base
-    hints = typing.get_type_hints(maker)
+    hints = typing.get_type_hints(maker, include_extras=True)
     keywords = [p for p in inspect.signature(maker).parameters.values() if p.kind is p.KEYWORD_ONLY]
     keywords = [p for p in keywords if p.name in hints]  # others are not for a command
     expected = [options.option_of(p.name, hints[p.name], p.default, "") for p in keywords]
@@ -311,7 +313,7 @@ def test_a_mistake_in_a_flagfile_is_named_like_any_other(tmp_path):
         ),
         (
             "--stream=splt",
-            "stream 'splt' is not known; possible: permuted, rotated, split, or path/to/file.py. Did you",
+            f"stream 'splt' is not known; possible: {STREAMS}, or path/to/file.py. Did you",
         ),
         (
             "--network=mpl",
@@ -389,6 +391,7 @@ def test_the_command_shows_the_refusal_as_one_line():
         ({"epochs": 0}, "--epochs is 0; it must be at least 1."),
         ({"iterations": -1}, "--iterations is -1; it must not be negative."),
         ({"curvature": -1}, "--curvature is -1; it must not be negative."),
+        ({"generator_quality": -1}, "--generator_quality is -1; it must not be negative."),
         ({"curvature_rows": 0}, "--curvature_rows is 0; it must be at least 1."),
         ({"batch_size": -3}, "--batch_size is -3; it must be at least 1."),
         ({"learning_rate": 0.0}, "--learning_rate is 0.0; it must be above 0."),
@@ -436,9 +439,46 @@ def test_a_method_that_cannot_do_a_scenario_refuses_it(monkeypatch):
         Config(scenario="class")
 
 
+@pytest.mark.parametrize("stream", catalog.names("stream"))
+def test_the_number_of_tasks_is_the_usual_one_of_the_stream(stream):
+    several = {"dataset": "mnist,fashion_mnist,cifar10,cifar100,svhn_cropped"} if stream == "datasets" else {}
+    config = Config(stream=stream, method="er", **several)
+    assert config.tasks == len(make_stream(config)) == 5
+
+
+@pytest.mark.parametrize(
+    ("given", "tasks"),
+    [
+        (["--stream=split", "--stream.sizes=4,3,3"], 3),
+        (["--stream=split", "--stream.sizes=4,3,3", "--tasks=3"], 3),
+        (["--stream=rotated", "--stream.angles=0,30"], 2),
+        (["--stream=split", "--stream.first=2"], 5),
+    ],
+)
+def test_an_option_with_a_value_for_each_task_says_how_many_there_are(given, tasks):
+    config = parsed(*given)
+    assert config.tasks == config.settings["tasks"] == len(make_stream(config)) == tasks
+    assert Config.from_settings(config.settings).hash == config.hash
+
+
+def test_as_many_tasks_are_given_as_values():
+    config = parsed("--stream=split", "--stream.sizes=4,3,3", "--tasks=2")
+    with pytest.raises(InputError, match="3 sizes are given for 2 tasks; leave tasks out"):
+        make_stream(config)
+
+
 def test_the_scenario_is_the_usual_one_of_the_stream():
-    usual = {stream: Config(stream=stream).scenario for stream in catalog.names("stream")}
-    assert usual == {"permuted": "domain", "rotated": "domain", "split": "task"}
+    usual = {stream: Config(stream=stream, method="er").scenario for stream in catalog.names("stream")}
+    assert usual == {
+        "blurry": "class",
+        "corrupted": "domain",
+        "datasets": "task",
+        "imbalanced": "class",
+        "permuted": "domain",
+        "repeating": "class",
+        "rotated": "domain",
+        "split": "task",
+    }
 
 
 OTHER_VALUES = {
@@ -463,7 +503,10 @@ OTHER_VALUES = {
     "eval_every": "epoch",
     "early_stopping": 2,
     "curvature": 2,
+    "augment": ("crop",),
+    "augment_rows": "current",
     "curvature_rows": 100,
+    "generator_quality": 100,
     "precision": "mixed_bfloat16",
     "jit": "off",
     "device": "cpu",
@@ -472,8 +515,17 @@ OTHER_VALUES = {
     "export_dir": "elsewhere",
     "keep": "last",
     "export": "none",
+    "image_size": "32",
+    "color_mode": "rgb",
+    "resizing": "pad",
+    "train_split": "train[:80%]",
+    "test_split": "train[80%:]",
+    "skip_damaged": True,
     "data_dir": "elsewhere",
     "cache_dir": "elsewhere",
+    "tensorboard": True,
+    "mlflow": True,
+    "wandb": True,
     "overwrite": True,
     "verbosity": 1,
     "options": {"method.strength": 5.0},
@@ -481,7 +533,12 @@ OTHER_VALUES = {
 
 
 # Settings that make sense beside another one only.
-NEEDS = {"replay_batch_size": {"memory": "ring"}, "momentum": {"optimizer": "sgd"}}
+NEEDS = {
+    "replay_batch_size": {"memory": "ring"},
+    "momentum": {"optimizer": "sgd"},
+    "augment_rows": {"augment": ("crop",)},
+    "resizing": {"image_size": "9"},
+}
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Config)])
@@ -494,8 +551,10 @@ def test_what_decides_a_result_changes_the_hash_and_places_do_not(field):
 
 def test_only_these_settings_decide_nothing():
     folders = {"run_dir", "export_dir", "data_dir", "cache_dir"}
-    assert set(PLACES) == folders | {"device", "strategy", "keep", "export", "overwrite", "verbosity"}
-    assert set(AFTERWARDS) == {"curvature", "curvature_rows"}
+    loggers = {"tensorboard", "mlflow", "wandb"}
+    places = {"device", "strategy", "keep", "export", "overwrite", "verbosity"}
+    assert set(PLACES) == folders | loggers | places
+    assert set(AFTERWARDS) == {"curvature", "curvature_rows", "generator_quality"}
 
 
 @pytest.mark.parametrize("axis", list(catalog.AXES))
@@ -507,6 +566,55 @@ def test_every_option_changes_the_hash(axis):
         other = (other,) if option.many else other
         changed = Config(memory="ring", options={f"{axis}.{option.name}": other})
         assert changed.hash != config.hash
+
+
+# ---- a list of choices -----------------------------------------------------------------------------------
+
+
+def test_every_augmentation_of_the_list_has_its_own_options():
+    config = parsed("--augment=crop,mirror", "--augment.crop.padding=2", "--augment_rows=current")
+    assert (config.augment, config.augment_rows) == (("crop", "mirror"), "current")
+    assert config.options_of("augment.crop") == {"padding": 2}
+    assert config.options_of("augment.mirror") == {}
+    assert config.settings["augment.crop.padding"] == 2
+    assert Config.from_settings(json.loads(json.dumps(config.settings))).settings == config.settings
+    assert parsed("--augment=crop,mirror", "--augment_rows=current").hash != config.hash
+    assert parsed("--augment=mirror,crop").hash != parsed("--augment=crop,mirror").hash
+
+
+def test_without_augmentation_a_run_has_the_name_that_it_had():
+    assert not [name for name in Config().settings if name.startswith("augment")]
+
+
+def test_help_has_the_options_of_the_list(capsys):
+    text = help_of(capsys, "--augment=crop,mixup")
+    assert "--augment.crop.padding" in text and "--augment.mixup.alpha" in text
+    assert "--augment.cutout.size" not in text
+    assert "Options of the augment crop. Crop: shifts an image" in text
+    assert "one of crop, cutmix, cutout, jitter, mirror, mixup" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--augment=crp"], "augment 'crp' is not known; possible: crop, cutmix"),
+        (["--augment=crop,crp"], "Did you mean crop?"),
+        (
+            ["--augment=crop", "--augment.crop.pading=2"],
+            "The augment crop has no option --augment.crop.pading.",
+        ),
+        (["--augment=crop", "--augment.crop.pading=2"], "Did you mean --augment.crop.padding?"),
+        (
+            ["--augment.crop.padding=2"],
+            "--augment does not name crop, so there is no --augment.crop.padding.",
+        ),
+        (["--augment=mirror", "--augment.cutout.size=2"], "--augment does not name cutout"),
+        (["--augment_rows=current"], "--augment_rows is current, and there is no --augment"),
+        (["--augment=crop", "--augment_rows=new"], "possible: both, current, replayed"),
+    ],
+)
+def test_augmentations_that_are_not_there_are_refused(given, said):
+    assert said in refused(*given)
 
 
 def test_the_hash_is_the_same_in_another_process():
@@ -546,3 +654,8 @@ def test_a_run_is_named_after_its_settings():
     assert config.name == f"finetune-split-own-class-{config.hash}"
     assert str(config.directory) == f"runs/{config.name}"
     assert Config(run_dir="some/where").name == "where"
+
+
+def test_a_name_of_thousands_of_characters_is_refused_in_one_sentence():
+    with pytest.raises(InputError, match="A flag has a name of hundreds of characters"):
+        flags.parse(["main", f"--method.st{5000 * '9'}=1"])

@@ -57,7 +57,7 @@ def test_every_memory_and_every_method_that_replays_has_something_to_search():
     assert {name for axis, name, *_ in SEARCHED if axis == "memory"} == set(catalog.names("memory"))
     usual = {name: catalog.choice("method", name).constants["usual"] for name in catalog.names("method")}
     replay = {name for name, choices in usual.items() if "memory" in choices} | {"rtf"}
-    assert len(replay) == 11
+    assert len(replay) == 14
     assert replay <= {name for axis, name, *_ in SEARCHED if axis == "method"}
 
 
