@@ -1,22 +1,28 @@
 """Runs the rows of a table and keeps their numbers.
 
-    python -m results.run digits            every row of results/digits
-    python -m results.run digits/ewc        one row
+    python -m results.run digits                        every row of results/digits
+    python -m results.run digits/ewc                    one row
+    python -m results.run digits --jobs=2 --cores=1     two rows at a time, each on a core of its own
 
 A row is a flagfile, results/<table>/<row>.flags; its numbers go to the .json file beside it.
 """
 
+import dataclasses
 import json
 import pathlib
-import subprocess
 import sys
 
 import numpy as np
 from absl import app
 
+from keras_cl.compare.jobs import Job
+from keras_cl.compare.local import Pool
+from keras_cl.compare.progress import Overview, console, postponed
 from keras_cl.errors import require
+from keras_cl.metrics import GENERATOR
 from keras_cl.runs.directory import read_matrix
 from keras_cl.settings import command, flags
+from keras_cl.settings.options import option_of
 
 HERE = pathlib.Path(__file__).parent
 NUMBERS = (
@@ -28,21 +34,31 @@ NUMBERS = (
     "triangle_forward_transfer",
 )
 SIZES = ("model_size_efficiency", "model_size_efficiency_on_use")
+OWN = (
+    option_of("jobs", int, 1, "rows that are trained at a time"),
+    option_of("cores", int, 0, "cores that each row has for itself; 0 to let all share all cores"),
+)
 
 
 def parse(argv):
-    """The rows of a command line; prints help and exits if it has a help flag."""
-    _, names = flags.read_own(argv, __doc__ or "")
+    """The flag values and the rows of a command line; prints help and exits if it has a help flag."""
+    values, names = flags.read_own(argv, __doc__ or "", OWN)
+    require(values.jobs >= 1, f"--jobs is {values.jobs}; it must be at least 1.")
+    require(values.cores >= 0, f"--cores is {values.cores}; it must not be negative.")
     tables = ", ".join(sorted({file.parent.name for file in HERE.glob("*/*.flags")}))
     require(names, f"Which rows? Give tables, or rows as table/row; tables are {tables}.")
     for name in names:
         require(rows(name), f"There is no table or row {name}; tables are {tables}.")
-    return [row for name in names for row in rows(name)]
+    return values, list(dict.fromkeys(row for name in names for row in rows(name)))
 
 
 def main(given):
-    for row in given:
-        measure(row)
+    values, found = given
+    with Pool(values.jobs, values.cores) as pool:
+        failed = measure(found, pool.run)
+    for outcome in failed:
+        print(f"Error: {outcome.job.name}: {outcome.error}", file=sys.stderr)
+    sys.exit(1 if failed else 0)
 
 
 def rows(name):
@@ -54,16 +70,34 @@ def rows(name):
     return [f"{parts[0]}/{file.stem}" for file in found if parts[1:] in ((), (file.stem,))]
 
 
-def measure(row):
-    """Trains as the row's flagfile says, goes on where that was stopped, and writes the row's .json."""
-    flagfile = HERE / f"{row}.flags"
+def measure(found, run):
+    """Trains rows as their flagfiles say, goes on where one was stopped, and writes their .json files.
+
+    Args:
+      found: the rows, as "table/row".
+      run: function of jobs and a `Watch` that yields `Outcome`s.
+
+    Returns:
+      list of the `Outcome`s of the rows that failed, or that another process trains.
+    """
+    left = []
+    with Overview(len(found), console()) as overview:
+        for outcome in run([job(row) for row in found], overview):
+            if postponed(outcome):
+                said = f"Another process is training it in {outcome.value['run']}."
+                left.append(dataclasses.replace(outcome, state="failed", error=said))
+            elif outcome.state == "done":
+                collect(outcome.job.name, pathlib.Path(outcome.value["run"]))
+    return [*overview.failed, *left]
+
+
+def job(row):
+    """The `Job` that trains a row."""
     run_dir = pathlib.Path("runs", "results", row.replace("/", "-"))
     stopped = (run_dir / "config.json").exists() and not (run_dir / "DONE").exists()
-    given = [f"--flagfile={flagfile}", f"--run_dir={run_dir}", *([] if stopped else ["--overwrite"])]
-    ended = subprocess.run([sys.executable, "-m", "keras_cl.main", *given]).returncode
-    if ended:  # the run has said why
-        sys.exit(ended)
-    collect(row, run_dir)
+    given = [f"--flagfile={HERE / f'{row}.flags'}", f"--run_dir={run_dir}"]
+    given += [] if stopped else ["--overwrite"]
+    return Job(row, "keras_cl.compare.cells:train", {"flags": given})
 
 
 def collect(row, run_dir):
@@ -86,6 +120,7 @@ def collect(row, run_dir):
         **{name: round(summary[name], 4) for name in SIZES if name in summary},
         "kept_bytes": summary["network_bytes"] + summary["method_bytes"][-1] + summary["memory_bytes"][-1],
         **({"sizes": summary["sizes"]} if "sizes" in summary else {}),
+        **{name: round(summary[name][-1], 4) for name in GENERATOR if name in summary},
     }
     flagfile.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")
 

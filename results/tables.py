@@ -1,18 +1,21 @@
-"""Writes the tables of the documentation from the result files; a test asserts that they agree.
+"""Writes the tables and numbers of the documentation from the result files; a test asserts that they agree.
 
     python -m results.tables
 
-A table stands between `<!-- results: name -->` and `<!-- end -->`.
+A table stands between `<!-- results: name -->` and `<!-- end -->`, a number of a row in a sentence between
+`<!-- result: table/row metric -->` and `<!-- end -->`. Accuracies are in percent, others as in the file.
 """
 
 import functools
 import json
+import os
 import pathlib
 import re
 
 from absl import app
 
 from keras_cl.errors import require
+from keras_cl.report import plots
 from keras_cl.settings import catalog, command, flags
 from keras_cl.settings.config import SCENARIOS, SUPPLIED
 
@@ -36,14 +39,30 @@ def main(argv):
 
 
 def filled(page):
-    """The text of a page with every marked table made anew."""
-    mark = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", re.S)
-    root = "../" if page.parent == DOCS else ""
+    """The text of a page with every marked table and number made anew."""
+    table = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", re.S)
+    number = re.compile(r"(<!-- result: ([\w/-]+) (\w+) -->).*?(<!-- end -->)", re.S)
+    text = table.sub(lambda found: found[1] + relative(TABLES[found[2]](), page) + found[3], page.read_text())
+    return number.sub(lambda found: found[1] + value(found[2], found[3]) + found[4], text)
 
-    def made(found):
-        return found[1] + TABLES[found[2]]().replace("](results/", f"]({root}results/") + found[3]
 
-    return mark.sub(made, page.read_text())
+def relative(text, page):
+    """Text whose links, which lead from the root of the repository, lead from a page."""
+
+    def led(link):
+        file, anchor, name = link[1].partition("#")
+        return f"]({os.path.relpath(HERE.parent / file, page.parent)}{anchor}{name})"
+
+    return re.sub(r"\]\((?!https?:)([^)]+)\)", led, text)
+
+
+def value(row, metric):
+    """A number of a row as text, with its spread over seeds: percent, a fraction or kB."""
+    found = _read(row)
+    require(found.get(metric) is not None, f"results/{row}.json has no {metric}.")
+    if isinstance(found[metric], dict):
+        return spread(found[metric], 1 if "accuracy" in metric else 3)
+    return f"{found[metric] / 1000:,.0f}"
 
 
 def reproductions():
@@ -83,7 +102,7 @@ def generative():
     for row in ("replay-sublinear", "dgr", "generative_classifier", "gdumb"):
         measured = _read(f"generative/{row}")
         numbers = ("average_accuracy", 1), ("triangle_forward_transfer", 3), ("triangle_backward_transfer", 3)
-        cells = [_spread(measured[name], digits) for name, digits in numbers]
+        cells = [spread(measured[name], digits) for name, digits in numbers]
         cells += [
             f"{measured[name]:.3f}" for name in ("model_size_efficiency", "model_size_efficiency_on_use")
         ]
@@ -107,16 +126,35 @@ def generators():
 
 
 def generative_steps():
-    """Microseconds a step with generated rows, and seconds a task along a stream."""
+    """Microseconds a step with generated rows, of a GAN's turn, and seconds a task along a stream."""
     measured = _read("generators")
     times, tasks = measured["microseconds_a_step"], measured["seconds_a_task"]
     whole, *parts = times
     rows = [[name, f"{value:.0f}"] for name, value in times.items()]
     rows += [
-        ["`dgr` to the sum of its parts", f"{times[whole] / sum(times[part] for part in parts):.2f}"],
-        [f"task {len(tasks)} to task 2, seconds", f"{tasks[-1] / tasks[1]:.2f}"],
+        ["`dgr` to the sum of its parts", f"{times[whole] / sum(times[part] for part in parts):.2f} times"],
+        [f"task {len(tasks)} to task 2", f"{tasks[-1] / tasks[1]:.2f} times"],
     ]
+    gan = measured["gan"]["microseconds"]
+    turn, critic, generator = gan.values()
+    rows += [[name, f"{value:.0f}"] for name, value in gan.items()]
+    apart = measured["gan"]["critic_steps"] * critic + generator
+    rows += [["`gan` to the sum of its parts", f"{turn / apart:.2f} times"]]
+    tasks = measured["gan"]["seconds_a_task"]
+    rows += [[f"task {len(tasks)} to task 2, with a GAN", f"{tasks[-1] / tasks[1]:.2f} times"]]
     return _table(["step", "microseconds"], rows)
+
+
+def generated_images():
+    """How good the images of convolutional generators are."""
+    names = ("oracle_on_fake", "fake_to_real", "oracle_accuracy")
+    distances = ("generated_frechet_distance", "real_frechet_distance")
+    table, rows = "cifar100_images", []
+    for row in sorted(file.stem for file in (HERE / table).glob("*.json")):
+        measured = _read(f"{table}/{row}")
+        cells = [f"{100 * measured[name]:.1f}" for name in names]
+        rows.append([_link(table, row), *cells, *(f"{measured[name]:.1f}" for name in distances)])
+    return _table(["command", *(f"`{name}`" for name in names + distances)], rows)
 
 
 def convergence():
@@ -188,6 +226,26 @@ def steps():
     return _table(head, rows)
 
 
+def serving():
+    """Milliseconds of a request, and images per second of many clients, beside direct calls."""
+    measured = _read("serving")
+    rows = []
+    for workload, times in measured["milliseconds"].items():
+        direct, rates = times["direct"][0], measured["images_per_second"][workload]
+        rows.append(
+            [
+                workload,
+                f"{direct:.2f}",
+                *(f"{times[name][0] - direct:.2f}" for name in ("grpc", "rest")),
+                *(f"{rates[name] / rates['direct']:.2f}" for name in ("grpc", "rest")),
+                f"{rates['grpc'] / rates['direct, largest batch']:.2f}",
+            ]
+        )
+    head = ["network, images in a request", "direct call, ms", "gRPC adds, ms", "REST adds, ms"]
+    head += [f"{measured['clients']} clients, gRPC to direct", "REST to direct", "gRPC to the largest batch"]
+    return _table(head, rows)
+
+
 def choices():
     """What the design's choices cost and gain."""
     measured = _read("choices")
@@ -233,8 +291,9 @@ def replay():
     rows = [[name, f"{value:.0f}", _beside(times, name)] for name, value in times.items()]
     rows.append(
         [
-            f"`er`, seconds for task 2 and task {len(tasks)} of a stream",
-            *map("{:.2f}".format, (tasks[1], tasks[-1])),
+            f"`er`, task 2 and task {len(tasks)} of a stream",
+            f"{tasks[1]:.2f} s and {tasks[-1]:.2f} s",
+            "-",
         ]
     )
     return _table(["step", "microseconds", "to finetune's"], rows)
@@ -251,7 +310,26 @@ def job():
     """The whole job beside its steps at the limit."""
     measured = _read("job")
     rows = [[name.replace("_", " "), str(value)] for name, value in measured.items() if name != "machine"]
-    return _table(["", ""], rows)
+    return _table(["measured", "value"], rows)
+
+
+def method_list():
+    """Every method file in a sentence."""
+    names = catalog.names("method")
+    rows = [
+        [f"[`{name}`](keras_cl/methods/{name}.py)", catalog.choice("method", name).title] for name in names
+    ]
+    return _table(["method", "in a sentence"], rows)
+
+
+def compare():
+    """Runs a minute, side by side and one after the other."""
+    measured = _read("compare")
+    beside = measured["together_to"]
+    rows = [[name, f"{n:.1f}", f"{beside.get(name, 1):.2f}"] for name, n in measured["runs_a_minute"].items()]
+    *_, together = measured["runs_a_minute"]
+    what = f"{measured['runs']} runs of {', '.join(measured['methods'])}"
+    return _table([what, "runs a minute", f"{together}: times that"], rows)
 
 
 def methods():
@@ -285,13 +363,24 @@ def streams():
     return _choices("stream")
 
 
+def report_plots():
+    """Every figure of a report, in its own words."""
+    rows = [[f"`{name}`", plots.title(name), plots.description(name)] for name in plots.names()]
+    return _table(["name", "figure", "what it shows"], rows)
+
+
+def augmentations():
+    """Every augmentation file, in its own words."""
+    return _choices("augment")
+
+
 def _choices(axis):
     rows = []
     for name in catalog.names(axis):
         found = catalog.choice(axis, name)
-        file = f"keras_cl/{catalog.AXES[axis]}/{name}.py"
+        file = f"keras_cl/{catalog.library.folder(axis)}/{name}.py"
         rows.append([f"[`{name}`]({file})", found.title, _options(axis, found)])
-    return _table([axis, "in a sentence", "options"], rows)
+    return _table([{"augment": "augmentation"}.get(axis, axis), "in a sentence", "options"], rows)
 
 
 def _options(axis, found):
@@ -310,7 +399,7 @@ def _plain(table, rows):
     for row in rows:
         measured = _read(f"{table}/{row}")
         numbers = zip(("average_accuracy", "forgetting", "learning_accuracy"), (1, 3, 1), strict=True)
-        lines.append([f"`{row}`", *(_spread(measured.get(name), digits) for name, digits in numbers)])
+        lines.append([f"`{row}`", *(spread(measured.get(name), digits) for name, digits in numbers)])
         lines[-1].append(_link(table, row))
     return _table(head, lines)
 
@@ -318,25 +407,39 @@ def _plain(table, rows):
 def _reproduction(table):
     """Rows of a table beside the published numbers, and whether they, and their order, are reproduced."""
     claims = _read(f"{table}/published")
-    rows = []
-    for claim in claims:
-        if "order" in claim:
-            continue
-        measured = _read(f"{table}/{claim['row']}")
-        spread = f" ± {claim['spread']}" if claim.get("spread") else ""
-        beside = f" (published {claim['forgetting']})" if "forgetting" in claim else ""
-        rows.append(
-            [
-                _link(table, claim["row"]),
-                _spread(measured["average_accuracy"], 1),
-                f"{claim['published']}{spread} ({claim['source']})",
-                verdict(table, claim),
-                _spread(measured.get("forgetting"), 3) + beside,
-            ]
-        )
-    head = ["command", "average accuracy", "published", "reproduced", "forgetting"]
+    rows = [claim for claim in claims if "order" not in claim]
+    earlier = sorted({int(tasks) for claim in rows for tasks in claim.get("after", {})})
+    head = ["command", *(f"after {tasks} tasks" for tasks in earlier)]
+    head += ["average accuracy", "published", "reproduced", "forgetting"]
+    lines = [
+        [_link(table, claim["row"]), *(after(table, claim, tasks) for tasks in earlier)]
+        + compared(table, claim)
+        for claim in rows
+    ]
     orders = [f"\nPublished order {verdict(table, claim)}.\n" for claim in claims if "order" in claim]
-    return _table(head, rows) + "".join(orders)
+    return _table(head, lines) + "".join(orders)
+
+
+def after(table, claim, tasks):
+    """Average accuracy after a number of tasks, of those tasks, beside the published one."""
+    found = _read(f"{table}/{claim['row']}")["accuracy_of_tasks_seen"]
+    published = claim.get("after", {}).get(str(tasks))
+    beside = f" (published {published})" if published is not None else ""
+    measured = {key: found[key] and found[key][tasks - 1] for key in ("mean", "std")}
+    return spread(measured, 1) + beside
+
+
+def compared(table, claim):
+    """What a claim about a row is compared by: average accuracy, published, reproduced, forgetting."""
+    measured = _read(f"{table}/{claim['row']}")
+    published = f" ± {claim['spread']}" if claim.get("spread") else ""
+    beside = f" (published {claim['forgetting']})" if "forgetting" in claim else ""
+    return [
+        spread(measured["average_accuracy"], 1),
+        f"{claim['published']}{published} ({claim['source']})",
+        verdict(table, claim),
+        spread(measured.get("forgetting"), 3) + beside,
+    ]
 
 
 def reproduced(table, claim):
@@ -397,7 +500,7 @@ def _link(table, row):
     return f"[{row}](results/{table}/{row}.flags)"
 
 
-def _spread(value, digits):
+def spread(value, digits):
     """Percent with one digit, or a fraction with three; the spread over seeds where there is one."""
     if not value or value["mean"] is None:
         return "-"
@@ -416,17 +519,21 @@ TABLES = {name: functools.partial(_reproduction, name) for name in REPRODUCTIONS
     table.__name__: table
     for table in (
         reproductions,
+        method_list,
         methods,
         memories,
         networks,
         streams,
         regimes,
+        augmentations,
+        report_plots,
         digits,
         digits_split,
         digits_class,
         generative,
         generators,
         generative_steps,
+        generated_images,
         convergence,
         regime_steps,
         searched,
@@ -434,9 +541,11 @@ TABLES = {name: functools.partial(_reproduction, name) for name in REPRODUCTIONS
         method_steps,
         replay,
         job,
+        compare,
         choices,
         importance,
         curvature,
+        serving,
     )
 }
 
