@@ -8,6 +8,7 @@ import pathlib
 from keras_cl.errors import require
 
 LIMIT = pathlib.Path("/sys/fs/cgroup/memory.max")  # of a container
+WHOLE = 8  # the part of main memory that the images of a task may take: training has several copies of them
 
 
 def main_memory():
@@ -16,6 +17,11 @@ def main_memory():
     with contextlib.suppress(OSError, ValueError):  # there is no such file, or it says "max"
         there = min(there, int(LIMIT.read_text()))
     return there
+
+
+def largest_whole():
+    """Bytes of the images of a task up to which they are read as a whole, and not block by block."""
+    return main_memory() // WHOLE
 
 
 def require_fits(size, what, advice):

@@ -131,15 +131,7 @@ class GenerativeMemory(tf.Module):
 
     def require_images(self, stream):
         """Raises `InputError` if images are not pixels, that is, have scaled values below 0 or above 1."""
-        if stream.source.scale == 1 / 255:  # of bytes, which need not be read
-            return
-        x, _ = stream.source.train
-        low, high = (float(value) * stream.source.scale for value in (np.min(x), np.max(x)))
-        require(
-            low >= 0 and high <= 1 + 1e-6,
-            f"A generator's pixels are in [0, 1], and those of {stream.source.name} go from {low:g} to "
-            f"{high:g}; scale them first.",
-        )
+        stream.source.require_pixels("A generator's pixels are in [0, 1]")
 
     def plan(self, y, task, *, index, size, **_):
         """The memory's part of the data pipeline of a task; None in the first, before anything is learned."""

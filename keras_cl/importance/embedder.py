@@ -23,6 +23,7 @@ from keras_cl.learning.layers import frozen_copy
 from keras_cl.learning.network import layers_of
 from keras_cl.learning.progress import QUIET
 from keras_cl.learning.slots import slots
+from keras_cl.sources.lazy import selected
 
 Mode = Literal["frozen", "distill", "ewc", "free"]
 
@@ -102,7 +103,7 @@ class HeldEmbedder(tf.Module):
             self._teach()
         if self.mode == "ewc":
             rng = np.random.default_rng(seed)
-            x = x[drawn(rng, len(x), self._squares.usual_samples(x))]
+            x = selected(x, drawn(rng, len(x), self._squares.usual_samples(x)))
             # The mean over signs s of (d s.f / d theta)^2 is the sum over j of (d f_j / d theta)^2.
             signs = rng.choice(np.float32([-1, 1]), (len(x), self.embedder.output_shape[-1]))
             self.quadratic.update(self._squares(x, of_rows=(signs,), jit=jit, progress=progress))

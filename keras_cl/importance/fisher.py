@@ -11,6 +11,7 @@ from keras_cl.errors import require
 from keras_cl.importance.moments import Moments, Signals, drawn
 from keras_cl.learning.layers import MASKED
 from keras_cl.learning.progress import QUIET
+from keras_cl.sources.lazy import selected
 
 
 class Fisher:
@@ -55,7 +56,7 @@ class Fisher:
         batched = isinstance(self._pass, _Batched)
         usual = 0 if batched or self._n_samples else self._pass.usual_samples(x)
         rows = drawn(rng, len(x), self._n_samples or usual)
-        x, y = x[rows], y[rows]
+        x, y = selected(x, rows), y[rows]
         if batched:
             return self._pass(x, y.astype(np.int32), mask, rng, progress)
         # Active classes come first, so that the loop over labels stops after them.

@@ -9,7 +9,6 @@ import importlib
 import pkgutil
 from typing import Literal, get_args
 
-import numpy as np
 import tensorflow as tf
 
 from keras_cl.devices import replicas
@@ -85,8 +84,9 @@ class Augmenter:
         self._top = 1 / stream.source.scale
         for part in self.parts:
             part.require_shape(stream.input_shape)
-            if part.in_range and not np.issubdtype(stream.source.dtype, np.unsignedinteger):
-                _require_range(type(part).__name__.lower(), stream.source)
+            if part.in_range:
+                name = type(part).__name__.lower()
+                stream.source.require_pixels(f"{name} is for images with values from 0 to 1")
 
     def reseed(self, seed, index):
         """Begins task `index`: its numbers depend on nothing before it."""
@@ -161,16 +161,6 @@ def _made(one):
 
 def _is_of(value, module):
     return isinstance(value, type) and value.__module__ == module.__name__
-
-
-def _require_range(name, source):
-    x, _ = source.train
-    low, high = (float(value) * source.scale for value in (np.min(x), np.max(x)))
-    require(
-        low >= 0 and high <= 1 + 1e-6,
-        f"{name} is for images with values from 0 to 1, and those of {source.name} go from {low:g} to "
-        f"{high:g}; scale them first.",
-    )
 
 
 class AugmentMixin:

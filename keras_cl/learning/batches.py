@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_cl.devices import replicas
 from keras_cl.errors import require
+from keras_cl.sources.lazy import LazyArray
 
 MOST = 512  # steps per chunk: the launch then costs a few percent of even the smallest steps
 PLANNED = 128  # steps per chunk with replay, because the padding of the last chunk is planned and drawn too
@@ -150,7 +151,7 @@ def chunks(
     that many steps instead: rows are drawn without replacement until fewer than a batch are left, then anew.
 
     Args:
-      x, y, task: arrays with one entry per row.
+      x, y, task: arrays with one entry per row; of a `LazyArray` of images a chunk is read at a time.
       batch_size: B, rows per step.
       seed: non-negative integer.
       length: K, steps per chunk, or 0 for `chunk_length`.
@@ -165,8 +166,9 @@ def chunks(
     steps = iterations or -(-rows // batch_size)
     count = -(-steps // length)
     x, y, task = replay.joined(x, y, task) if replay else (x, y, task)
+    images = _images_of(x)
     with tf.device("CPU:0"):  # where the pipeline runs; a GPU would take all rows and hand them back
-        x, y, task = tf.constant(x), tf.constant(y, tf.int32), tf.constant(task, tf.int32)
+        y, task = tf.constant(y, tf.int32), tf.constant(task, tf.int32)
         factors = None if sample_weight is None else tf.constant(sample_weight, tf.float32)
     shuffled = functools.partial(_shuffled, rows, seed)
 
@@ -193,10 +195,23 @@ def chunks(
         if replay:
             replayed, heavy, *slots = replay.planned(order)
             row, weight = tf.concat([row, replayed], axis=1), tf.concat([weight, heavy], axis=1)
-        batch = Batch(tf.gather(x, row), tf.gather(y, row), tf.gather(task, row), weight, *slots)
+        batch = Batch(images(row), tf.gather(y, row), tf.gather(task, row), weight, *slots)
         return batch._replace(sample_weight=factor), real
 
     return _pipeline(orders, gather, count)
+
+
+def _images_of(x):
+    """Function of row numbers `[K, B]` that returns their images `[K, B, ...]`."""
+    if not isinstance(x, LazyArray):
+        with tf.device("CPU:0"):
+            return functools.partial(tf.gather, tf.constant(x))
+
+    def read(row):
+        images = tf.numpy_function(x.__getitem__, [row], x.dtype, stateful=False)
+        return tf.ensure_shape(images, [*row.shape, *x.shape[1:]])
+
+    return read
 
 
 def _pipeline(orders, gather, count):

@@ -14,6 +14,7 @@ from keras_cl.learning.layers import in_blocks
 from keras_cl.learning.measures import Evaluation, cross_entropies, pairs_of
 from keras_cl.learning.progress import QUIET
 from keras_cl.learning.rows import rows_of
+from keras_cl.sources.lazy import images_of
 
 
 class EvaluationMixin:
@@ -207,7 +208,7 @@ class EvaluationMixin:
 
     def _scores(self, x, task):
         """Unmasked logits by which rows are evaluated while a task is learned and after."""
-        return self.predict_logits(np.asarray(x), task)
+        return self.predict_logits(images_of(x), task)
 
     def _measure_everywhere(self, *rows):
         """Updates the metrics on each device with all rows, so that their means are those of the rows."""

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cl.learning.memory_index import NOWHERE, distinct, last_writers
+from keras_cl.sources.lazy import joined
 
 
 class Replay:
@@ -43,7 +44,7 @@ class Replay:
 
     def joined(self, x, y, task):
         """The training rows followed by all slots of the memory: the arrays that row numbers index."""
-        return tuple(np.concatenate(pair) for pair in zip((x, y, task), self._old, strict=True))
+        return tuple(joined(pair) for pair in zip((x, y, task), self._old, strict=True))
 
     def planned(self, order):
         """Plans the replay of a chunk.

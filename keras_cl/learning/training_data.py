@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from keras_cl.devices import ram
 from keras_cl.errors import require
 from keras_cl.learning import batches
 from keras_cl.numerics.random import ORDER, REPLAY, seed_of
+from keras_cl.sources.lazy import joined
 
 
 class TrainingDataMixin:
@@ -13,10 +15,11 @@ class TrainingDataMixin:
 
     def training_rows(self, task):
         """`(x, y, task index)` of all rows in an epoch of `task`."""
-        opened = [(*part.train.open(), part.index) for part in self.training_tasks(task)]
-        require(opened, f"{self.name} does not train on task {task.number}.")
-        x, y = (_joined([part[i] for part in opened]) for i in (0, 1))
-        return x, y, np.repeat([part[2] for part in opened], [len(part[1]) for part in opened])
+        tasks = self.training_tasks(task)
+        require(tasks, f"{self.name} does not train on task {task.number}.")
+        opened = _opened([part.train for part in tasks], task.stream.row_bytes)
+        x, y = map(joined, zip(*opened, strict=True))
+        return x, y, np.repeat([part.index for part in tasks], [len(units) for _, units in opened])
 
     def batches(self, task, batch_size=128, iterations=0, replay_batch_size=0, sample_weight=None):
         """The `tf.data.Dataset` for `fit`: chunks of batches of the training rows of `task`.
@@ -93,5 +96,7 @@ class TrainingDataMixin:
         return weights
 
 
-def _joined(arrays):
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+def _opened(splits, row_bytes):
+    """`(x, y)` of each split; small ones are not read either if all of them together are large."""
+    large = sum(map(len, splits)) * row_bytes > ram.largest_whole()
+    return [split.unread() if large and split.unread else split.open() for split in splits]

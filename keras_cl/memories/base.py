@@ -17,6 +17,7 @@ from keras_cl.learning.batches import Batch
 from keras_cl.learning.memory_index import MemoryIndex, distinct, last_writers
 from keras_cl.learning.replay import Replay
 from keras_cl.numerics.random import KEEP, seed_of
+from keras_cl.sources.lazy import selected
 
 COPIES = 6  # of a memory during training: its variables, the rows of the replay plan, a checkpoint
 
@@ -142,7 +143,7 @@ class Memory(tf.Module):
         order = rng.permutation(len(x))
         own = np.full(len(x), task.index)
         slots = self.slots(self.held(), y[order], own, rng)
-        self.write(slots, x[order], y[order], own)
+        self.write(slots, selected(x, order), y[order], own)
 
     def rng(self, task_index):
         """Random generator that selects rows of a task; depends on the number of rows offered before."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_cl.errors import require
 from keras_cl.memories.base import Memory
+from keras_cl.sources.lazy import blocks, joined, selected
 
 
 class Herding(Memory):
@@ -47,14 +48,22 @@ class Herding(Memory):
         phi = features(x_new)
         for new in coming:
             rows = np.flatnonzero((cell_new == new).all(axis=1))
-            shown = {image.tobytes() for image in x_new[rows]} if new in slots_of else ()
-            back = [slot for slot in slots_of.get(new, ()) if x[slot].tobytes() not in shown]
+            back = _not_among(selected(x_new, rows), x, slots_of.get(new, []))
             pairs = zip((x, y, own), (x_new, y_new, own_new), strict=True)
-            pool = [np.concatenate([old[np.array(back, int)], fresh[rows]]) for old, fresh in pairs]
+            pool = [joined([old[np.array(back, int)], selected(fresh, rows)]) for old, fresh in pairs]
             phi_pool = np.concatenate([features(x[back]), phi[rows]]) if back else phi[rows]
             chosen = herded(phi_pool, m)
             parts.append(tuple(part[chosen] for part in pool))
         self.refill(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def _not_among(shown, x, slots):
+    """Those of the slots whose images in `x` are none of the images `shown`."""
+    left = {slot: x[slot].tobytes() for slot in slots}
+    for rows in blocks(shown) if slots else ():
+        seen = {image.tobytes() for image in shown[rows]}
+        left = {slot: image for slot, image in left.items() if image not in seen}
+    return [*left]
 
 
 def herded(phi, count):

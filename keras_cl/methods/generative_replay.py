@@ -15,6 +15,7 @@ from keras_cl.errors import pick, require
 from keras_cl.methods.finetune import Finetune
 from keras_cl.numerics.random import REPLAY, seed_of
 from keras_cl.numerics.schedules import images_to_generate
+from keras_cl.sources.lazy import joined
 
 Schedule = Literal["constant", "linear", "sublinear", "log", "list"]
 
@@ -82,7 +83,7 @@ class GenerativeReplay(Finetune):
         x_old, y_old, own_old = self._generated
         x_old = np.rint(x_old) if np.issubdtype(x.dtype, np.integer) else x_old
         pairs = (x, x_old.astype(x.dtype)), (y, y_old), (own, own_old)
-        return tuple(np.concatenate(pair) for pair in pairs)
+        return tuple(map(joined, pairs))
 
     def end_task(self, task):
         super().end_task(task)

@@ -23,6 +23,7 @@ from keras_cl.learning.features import classified_by_means
 from keras_cl.learning.layers import frozen_copy, in_blocks, logits_of
 from keras_cl.memories.herding import normalised
 from keras_cl.methods.base import ContinualModel
+from keras_cl.sources.lazy import joined
 
 Reduction = Literal["sum", "mean"]
 
@@ -66,7 +67,7 @@ class ICaRL(ContinualModel):
 
     def training_rows(self, task):
         new, old = super().training_rows(task), self.memory.rows()
-        return tuple(np.concatenate(pair) for pair in zip(new, old, strict=True))  # D = D_t and exemplars
+        return tuple(joined(pair) for pair in zip(new, old, strict=True))  # D = D_t and exemplars
 
     def train_step(self, batch):
         answering = self._class_mask[self.task]

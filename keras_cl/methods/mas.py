@@ -15,6 +15,7 @@ from keras_cl.importance.moments import Moments, Signals, drawn
 from keras_cl.importance.penalty import Merge, QuadraticPenalty
 from keras_cl.methods.base import ContinualModel
 from keras_cl.numerics.random import IMPORTANCE, seed_of
+from keras_cl.sources.lazy import selected
 
 
 class MAS(ContinualModel):
@@ -61,9 +62,10 @@ class MAS(ContinualModel):
         super().end_task(task)
         x, _ = task.train.open()
         rng = np.random.default_rng(seed_of(self.seed, task.index, IMPORTANCE))
-        x = x[drawn(rng, len(x), self._n_samples or self._sensitivity.usual_samples(x))]
+        chosen = drawn(rng, len(x), self._n_samples or self._sensitivity.usual_samples(x))
         answering = task.stream.class_mask[task.index]
-        Omega = self._sensitivity(x, of_task=(answering,), jit=self.jit, progress=self.progress)  # eqs. 2, 3
+        how = {"of_task": (answering,), "jit": self.jit, "progress": self.progress}
+        Omega = self._sensitivity(selected(x, chosen), **how)  # eqs. 2, 3
         self.penalty.update(Omega)
 
 

@@ -16,6 +16,7 @@ from keras_cl.importance.penalty import Merge, QuadraticPenalty
 from keras_cl.importance.sensitivity import MeanSensitivity
 from keras_cl.methods.base import ContinualModel
 from keras_cl.numerics.random import IMPORTANCE, seed_of
+from keras_cl.sources.lazy import selected
 
 
 class SCP(ContinualModel):
@@ -66,7 +67,7 @@ class SCP(ContinualModel):
         super().end_task(task)
         x, _ = task.train.open()
         rng = np.random.default_rng(seed_of(self.seed, task.index, IMPORTANCE))
-        x = x[drawn(rng, len(x), self.n_samples)]
+        x = selected(x, drawn(rng, len(x), self.n_samples))
         xi = directions(task.stream.class_mask[task.index], self.slices, rng)
         Gamma = self._sensitivity(x, xi, jit=self.jit, progress=self.progress)  # eq. 1
         self.penalty.update(Gamma)

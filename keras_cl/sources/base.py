@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Callable
 
+from keras_cl.errors import require
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:
@@ -54,6 +56,23 @@ class Source:
         import numpy as np  # here, so that `--help` does not wait for it
 
         return np.dtype(np.float32 if self.scale == 1 else np.uint8)
+
+    def require_pixels(self, what, x=None):
+        """Raises `InputError` unless images are pixels, which are from 0 to 1 when they are scaled.
+
+        Args:
+          what: what needs pixels, the beginning of the message.
+          x: the images in question; None for those of training, of which bytes are not read.
+        """
+        if self.scale == 1 / 255 or (x is not None and not len(x)):
+            return
+        from keras_cl.sources.lazy import extremes  # here, as below
+
+        low, high = (value * self.scale for value in extremes(self.train[0] if x is None else x))
+        require(
+            low >= 0 and high <= 1 + 1e-6,
+            f"{what}, and those of {self.name} go from {low:g} to {high:g}; scale them first.",
+        )
 
 
 def scale_of(dtype):

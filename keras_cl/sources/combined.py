@@ -12,6 +12,7 @@ import numpy as np
 from keras_cl.errors import require
 from keras_cl.sources.base import Source
 from keras_cl.sources.images import batch_rows, fitted
+from keras_cl.sources.lazy import LazyArray, mapped
 from keras_cl.sources.reading import Reading
 
 
@@ -32,6 +33,8 @@ class Member:
 
     def images(self, x):
         """Raw images of the data set as raw images of all; without a copy if they are alike."""
+        if isinstance(x, LazyArray):
+            return mapped(x, self.images, self.shape, np.float32 if self.scale == 1 else np.uint8)
         if (self.source.input_shape, self.source.scale) == (self.shape, self.scale):
             return x
         whole = self.scale != 1

@@ -14,9 +14,11 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from keras_cl.devices import ram
 from keras_cl.devices.device import grow_memory
-from keras_cl.devices.ram import require_fits
 from keras_cl.errors import pick, require
+from keras_cl.sources.lazy import LazyArray
+from keras_cl.streams.parts.checks import require_tasks
 from keras_cl.streams.parts.rows import held_out, of_classes
 from keras_cl.streams.parts.shown import Part, counted, listed, said
 
@@ -31,13 +33,16 @@ class Split:
 
     Attributes:
       rows: indices into the source's arrays, ascending.
-      open: function that returns `(x, y)`: raw images `[n, *input_shape]` and output units `[n]` int32.
+      open: function that returns `(x, y)`: raw images `[n, *input_shape]` and output units `[n]` int32. If
+        they take more than an eighth of main memory, the images are a `keras_cl.sources.lazy.LazyArray`.
       task: index of the task.
+      unread: function that returns the same with a `LazyArray`, however few images; None if there is none.
     """
 
     rows: np.ndarray
     open: Callable[[], tuple[np.ndarray, np.ndarray]]
     task: int
+    unread: Callable[[], tuple[LazyArray, np.ndarray]] | None = None
 
     def __len__(self):
         return len(self.rows)
@@ -133,37 +138,9 @@ class Stream(Sequence):
 
     def __post_init__(self):
         pick("scenario", self.scenario, get_args(Scenario))
-        require(
-            len(self.views) == len(self.task_classes),
-            f"The stream has {len(self.task_classes)} tasks and {len(self.views)} views: give one for each.",
-        )
-        require(
-            len(self.shown_classes) == len(self.task_classes),
-            f"The stream has {len(self.task_classes)} tasks and train_classes for {len(self.shown_classes)}.",
-        )
-        for number, classes in enumerate(self.shown_classes, 1):
-            unknown = sorted({*classes} - {*self.source.classes})
-            require(
-                not unknown,
-                f"Task {number} has the classes {unknown}; the labels of {self.source.name} are "
-                f"{list(self.source.classes)}.",
-            )
-            require(
-                len({*classes}) == len(classes) > 0,
-                f"Task {number} has the classes {list(classes)}: each must be named once, and one at least.",
-            )
-            tested = self.task_classes[number - 1]
-            require(
-                {*tested} <= {*classes} and tested,
-                f"Task {number} is tested on the classes {list(tested)} and trained on {list(classes)}: give "
-                f"it training rows of all of them.",
-            )
-        require(
-            0 <= self.valid_fraction < 1,
-            f"valid_fraction is {self.valid_fraction}; it must be at least 0 and below 1.",
-        )
+        require_tasks(self)
         grow_memory()  # a program of one's own makes its stream first, and then its network, on the GPU
-        require_fits(
+        ram.require_fits(
             BYTES_OF_TABLES * len(self.task_classes) ** 2,
             f"The accuracy matrix of {len(self.task_classes):,} tasks",
             "give fewer tasks",
@@ -267,13 +244,20 @@ class Stream(Sequence):
         instead of views of one source, overrides it.
         """
         rows = (self._test_rows if part == "test" else self._train_rows[part])[index]
-        return Split(rows, functools.partial(self._open, index, part, rows), index)
+        opened = functools.partial(self._open, index, part, rows)
+        return Split(rows, opened, index, functools.partial(opened, unread=True))
 
-    def _open(self, index, part, rows):
+    def _open(self, index, part, rows, unread=False):
         x, y = self.source.test if part == "test" else self.source.train
         everything = len(rows) == len(x)
-        x, y = (x, y) if everything else (x[rows], y[rows])
-        return self.views[index](x), self.units(index, y)
+        units = self.units(index, y if everything else y[rows])
+        if unread or self.too_large(rows):
+            return LazyArray.of(x, rows, self.views[index], self.input_shape), units
+        return self.views[index](x if everything else x[rows]), units
+
+    def too_large(self, rows):
+        """Whether the images of some rows are not read as a whole."""
+        return len(rows) * self.row_bytes > ram.largest_whole()
 
     def units(self, index, y):
         """int32 array: the output units in task `index` of original labels `y`; -1 for classes of others."""

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import numpy as np
 
+from keras_cl.devices.ram import require_fits
 from keras_cl.errors import pick, require
 from keras_cl.numerics import corruptions as formulas
 from keras_cl.sources import source
@@ -103,10 +104,13 @@ class Corrupted(Changed):
     severity: int = 5
 
     def changed(self, x, index, rows, part):
-        self._require_range(x)
+        if not np.issubdtype(x.dtype, np.integer):
+            self.source.require_pixels("Corruptions are of pixels in [0, 1]", x)
         name, scale = self.corruptions[index], self.source.scale
         if name == NONE:
             return x
+        what = f"The {len(x):,} images of task {index + 1}, whose noise is drawn for all of them"
+        require_fits(x.nbytes, what, "give tasks of fewer images")
         given, result = formulas.parameters(name, self.severity, self.input_shape), np.empty(x.shape, x.dtype)
         blocks = rows // ROWS
         for block in np.unique(blocks):
@@ -119,13 +123,3 @@ class Corrupted(Changed):
             image /= np.float32(scale)
             result[here] = np.rint(image, out=image) if np.issubdtype(x.dtype, np.integer) else image
         return result
-
-    def _require_range(self, x):
-        if np.issubdtype(x.dtype, np.integer) or not len(x):
-            return
-        low, high = float(x.min()), float(x.max())
-        require(
-            low >= 0 and high <= 1 + 1e-6,
-            f"Corruptions are of pixels in [0, 1], and those of {self.source.name} go from {low:g} to "
-            f"{high:g}; scale them first.",
-        )

@@ -127,10 +127,11 @@ class Datasets(Changed):
 
     def unchanged(self, index, part):
         alone = self._alone[index].split(0, part)
-        return Split(alone.rows, functools.partial(self._with_units, alone, index), index)
+        opened, unread = (functools.partial(self._with_units, f, index) for f in (alone.open, alone.unread))
+        return Split(alone.rows, opened, index, unread)
 
-    def _with_units(self, alone, index):
-        x, place = alone.open()
+    def _with_units(self, opened, index):
+        x, place = opened()
         return x, self.units(index, np.take(self.members[index].classes, place))
 
     def changed(self, x, index, rows, part):

@@ -24,7 +24,7 @@ class Changed(Stream):
         """Images as task `index` shows them.
 
         Args:
-          x: raw images.
+          x: raw images; a `LazyArray` if the changed ones are too large to be read as a whole.
           index: index of the task.
           rows: their indices in the source's arrays, ascending.
           part: "train" or "test", these arrays.
@@ -33,12 +33,13 @@ class Changed(Stream):
 
     def split(self, index, part):
         plain = self.unchanged(index, part)
-        return Split(plain.rows, functools.partial(self._opened, plain, index, part), index)
+        opened = functools.partial(self._opened, plain, index, part)
+        return Split(plain.rows, opened, index, functools.partial(opened, unread=True))
 
-    def _opened(self, plain, index, part):
+    def _opened(self, plain, index, part, unread=False):
         if part == "test" and index in self._kept:
             return self._kept[index]
-        x, y = plain.open()
+        x, y = plain.unread() if unread or self.too_large(plain.rows) else plain.open()
         # Validation rows are among those of training, which have their numbers.
         opened = self.changed(x, index, plain.rows, "test" if part == "test" else "train"), y
         if part == "test" and len(self) * opened[0].nbytes <= KEPT:
