@@ -306,6 +306,17 @@ def _beside(times, name):
     return f"{times[name] / times[other]:.2f} ({other})" if other and other != name else "-"
 
 
+def rows_read():
+    """Rows a second of tasks in memory beside those that are read in chunks."""
+    measured = _read("sources")["rows_a_second"]
+    rows = []
+    for work, said in (("batches", "chunks alone"), ("epoch", "epoch of training")):
+        whole, chunks = (measured[f"{work}, {kind}"] for kind in ("in memory", "in chunks"))
+        shares = [f"{part / one:.2f}" for part, one in zip(chunks, whole, strict=True)]
+        rows.append([said, f"{whole[0]:,.0f}", f"{chunks[0]:,.0f}", *shares])
+    return _table(["", "in memory", "in chunks", "to memory", "by processor time"], rows)
+
+
 def job():
     """The whole job beside its steps at the limit."""
     measured = _read("job")
@@ -540,6 +551,7 @@ TABLES = {name: functools.partial(_reproduction, name) for name in REPRODUCTIONS
         steps,
         method_steps,
         replay,
+        rows_read,
         job,
         compare,
         choices,

@@ -147,16 +147,20 @@ STREAMS = {
 }
 
 
+PARTS = ("train", "valid", "test")
+
+
 @pytest.mark.parametrize("name", STREAMS)
 def test_a_large_task_has_the_images_of_a_small_one(name, monkeypatch):
-    stream = STREAMS[name](*image_sets())
-    splits = [getattr(task, part) for task in stream for part in ("train", "valid", "test")]
-    whole = [split.open() for split in splits]
-    unread = [split.unread() for split in splits]
+    def splits():  # each time of a stream that has kept no test images
+        return [
+            task.stream.split(task.index, part) for task in STREAMS[name](*image_sets()) for part in PARTS
+        ]
+
+    whole, unread = [split.open() for split in splits()], [split.unread() for split in splits()]
     assert all(isinstance(x, np.ndarray) for x, _ in whole)
     monkeypatch.setattr(ram, "largest_whole", lambda: 0)
-    fresh = STREAMS[name](*image_sets())  # keeps no test images
-    large = [getattr(task, part).open() for task in fresh for part in ("train", "valid", "test")]
+    large = [split.open() for split in splits()]
     for (x, y), *others in zip(whole, unread, large, strict=True):
         for found, units in others:
             np.testing.assert_array_equal(np.asarray(found), x, strict=True)

@@ -1,4 +1,4 @@
-"""A data set that is larger than the memory it may take is decoded, and one task of it opened."""
+"""Data sets and tasks that are larger than the memory they may take."""
 
 import json
 import os
@@ -60,3 +60,78 @@ def test_memory_is_bounded_while_a_large_data_set_is_decoded_and_a_task_of_it_op
     assert rows == 2 * IMAGES and means == [4.0] * IMAGES + [5.0] * IMAGES == [float(u) for u in units]
     task = rows * SIDE * SIDE * 3  # is mapped, which counts although it can be given back, and copied
     assert taken - 2 * task < size / 2, f"{taken / 2**20:.0f} MiB"
+
+
+LEARNING = """
+import json, re, sys, threading, time
+import numpy as np
+import keras_cl
+from keras_cl.devices import ram
+
+SHAPE = 32, 32, 3
+
+def anonymous():
+    return int(re.search(r"RssAnon:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) * 1024
+
+def stream_of(rows):
+    x = np.lib.format.open_memmap(f"{sys.argv[1]}/{rows}.npy", "w+", np.uint8, (rows, *SHAPE))
+    for row in range(0, rows, 1000):
+        x[row : row + 1000] = np.random.default_rng(row).integers(0, 256, (1000, *SHAPE))
+    y = np.arange(rows) % 4
+    data = ((np.asarray(x), y), (np.asarray(x), y))
+    source = keras_cl.sources.Source("images", SHAPE, (0, 1, 2, 3), 1 / 255, lambda: data)
+    return keras_cl.streams.permuted(source, tasks=1, first_identity=False, valid_fraction=0.1)
+
+def learn(stream, method):
+    network = keras_cl.networks.mlp(stream, hidden=(16,))
+    memory = {"memory": keras_cl.memories.Reservoir(stream, capacity=100)} if method == "ER" else {}
+    model = getattr(keras_cl.methods, method)(network, **memory)
+    model.compile("sgd")
+    task = stream[0]
+    model.begin_task(task)
+    model.fit(model.batches(task, 128), validation_data=task.valid, verbose=0)
+    model.end_task(task)
+    model.evaluate_tasks(stream)
+
+def taken(stream, method):
+    before, most, done = anonymous(), [0], threading.Event()
+
+    def watch():
+        while not done.wait(0.002):
+            most[0] = max(most[0], anonymous() - before)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    learn(stream, method)
+    done.set()
+    watching.join()
+    return most[0]
+
+small, large = stream_of(2000), stream_of(100_000)
+found = {}
+for limit in (0, 2**40):
+    ram.largest_whole = lambda limit=limit: limit
+    for method in ("ER", "EWC"):
+        learn(small, method)  # loads and compiles what is needed
+        found[f"{method} {limit}"] = taken(large, method)
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells anonymous memory from that of files")
+def test_a_task_that_is_read_in_chunks_takes_less_memory_than_its_images(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", LEARNING, str(tmp_path)],
+        cwd=pathlib.Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert not done.returncode, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    for name, size in found.items():
+        if name.endswith(" 0"):
+            assert size < 150 * 2**20, found
+        else:  # 293 MiB of images, of which there are copies
+            assert size > 290 * 2**20, found

@@ -42,7 +42,7 @@ class RealImages:
     def _open(self, index, part):
         x, y = self.stream.split(index, part).open()
         if len(x) <= self._share:
-            return x, y
+            return np.asarray(x), y
         rng = np.random.default_rng(seed_of(0, index, QUALITY))
         chosen = np.sort(rng.choice(len(x), self._share, replace=False))
         return x[chosen], y[chosen]

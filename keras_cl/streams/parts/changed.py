@@ -42,7 +42,7 @@ class Changed(Stream):
         x, y = plain.unread() if unread or self.too_large(plain.rows) else plain.open()
         # Validation rows are among those of training, which have their numbers.
         opened = self.changed(x, index, plain.rows, "test" if part == "test" else "train"), y
-        if part == "test" and len(self) * opened[0].nbytes <= KEPT:
+        if part == "test" and not unread and len(self) * opened[0].nbytes <= KEPT:
             self._kept[index] = opened
         return opened
 
