@@ -36,7 +36,8 @@ class Split:
       open: function that returns `(x, y)`: raw images `[n, *input_shape]` and output units `[n]` int32. If
         they take more than an eighth of main memory, the images are a `keras_cl.sources.lazy.LazyArray`.
       task: index of the task.
-      unread: function that returns the same with a `LazyArray`, however few images; None if there is none.
+      unread: function that returns the same and reads no images, however few: they are a `LazyArray` unless
+        they are in memory anyway; None if they always are.
     """
 
     rows: np.ndarray

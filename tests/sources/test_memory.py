@@ -84,7 +84,7 @@ def stream_of(rows):
 
 def learn(stream, method):
     network = keras_cl.networks.mlp(stream, hidden=(16,))
-    memory = {"memory": keras_cl.memories.Reservoir(stream, capacity=100)} if method == "ER" else {}
+    memory = {"memory": keras_cl.memories.Reservoir(stream, capacity=200)} if method == "ER" else {}
     model = getattr(keras_cl.methods, method)(network, **memory)
     model.compile("sgd")
     task = stream[0]
