@@ -132,6 +132,6 @@ def test_a_task_that_is_read_in_chunks_takes_less_memory_than_its_images(tmp_pat
     found = json.loads(done.stdout.splitlines()[-1])
     for name, size in found.items():
         if name.endswith(" 0"):
-            assert size < 150 * 2**20, found
+            assert size < 200 * 2**20, found  # a few chunks, and a block of test images as floats
         else:  # 293 MiB of images, of which there are copies
             assert size > 290 * 2**20, found
