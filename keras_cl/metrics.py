@@ -1,7 +1,8 @@
 """Metrics of continual learning, as pure functions of the accuracy matrix R.
 
 GEM: Lopez-Paz & Ranzato 2017, arXiv:1706.08840; Chaudhry et al. 2018, arXiv:1801.10112; A-GEM: Chaudhry et
-al. 2019, arXiv:1812.00420; Diaz-Rodriguez et al. 2018, arXiv:1810.13166. Not here: minima inside a task.
+al. 2019, arXiv:1812.00420; Diaz-Rodriguez et al. 2018, arXiv:1810.13166.
+Metrics of what is measured inside a task: `keras_cl.anytime`.
 
 R has shape [T + 1, T] and holds fractions: row 0 is b, the untrained network; R[i, j] in the formulas is the
 accuracy on task j after learning task i, both counted from 1 (R[i, j - 1] in numpy). NaN means not measured:
@@ -9,6 +10,8 @@ a metric that needs such an entry is None, never 0. The comments number the defi
 """
 
 import numpy as np
+
+from keras_cl import anytime
 
 
 def _matrix(R):
@@ -176,9 +179,7 @@ def triangle_accuracy(R):
 def triangle_backward_transfer(R):
     """BWT = sum_{j<i} (R[i, j] - R[j, j]) / (T(T-1)/2), in [-1, 1]; 0 for T = 1 (1810.13166)."""
     R = _matrix(R)[1:]
-    if len(R) == 1:
-        return 0.0
-    return _mean((R - np.diagonal(R))[np.tril_indices_from(R, -1)])  # D2
+    return 0.0 if len(R) == 1 else _mean((R - np.diagonal(R))[np.tril_indices_from(R, -1)])  # D2
 
 
 def remembering(R):
@@ -224,8 +225,7 @@ def computational_efficiency(ops_forward_backward, ops, eps=1):
     one pass over its data, forward and backward; eps rescales, e.g. by the number of epochs.
     """
     ops = _positive("ops", ops)
-    once = _vector("ops_forward_backward", ops_forward_backward, len(ops))
-    once = _positive("ops_forward_backward", once)
+    once = _positive("ops_forward_backward", _vector("ops_forward_backward", ops_forward_backward, len(ops)))
     return min(1.0, _mean(once * _positive("eps", eps) / ops))  # D6
 
 
@@ -291,7 +291,8 @@ LOWER_IS_BETTER += ("memory_bytes", "memory_rows", "generated_label_distance", "
 
 def better(name):
     """Which values of a metric or a cost are better: "higher" or "lower"; None of any other number."""
-    other = name.startswith(("oracle_a", "real_", "near")) or name not in DESCRIPTIONS | COSTS | GENERATOR
+    known = DESCRIPTIONS | COSTS | GENERATOR | anytime.DESCRIPTIONS
+    other = name.startswith(("oracle_a", "real_", "near")) or name not in known
     return None if other else "lower" if name in LOWER_IS_BETTER else "higher"
 
 
@@ -315,6 +316,5 @@ def over_seeds(summaries):
             continue
         mean = _mean(values)
         std = None if mean is None or n == 1 else float(values.std(ddof=1))
-        sem = None if std is None else std / n**0.5
-        result[name] = {"mean": mean, "std": std, "sem": sem, "n": n}
+        result[name] = {"mean": mean, "std": std, "sem": None if std is None else std / n**0.5, "n": n}
     return result

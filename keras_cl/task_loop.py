@@ -23,7 +23,7 @@ from keras_cl.runs.plan import Plan, check, size
 from keras_cl.runs.provenance import about, described
 from keras_cl.runs.results import Results
 from keras_cl.runs.samples import collapse
-from keras_cl.settings.config import digest
+from keras_cl.settings.config import EPOCHS, digest
 from keras_cl.streams.base import Stream
 
 
@@ -43,7 +43,7 @@ def learn(
     model,
     stream,
     *,
-    epochs=10,
+    epochs=None,
     batch_size=32,
     iterations=0,
     replay_batch_size=0,
@@ -62,7 +62,7 @@ def learn(
     Args:
       model: a compiled, untrained `ContinualModel`.
       stream: a `Stream`.
-      epochs: passes over the training rows of each task.
+      epochs: passes over the training rows of each task; by default 10, and 1 for a stream without tasks.
       batch_size: rows per step.
       iterations: steps per task instead of epochs.
       replay_batch_size: rows that each draw from the memory adds to a step; 0 for `batch_size`.
@@ -83,6 +83,7 @@ def learn(
     Raises:
       InputError: one sentence about an unusable argument.
     """
+    epochs = epochs or (1 if getattr(stream, "every", 0) else EPOCHS)
     plan = Plan(epochs, iterations, batch_size, replay_batch_size, eval_every, early_stopping)
     alone, display = display is None, display or Display()
     _read(stream, display)

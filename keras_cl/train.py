@@ -109,7 +109,7 @@ def _several_seeds(config, stream, directory, folder, display, strategy, measure
             results.append(Results(part.records()))
     matrices = np.array([learned.matrix for learned in everything])
     costs = mean_costs([learned.summary for learned in everything])
-    summary = {**metrics.over_seeds([metrics.summary(R) for R in matrices]), **costs}
+    summary = {**metrics.over_seeds([one.metrics() for one in results]), **costs}
     if lost := directory.changed():
         display.say(told_lost(directory, lost))
     told = {"seeds": config.seeds, **summary}

@@ -16,7 +16,8 @@ LIBRARY, PIPELINES = ROOT / "keras_cl", ROOT / "pipelines"
 # tested and used without those below. Arrays know nothing of networks, networks nothing of methods, methods
 # nothing of the program, and only the program knows flags, files and the screen.
 LAYERS = [
-    ["errors", "metrics", "_lazy"],
+    ["errors", "anytime", "_lazy"],
+    ["metrics"],
     ["numerics", "devices", "sources"],
     ["streams", "learning"],
     ["regimes", "generators", "importance"],

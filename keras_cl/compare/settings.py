@@ -3,13 +3,14 @@
 import dataclasses
 from typing import Literal
 
-from keras_cl import metrics
+from keras_cl import anytime, metrics
 from keras_cl.errors import pick, require
 from keras_cl.report import FORMATS
 from keras_cl.settings.config import SCENARIOS
 from keras_cl.settings.flags import field_options
 from keras_cl.settings.options import choices_of, require_usable
 
+METRICS = (*metrics.DESCRIPTIONS, *anytime.DESCRIPTIONS, *metrics.COSTS, *metrics.GENERATOR)
 # The flags that take several choices of an axis, and the setting of a run that each one varies.
 LISTS = {
     "methods": "method",
@@ -85,7 +86,7 @@ class Settings:
         for name in ("runs_dir", "out"):
             require(getattr(self, name), f"--{name} is empty; give a folder.")
         for metric in self.metrics:
-            pick("--metrics", metric, [*metrics.DESCRIPTIONS, *metrics.COSTS, *metrics.GENERATOR])
+            pick("--metrics", metric, METRICS)
         require(self.format, f"--format is empty; possible: {', '.join(FORMATS)}.")
         for name in self.format:
             pick("--format", name, FORMATS)

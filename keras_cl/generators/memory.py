@@ -46,6 +46,7 @@ class GenerativeMemory(tf.Module):
     generates = True  # read by the catalog of choices
     of_images = True  # whether what it generates can be shown, exported and judged as images
     progress = QUIET  # shows its training; set by a run
+    needs_boundaries = "learns task by task"
     by_row = False  # it learns the rows of a task; they are not offered one by one
     rehearses = True  # whether the generator, too, learns from generated rows
 

@@ -142,7 +142,18 @@ class ShuffleCount:
 
 
 def chunks(
-    x, y, task, *, batch_size, seed, length=0, iterations=0, replay=None, shuffles=None, sample_weight=None
+    x,
+    y,
+    task,
+    *,
+    batch_size,
+    seed,
+    length=0,
+    iterations=0,
+    replay=None,
+    shuffles=None,
+    sample_weight=None,
+    every=0,
 ):
     """Dataset of `(Batch [K, B, ...], number of real steps)` that is shuffled anew in every iteration.
 
@@ -159,10 +170,12 @@ def chunks(
       replay: a `keras_cl.learning.replay.Replay` that adds rows of a memory to every step.
       sample_weight: factor of the loss of each row; None for 1.
       shuffles: a `ShuffleCount` shared by data sets of a task; by default one of its own.
+      every: if above 0, rows are not shuffled, and K divides this number of steps.
     """
     rows, epochs = len(x), (shuffles or ShuffleCount()).count
     replayed, most = (replay.rows, PLANNED) if replay else (0, MOST)
     length = length or chunk_length(batch_size + replayed, x[0].nbytes, most)
+    length = max(k for k in range(1, min(length, every) + 1) if every % k == 0) if every else length
     steps = iterations or -(-rows // batch_size)
     count = -(-steps // length)
     x, y, task = replay.joined(x, y, task) if replay else (x, y, task)
@@ -170,7 +183,7 @@ def chunks(
     with tf.device("CPU:0"):  # where the pipeline runs; a GPU would take all rows and hand them back
         y, task = tf.constant(y, tf.int32), tf.constant(task, tf.int32)
         factors = None if sample_weight is None else tf.constant(sample_weight, tf.float32)
-    shuffled = functools.partial(_shuffled, rows, seed)
+    shuffled = functools.partial(_shuffled, rows, seed) if not every else lambda number: tf.range(rows)
 
     def orders(one):
         if not iterations:

@@ -55,6 +55,7 @@ class TrainingDataMixin:
             replay=replay,
             shuffles=self._shuffles,
             sample_weight=sample_weight,
+            every=task.stream.every,
         )
         data.task = task.index  # `fit` refuses batches of another task
         if self.memory is not None:

@@ -35,6 +35,7 @@ class Memory(tf.Module):
     by_row = True  # whether rows can be offered one by one, as they are trained on
     prefers_xla = True  # whether its part of a step is faster with XLA
     by_features = False  # whether it selects rows by features of the network
+    needs_boundaries = ""  # what it does where a task begins or ends; empty if it works without tasks
     metrics = ()  # of a memory that learns
     # What a search tries, as in a method's file. The capacity is not searched: it is what a run may spend.
     search = {"replay_batch_size": [16, 32, 64, 128]}

@@ -26,6 +26,7 @@ class Herding(Memory):
     """
 
     by_row = False
+    needs_boundaries = "chooses among all rows of a task"
     by_features = True
 
     def __init__(self, stream, *, capacity: int = 500, **base):

@@ -32,6 +32,8 @@ class Ring(Memory):
     def __init__(self, stream, *, capacity: int = 500, by: By = "class", **base):
         super().__init__(stream, capacity=capacity, **base)
         self._by_class = pick("by", by, get_args(By)) == "class"
+        if not self._by_class:
+            self.needs_boundaries = "has a cell for each task; give --memory.by=class"
         cells = sum(map(len, stream.shown_classes)) if self._by_class else len(stream)
         self.require_cells("ring", cells, f"{by} cells")
         self.share = capacity // cells

@@ -24,6 +24,7 @@ class AGEM(Episodic):
 
     usual = {"memory": "ring"}
     generated = False
+    needs_boundaries = ""
     plain_sgd = True
     search = {"replay_batch_size": [32, 64, 128, 256]}
 

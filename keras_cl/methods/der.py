@@ -36,6 +36,7 @@ class DER(ContinualModel):
 
     usual = {"memory": "reservoir"}
     generated = False
+    needs_boundaries = ""
     online = True
     no_mixing = "keeps the logits of each image beside it"
     search = {"alpha": (0.1, 10.0)}

@@ -27,6 +27,7 @@ class DERpp(DER):
 
     usual = {"memory": "reservoir"}
     generated = False
+    needs_boundaries = ""
     online = True
     draws = 2
     search = {"alpha": (0.1, 10.0), "beta": (0.1, 10.0)}

@@ -35,6 +35,7 @@ class ER(ContinualModel):
 
     usual = {"memory": "reservoir"}
     generated = False
+    needs_boundaries = ""
     search = {"weighting": ["mean", "share"]}
 
     def __init__(self, network, *, weighting: Weighting = "mean", offers: Offers = "step", **base):
@@ -47,6 +48,10 @@ class ER(ContinualModel):
             "--method.offers=task.",
         )
         self.weighting = pick("weighting", weighting, get_args(Weighting))
+        if weighting == "share":
+            self.needs_boundaries = "weights rows by the number of tasks; give --method.weighting=mean"
+        elif not self.online:
+            self.needs_boundaries = "offers rows at the end of a task; give --method.offers=step"
 
     def train_step(self, batch):
         if self.weighting == "share":

@@ -13,6 +13,8 @@ class Finetune(ContinualModel):
     It forgets earlier tasks: the lower bound that every method is compared with.
     """
 
+    needs_boundaries = ""
+
     def train_step(self, batch):
         logits, gradients = self.task_gradients(batch)
         self.apply(gradients)

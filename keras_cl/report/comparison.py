@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from keras_cl import anytime
 from keras_cl.errors import did_you_mean, pick, require
 from keras_cl.metrics import COSTS, DESCRIPTIONS, GENERATOR, better
 from keras_cl.report import statistics
@@ -121,7 +122,7 @@ def baselines(groups, name):
 
 def _metrics(groups, names):
     """The metrics of a comparison, each known to some run."""
-    known = dict.fromkeys([*DESCRIPTIONS, *COSTS, *GENERATOR])
+    known = dict.fromkeys([*DESCRIPTIONS, *anytime.DESCRIPTIONS, *COSTS, *GENERATOR])
     known |= dict.fromkeys(name for group in groups for one in group.summaries.values() for name in one)
     for name in names:
         pick("The metric", name, known)

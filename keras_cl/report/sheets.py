@@ -3,9 +3,11 @@
 import dataclasses
 from typing import NamedTuple
 
+from keras_cl import anytime
 from keras_cl.metrics import DESCRIPTIONS, better
 
 UNDEFINED = "not defined"
+ACCURACIES = DESCRIPTIONS | anytime.DESCRIPTIONS
 SHARES = ("oracle_on_fake", "fake_to_real", "oracle_accuracy")  # of a generator
 ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 MARKS = "The best mean is bold; means within one standard error of the best are underlined."
@@ -39,7 +41,7 @@ class Unit(NamedTuple):
 
 def unit(metric):
     """The `Unit` of a metric or a cost."""
-    if metric in (*DESCRIPTIONS, *SHARES):
+    if metric in (*ACCURACIES, *SHARES):
         return Unit("%", 100, ".2f")
     if metric.endswith("_bytes"):
         return Unit("MB", 1e-6, ".2f")
@@ -91,7 +93,7 @@ def _mean(metric, summary):
     mean = shown(metric, summary.mean)
     if not summary.n:
         return "unfinished"
-    sizes = not summary.std and metric not in DESCRIPTIONS  # of a network, say, the same for all seeds
+    sizes = not summary.std and metric not in ACCURACIES  # of a network, say, the same for all seeds
     return mean if summary.std is None or sizes else f"{mean} ± {shown(metric, summary.std)}"
 
 

@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from keras_cl import metrics
+from keras_cl import anytime, metrics
 from keras_cl.runs.bars import Bars
 from keras_cl.runs.directory import REPORT
 from keras_cl.runs.remaining import Remaining, told
 from keras_cl.runs.results import bytes_told
+from keras_cl.streams.parts.shown import counted
 
 MEANING = {
     "task": "task-incremental (the task of an image is known and only its classes may answer)",
@@ -94,7 +95,7 @@ class Display:
 
     def begin(self, method, stream, seeds, path, device=""):
         """Shows the headline: method, stream, scenario, seeds, device and folder of the results."""
-        line = f"{method} on {stream.name}: {len(stream)} tasks{stream.sizes}, {MEANING[stream.scenario]}; "
+        line = f"{method} on {stream.name}: {_told(stream)}; "
         line += f"seed {','.join(map(str, seeds))}"
         line += f", on {device}" if device else ""
         line += f"; results go to {path}" if path else ""
@@ -105,15 +106,24 @@ class Display:
         over = f"Mean accuracy (percent) over {seeds} seeds"
         self.matrix(R, over if seeds > 1 else "Accuracy (percent) on the test images of each task")
         self.summary(summary)
+        self.anytime(summary)
         self.generator(summary)
         self.sizes(summary)
 
+    def anytime(self, summary):
+        """Shows the numbers of a pass without tasks, if it was one."""
+        self._described({name: summary[name] for name in anytime.DESCRIPTIONS if name in summary})
+
     def generator(self, summary):
         """Shows how good the generator is after the last task, if that was measured."""
+        self._described({name: summary[name][-1] for name in metrics.GENERATOR if name in summary})
+
+    def _described(self, values):
+        """Shows numbers with their meaning."""
+        known = metrics.GENERATOR | anytime.DESCRIPTIONS
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-        for name in (name for name in metrics.GENERATOR if name in summary):
-            meaning = Text(metrics.GENERATOR[name], style="dim")
-            table.add_row(name.replace("_", " "), _shown(summary[name][-1]), meaning)
+        for name, value in values.items():
+            table.add_row(name.replace("_", " "), _shown(value), Text(known[name], style="dim"))
         if table.row_count:
             self.say(table)
 
@@ -230,6 +240,14 @@ class Training(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self._left.end()
         self.follow("end of task")
+
+
+def _told(stream):
+    """The tasks and the scenario of a stream, in words."""
+    if stream.every:
+        passed = f"one pass without tasks, in {counted(len(stream.phases), 'phase')}"
+        return f"{passed}, measured every {counted(stream.every, 'step')} (every class may answer)"
+    return f"{counted(len(stream), 'task')}{stream.sizes}, {MEANING[stream.scenario]}"
 
 
 def _earlier():

@@ -48,8 +48,13 @@ class EpochHistory(keras.callbacks.Callback):
         seconds = round(time.monotonic() - self._started, 3)
         rate = round(float(self._learner.optimizer.learning_rate.numpy()), 9)  # of the last step of the epoch
         self.epochs.append({"epoch": epoch + 1, **logs, "learning_rate": rate, "seconds": seconds})
-        if self._measured:
-            row = np.full(len(self._task.stream), np.nan)
-            row[: self._task.number] = self._learner.accuracies(self._task.seen)
-            self.epochs[-1]["accuracies"] = plain(row)
+        self.epochs[-1] |= self._measures()
         tell(self._told, "on_epoch_recorded", self._task, self.epochs[-1])
+
+    def _measures(self):
+        """What a record has of the test rows."""
+        if not self._measured:
+            return {}
+        row = np.full(len(self._task.stream), np.nan)
+        row[: self._task.number] = self._learner.accuracies(self._task.seen)
+        return {"accuracies": plain(row)}

@@ -8,6 +8,7 @@ import numpy as np
 from keras_cl.errors import Diverged
 from keras_cl.methods.base import ContinualModel
 from keras_cl.runs import samples
+from keras_cl.runs.anytime_history import AnytimeHistory
 from keras_cl.runs.checkpoints import Checkpoints
 from keras_cl.runs.early_stopping import early_stopping as stops
 from keras_cl.runs.history import EpochHistory, title_of
@@ -138,8 +139,11 @@ def _fit(model, task, plan, callbacks):
 
 def _history(model, task, plan, batches, callbacks):
     measured = plan.eval_every == "epoch"
+    chunk = batches.element_spec[0].y.shape[0]
+    if task.stream.every:
+        steps, size = -(-len(task.train) // plan.batch_size), plan.batch_size
+        return AnytimeHistory(model, task, True, callbacks, steps=steps, chunk=chunk, batch_size=size)
     if not plan.iterations:
         return EpochHistory(model, task, measured, callbacks)
     steps = plan.iterations * len(model.training_tasks(task))
-    chunk = batches.element_spec[0].y.shape[0]
     return StepHistory(model, task, measured, callbacks, steps=steps, chunk=chunk)

@@ -7,6 +7,7 @@ from keras_cl.devices.ram import require_fits
 from keras_cl.errors import require
 from keras_cl.methods.base import ContinualModel
 from keras_cl.runs.early_stopping import early_stopping as stops
+from keras_cl.settings import checks
 from keras_cl.streams.base import Stream
 
 COPIES = 3  # of the images of a task: as the source has them, as the task shows them, as a constant
@@ -34,6 +35,10 @@ def check(model, stream, plan, tasks=None):
     require(isinstance(stream, Stream), f"learn takes a whole Stream, not {type(stream).__name__}.")
     model.require_compiled()
     require(plan.epochs >= 1, f"epochs is {plan.epochs}; it must be at least 1.")
+    if stream.every:
+        checks.check_one_pass(plan)
+        checks.check_boundaries(model)
+        stream.require_measurable(plan.batch_size)
     require(
         not (plan.iterations and model.regime.by_epoch),
         "With --iterations there are no epochs, which the schedule of the learning rate counts; give "

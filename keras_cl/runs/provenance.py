@@ -53,6 +53,9 @@ def described(model, stream, plan):
         **plan,
         **{f"method.{name}": value for name, value in model.options.items()},
     }
+    if stream.every:
+        parts = {"task_classes": stream.phases.task_classes, "train_rows": _rule(stream.phases.train_rows)}
+        told |= {"stream.every": stream.every, "stream.phases": parts}
     if model.augment.parts:
         told |= {
             "augment": [_told(part) for part in model.augment.parts],

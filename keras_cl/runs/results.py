@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_cl import metrics
+from keras_cl import anytime, metrics
 
 SIZES = {  # numbers of a summary that are the same for all seeds of a run
     "parameters",
@@ -104,9 +104,17 @@ class Results:
             self.records[-1]["row_bytes"] = row_bytes
         return self.records[-1]
 
+    def metrics(self):
+        """All metrics of the matrix, and of the accuracies at any time of a pass without tasks."""
+        return {**metrics.summary(self.matrix), **self.anytime()}
+
+    def anytime(self):
+        """The metrics of `keras_cl.anytime`; {} if the run has tasks."""
+        return anytime.summary([epoch for record in self.records for epoch in record["epochs"]])
+
     def summary(self):
-        """All metrics of the matrix and the costs of the run: the content of summary.json."""
-        return {**metrics.summary(self.matrix), **self.costs()}
+        """All metrics and the costs of the run: the content of summary.json."""
+        return {**self.metrics(), **self.costs()}
 
     def costs(self):
         """Seconds, bytes of method state and memory, and stored rows after every task; parameters and bytes
@@ -221,7 +229,8 @@ def mean_costs(summaries):
     Args:
       summaries: list of `Results.summary()`, one per run.
     """
-    costs = [{k: v for k, v in one.items() if k not in metrics.DESCRIPTIONS} for one in summaries]
+    measured = metrics.DESCRIPTIONS | anytime.DESCRIPTIONS
+    costs = [{k: v for k, v in one.items() if k not in measured} for one in summaries]
     names = [name for name in costs[0] if all(name in one for one in costs)]  # measured for all
     means = {name: np.mean([one[name] for one in costs], axis=0) for name in names if name not in SIZES}
     return {name: np.round(means[name], 3).tolist() if name in means else costs[0][name] for name in names}

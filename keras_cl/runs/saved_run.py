@@ -99,7 +99,7 @@ class SavedRun:
         with contextlib.suppress(KeyError):  # records of another version may lack some
             costs = self.results.costs()
         costs |= quality.numbers(self.path, self.total)
-        return {**metrics.summary(self.matrix), **_scalars(costs)}
+        return {**self.results.metrics(), **_scalars(costs)}
 
 
 def _version(about):

@@ -23,8 +23,11 @@ class StepHistory(EpochHistory):
     def on_train_batch_end(self, batch, logs=None):
         super().on_train_batch_end(batch, logs)
         step = min((batch + 1) * self._chunk, self._steps)
-        if step < self._steps and step - self._recorded >= self._steps / POINTS:
+        if step < self._steps and self._is_recorded(step):
             super().on_epoch_end(0, self._since(step, logs))
+
+    def _is_recorded(self, step):
+        return step - self._recorded >= self._steps / POINTS
 
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, self._since(self._steps, logs))

@@ -5,7 +5,7 @@ import inspect
 
 from keras_cl.devices.ram import variables_counted
 from keras_cl.errors import InputError, require
-from keras_cl.settings import catalog
+from keras_cl.settings import catalog, checks
 from keras_cl.settings.config import Config
 from keras_cl.sources import source
 from keras_cl.sources.reading import Reading
@@ -67,6 +67,8 @@ def _model(config, stream, seed):
     if config.memory:
         values["memory"] = _made(config, "memory", stream, seed=seed, **config.options_of("memory"))
     model = _made(config, "method", network, seed=seed, **values)
+    if stream.every:
+        checks.check_boundaries(model)
     model.augment.bind(stream)
     if model.memory is not None:
         model.memory.bind(stream)

@@ -82,6 +82,21 @@ def usual_tasks(stream, options):
     return next((len(values) for values in listed if values), default or TASKS)
 
 
+def has_tasks(stream):
+    """Whether a stream has tasks; if not it is one pass, measured every so many steps."""
+    return all(option.name != "every" for option in choice("stream", stream).options)
+
+
+def methods_without_tasks():
+    """Names of the methods of this library that need no boundaries of tasks."""
+    return [name for name in library.names("method") if not needs_boundaries("method", name)]
+
+
+def needs_boundaries(axis, name):
+    """What a method or a memory does where a task begins or ends, in words; empty if it works without."""
+    return choice(axis, name).constants.get("needs_boundaries", "")
+
+
 def possible_memories(method):
     """Names of the memories of this library that a method supports."""
     return [name for name in library.names("memory") if can_have(method, name)]

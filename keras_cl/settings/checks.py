@@ -48,7 +48,51 @@ def check(config, scenarios):
         f"--augment_rows is {config.augment_rows}, and there is no --augment; possible: "
         f"{', '.join(catalog.library.names('augment'))}.",
     )
+    _check_pass(config)
     _check_memory(config)
+
+
+def check_one_pass(plan):
+    """Raises `InputError` if a `Config` or a `Plan` asks for more than a stream without tasks has."""
+    require(
+        plan.epochs == 1,
+        f"--epochs is {plan.epochs}, and a stream without tasks is a single pass over its rows; give 1.",
+    )
+    for name in ("iterations", "early_stopping"):
+        require(
+            not getattr(plan, name),
+            f"--{name} is {getattr(plan, name)}, and a stream without tasks is a single pass over its rows, "
+            f"to its end; leave --{name} out.",
+        )
+    require(
+        plan.eval_every == "task",
+        f"--eval_every is {plan.eval_every}, and a stream without tasks is measured every so many "
+        f"steps; give --stream.every.",
+    )
+
+
+def check_boundaries(model):
+    """Raises `InputError` if a `ContinualModel`, as it was made, needs tasks."""
+    require_no_boundaries(f"The method {model.name}", model.needs_boundaries)
+    if model.memory is not None:
+        require_no_boundaries("The memory", model.memory.needs_boundaries)
+
+
+def require_no_boundaries(what, reason):
+    """Raises `InputError` with the reason why a method or a memory needs the boundaries of tasks, if any."""
+    alternatives = ", ".join(catalog.methods_without_tasks())
+    able = f"; methods that learn without: {alternatives}" * what.startswith("The method")
+    require(not reason, f"{what} {reason}, and this stream has no task boundaries{able}.")
+
+
+def _check_pass(config):
+    """One pass without tasks must be possible for the method and the memory."""
+    if catalog.has_tasks(config.stream):
+        return
+    for axis in ("method", "memory") if config.memory else ("method",):
+        name = getattr(config, axis)
+        require_no_boundaries(f"The {axis} {name}", catalog.needs_boundaries(axis, name))
+    check_one_pass(config)
 
 
 def _check_memory(config):

@@ -15,6 +15,7 @@ from keras_cl.sources.reading import ColorMode, Reading, Resizing, data_name
 
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"]
 SCENARIOS = ("task", "domain", "class")
+EPOCHS = 10  # of each task
 DIGEST = "_sha256"  # suffix of the name of a setting that is the digest of a file
 
 # Arguments that a run passes to constructors. Methods and streams get every setting that they have as a
@@ -65,7 +66,7 @@ class Config:
         option of the stream lists that has a value for each task (--stream.sizes, --stream.angles), else that
         of the stream, usually 5.
       scenario: task, domain or class incremental; by default that of the stream.
-      epochs: passes over the training rows of each task.
+      epochs: passes over the training rows of each task; by default 10, and 1 without tasks.
       iterations: steps per task instead of epochs, in full batches drawn without replacement.
       batch_size: rows per step; by default that of the regime, usually 32.
       replay_batch_size: rows that each draw from the memory adds to a step; by default as many as batch_size.
@@ -122,7 +123,7 @@ class Config:
     skip_damaged: bool = False
     tasks: int | None = None
     scenario: Literal["", "task", "domain", "class"] = ""
-    epochs: int = 10
+    epochs: int | None = None
     iterations: int = 0
     batch_size: int | None = None
     replay_batch_size: int = 0
@@ -168,6 +169,8 @@ class Config:
                 object.__setattr__(self, name, usual[name])
         for axis, name in self.choices.items():
             catalog.choice(axis, name)
+        if self.epochs is None:
+            object.__setattr__(self, "epochs", EPOCHS if catalog.has_tasks(self.stream) else 1)
         for field in dataclasses.fields(self):
             value, possible = getattr(self, field.name), choices_of(field.type)
             if possible and value not in possible:

@@ -137,6 +137,8 @@ class Stream(Sequence):
     train_classes: tuple[tuple[int, ...], ...] = ()
     train_rows: Callable[[np.ndarray], Sequence[np.ndarray]] | None = None
 
+    every = 0  # steps between measurements of one pass without tasks, in the order of its rows; 0: tasks
+
     def __post_init__(self):
         pick("scenario", self.scenario, get_args(Scenario))
         require_tasks(self)
