@@ -4,7 +4,7 @@ Koh et al. 2022 (i-Blurry, arXiv:2110.10031); Caccia et al. 2022 (arXiv:2104.050
 stability gap, arXiv:2205.13452).
 
 There are K measurements, after n_1 < ... < n_K rows; a_k is the accuracy on the test rows of all classes
-seen so far. The rows come in T phases, and A[k, i] is the accuracy on the test rows of the classes of phase i;
+seen so far. The rows come in T phases; A[k, i] is the accuracy on the test rows of the classes of phase i;
 the last row before measurement k is of phase p_k, from 1. NaN means not measured: a metric that needs such an
 entry is None. Phases are known to who measures, never to who learns.
 """

@@ -53,6 +53,10 @@ def _record(draws, after, tasks, epochs):
             "val_loss": draws.uniform(),
             "val_accuracy": draws.uniform(),
             "learning_rate": 0.1 / (epoch + 1),
+            "rows": 10 * (epochs * (after - 1) + epoch + 1),
+            "seen_accuracy": draws.uniform(),
+            "phase": after,
+            "phase_1": draws.uniform(),
             "accuracies": accuracies if epoch + 1 == epochs else draws.uniform(0.1, 1, tasks).tolist(),
         }
         for epoch in range(epochs * (after > 0))

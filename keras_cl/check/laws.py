@@ -236,6 +236,28 @@ def holds_heads(subject):
         hold(False, "the first task moved them; does train_step apply its gradients by self.apply?")
 
 
+# ---- without tasks ---------------------------------------------------------------------------------------
+
+
+@law("it learns a stream without tasks, or is refused before data are read")
+def without_tasks(subject):
+    given = {"stream": "online", "tasks": 1, "stream.phases": 2, "stream.every": 2}
+    reason = catalog.needs_boundaries("method", subject.method)
+    if reason:
+        try:
+            subject.config("class", dataset="no/such/file.npz", **given)
+            told = "it was not refused"
+        except InputError as error:
+            told = str(error)
+        hold(reason in told or "class-incremental scenario" in told, f"{reason!r} is not said: {told}")
+        return
+    result = subject.trained("class", **given)
+    hold(len(result.losses) == 1, f"the stream was learned in {len(result.losses)} parts")
+    hold(np.isfinite(result.losses).all(), f"the losses are {result.losses}")
+    memory = result.model.memory
+    hold(memory is None or len(memory), "the memory stored no row on the way")
+
+
 # ---- scenarios and devices -------------------------------------------------------------------------------
 
 

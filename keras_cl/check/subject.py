@@ -158,11 +158,13 @@ class Subject:
         return Subject("finetune", self.folder / "finetune", options=options, **settings)
 
     def config(self, scenario, **given):
-        """The `Config` of a run on two tasks, with further settings and, by name, options of the method."""
+        """The `Config` of a run on two tasks, with further settings and, by name, options: those of the method,
+        or of another choice, as in "stream.every"."""
         settings = {"stream": "permuted" if scenario == "domain" else "split", "batch_size": 2, "jit": "off"}
         settings |= {"dataset": self.dataset, "tasks": 2, "epochs": 1, **self._settings}
         fields = {field.name for field in dataclasses.fields(Config)}
-        own = self._options | {f"method.{name}": given.pop(name) for name in given.keys() - fields}
+        options = {name: given.pop(name) for name in given.keys() - fields}
+        own = self._options | {n if "." in n else f"method.{n}": value for n, value in options.items()}
         config = Config(method=self.method, scenario=scenario, **settings | given)
         wanted = small(config.method, config.memory, config.network) | own
         return dataclasses.replace(

@@ -14,6 +14,7 @@ class Cumulative(Finetune):
     is a bound, not a method.
     """
 
+    needs_boundaries = "trains on all tasks so far"
     memories = ()
 
     def training_tasks(self, task):

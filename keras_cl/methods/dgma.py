@@ -41,6 +41,7 @@ class DGMa(Finetune):
     """
 
     scenarios = ("class",)
+    needs_boundaries = "grows its generator task by task"
     memories = ()
     search = {"sparsity": (0.01, 1.0), "generator_rate": (2e-4, 5e-3)}
     masks = "units"

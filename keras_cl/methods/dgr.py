@@ -22,6 +22,7 @@ class DGR(Finetune):
       network: raw images to logits, S; a functional or sequential model, which is copied.
     """
 
+    needs_boundaries = "replays from the generator of the tasks before"
     usual = {"memory": "vae"}
     stored = False
     search = {"memory.weighting": ["share", "mean"]}

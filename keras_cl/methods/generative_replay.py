@@ -37,6 +37,7 @@ class GenerativeReplay(Finetune):
       listed: images to generate before task 2, 3 and so on, for the schedule list.
     """
 
+    needs_boundaries = "learns its generator after each task"
     usual = {
         "memory": "vae",
         "memory.hidden": (512, 256),

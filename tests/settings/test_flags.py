@@ -474,6 +474,7 @@ def test_the_scenario_is_the_usual_one_of_the_stream():
         "corrupted": "domain",
         "datasets": "task",
         "imbalanced": "class",
+        "online": "class",
         "permuted": "domain",
         "repeating": "class",
         "rotated": "domain",

@@ -45,7 +45,8 @@ def page(groups, compared=None, style=""):
 
 
 def _tables(groups):
-    shared = [numbers.generator_table(groups), numbers.cost_table(groups), numbers.run_table(groups)]
+    shared = [numbers.anytime_table(groups), numbers.generator_table(groups)]
+    shared += [numbers.cost_table(groups), numbers.run_table(groups)]
     if len(groups) == 1:
         return [numbers.metric_table(groups[0]), *shared]
     return [*shared, numbers.definition_table()]

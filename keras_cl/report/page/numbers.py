@@ -5,7 +5,7 @@ import inspect
 
 import numpy as np
 
-from keras_cl import metrics
+from keras_cl import anytime, metrics
 from keras_cl.report.page.table import Cell, Column, Table, number, percent, seconds, size, with_spread
 from keras_cl.report.plots.seeds import matrices, shown
 from keras_cl.report.sheets import SHARES, UNDEFINED
@@ -109,23 +109,39 @@ def costs_of(group):
 
 def generator_table(groups):
     """How good the generators of the groups are after their last task; None if no group was measured."""
-    names = [name for name in metrics.GENERATOR if any(_known(group, name) for group in groups)]
-    measured = [group for group in groups if any(_known(group, name) for name in names)]
+    measured, columns, rows = _numbers_of(groups, metrics.GENERATOR, _generator_cell)
     if not measured:
         return None
-    values = [group.label for group in measured] if len(groups) > 1 else ["value"]
-    columns = [Column("number", number=False), *map(Column, values), Column("definition", number=False)]
-    cells = [[_generator_cell(group, name) for group in measured] for name in names]
-    rows = [
-        [Cell(words(name)), *own, Cell(metrics.GENERATOR[name])]
-        for name, own in zip(names, cells, strict=True)
-    ]
     note = "None of these is an accuracy of the network that was trained: the accuracy matrix has those. "
     runs = [run for group in measured for run in group.finished]
     images = {found[-1]["images"] for run in runs if (found := records(run.path))}
     note += "Shares and accuracies are in percent; all compare on the same stream alone, and are of "
     note += f"{' or '.join(f'{count:,}' for count in sorted(images))} generated images."
     return Table("Quality of the generator", columns, rows, note, sorts=False)
+
+
+def anytime_table(groups):
+    """The metrics of passes without tasks, in percent; None if no group is of one."""
+    measured, columns, rows = _numbers_of(groups, anytime.DESCRIPTIONS, _accuracy_cell)
+    spread = ", sd is the standard deviation over seeds" * any(len(g.finished) > 1 for g in measured)
+    note = f"Values are in percent{spread}; definitions are of fractions."
+    return Table("Accuracy at any time", columns, rows, note, sorts=False) if measured else None
+
+
+def _numbers_of(groups, known, cell):
+    """The groups that have some of the numbers `known`, `{name: definition}`, and columns and rows of them."""
+    names = [name for name in known if any(_known(group, name) for group in groups)]
+    measured = [group for group in groups if any(_known(group, name) for name in names)]
+    values = [group.label for group in measured] if len(groups) > 1 else ["value"]
+    columns = [Column("number", number=False), *map(Column, values), Column("definition", number=False)]
+    rows = [
+        [Cell(words(name)), *(cell(group, name) for group in measured), Cell(known[name])] for name in names
+    ]
+    return measured, columns, rows
+
+
+def _accuracy_cell(group, name):
+    return _defined(with_spread(summary(_known(group, name))))
 
 
 def _known(group, name):

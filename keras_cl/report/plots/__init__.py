@@ -25,6 +25,7 @@ from keras_cl.errors import pick
 NAMES = (  # in the order of a report
     "matrix",
     "tasks",
+    "anytime",
     "average",
     "forgetting",
     "learned_and_final",
