@@ -158,8 +158,8 @@ class Subject:
         return Subject("finetune", self.folder / "finetune", options=options, **settings)
 
     def config(self, scenario, **given):
-        """The `Config` of a run on two tasks, with further settings and, by name, options: those of the method,
-        or of another choice, as in "stream.every"."""
+        """The `Config` of a run on two tasks, with further settings and, by name, options of the method, or
+        of another choice, as in "stream.every"."""
         settings = {"stream": "permuted" if scenario == "domain" else "split", "batch_size": 2, "jit": "off"}
         settings |= {"dataset": self.dataset, "tasks": 2, "epochs": 1, **self._settings}
         fields = {field.name for field in dataclasses.fields(Config)}

@@ -129,7 +129,7 @@ def anytime_table(groups):
 
 
 def _numbers_of(groups, known, cell):
-    """The groups that have some of the numbers `known`, `{name: definition}`, and columns and rows of them."""
+    """The groups that have some of `known`, `{name: definition}` of numbers, and columns and rows of them."""
     names = [name for name in known if any(_known(group, name) for group in groups)]
     measured = [group for group in groups if any(_known(group, name) for name in names)]
     values = [group.label for group in measured] if len(groups) > 1 else ["value"]
