@@ -7,7 +7,8 @@ from docs.site.links import ROOT
 from keras_cl.settings.library import AXES
 
 LIBRARY = ROOT / "keras_cl"
-PACKAGES = ("generators", "sources", "metrics", "runs", "report")
+FILES = ("metrics", "anytime")  # that are no packages
+PACKAGES = ("generators", "sources", *FILES, "runs", "report")
 PLOTS = LIBRARY / "report" / "plots"
 BESIDE = {"report": ["keras_cl.report.write.write"]}  # what a package offers by another name
 
@@ -41,7 +42,7 @@ def _document(file):
 def _documented(name):
     """A name: a base class with what it has from other parts of the library, a plot with its `draw` alone."""
     options = {}
-    if name == "keras_cl.metrics":  # the page has its title
+    if name in [f"keras_cl.{file}" for file in FILES]:  # the page has its title
         options = {"show_root_heading": "false", "show_root_toc_entry": "false"}
     elif name.startswith("keras_cl.report.plots."):
         options = {"members": "[draw]"}
@@ -53,8 +54,8 @@ def _documented(name):
 
 def _names(package):
     """Full names of what is public in a package: what it says itself, or what its files are there for."""
-    if package == "metrics":
-        return ["keras_cl.metrics"]
+    if package in FILES:
+        return [f"keras_cl.{package}"]
     axes = [axis for axis, folder in AXES.items() if folder == package]
     if not axes:
         return _public(LIBRARY / package)
