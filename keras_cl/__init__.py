@@ -1,8 +1,8 @@
 """Continual learning for Keras: a task stream is a sequence, a method is a `tf_keras.Model`.
 
 Public are the names in `PUBLIC`, the choices in `methods`, `memories`, `generators`, `networks`, `regimes`,
-`streams` and `sources`, the functions in `metrics` and `anytime`, what `runs` and `report` say is public, and what
-docs/extending.md uses. Everything is imported at first use, so
+`streams` and `sources`, the functions in `metrics` and `anytime`, what `runs` and `report` say is public, and
+what docs/extending.md uses. Everything is imported at first use, so
 that `import keras_cl` (and `--help`) does not load TensorFlow.
 """
 

@@ -116,16 +116,18 @@ def draw(path):
 
     matrix.png is the accuracy matrix: one row per number of tasks learned, one column per task. accuracy.png
     is the accuracy on every task, and the mean over the tasks seen, against the number of tasks learned.
-    training.png shows the accuracies after every epoch if they were measured; validation.png the loss and the
-    accuracy of every epoch on the training and the validation rows, if there are any; curvature.png shows
-    the curvature if it was measured, generator_quality.png and nearest.png the quality of the generator.
+    training.png shows the accuracies after every epoch if they were measured; anytime.png the accuracy within
+    a pass without tasks; validation.png the loss and the accuracy of every epoch on the training and the
+    validation rows, if there are any; curvature.png shows the curvature if it was measured,
+    generator_quality.png and nearest.png the quality of the generator.
     """
     path = pathlib.Path(path)
     groups = grouped(read(glob.escape(str(path))))[:1]
     wanted = [("matrix", "matrix", {}), ("accuracy", "tasks", {"by": "task"})]
     if tasks.by_epoch(groups[0]):
         wanted.append(("training", "tasks", {"by": "epoch"}))
-    wanted += [(name, name, {}) for name in ("validation", "curvature", "generator_quality", "nearest")]
+    others = ("anytime", "validation", "curvature", "generator_quality", "nearest")
+    wanted += [(name, name, {}) for name in others]
     for file, name, options in wanted:
         if plots.plot(name).applies(groups):
             written = io.BytesIO()

@@ -48,6 +48,7 @@ SEALED = (  # results whose checksums the DONE of a run has, and which --overwri
     "accuracy.png",
     "training.png",
     "validation.png",
+    "anytime.png",
     REPORT,
 )
 
