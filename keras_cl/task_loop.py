@@ -83,7 +83,8 @@ def learn(
     Raises:
       InputError: one sentence about an unusable argument.
     """
-    epochs = epochs or (1 if getattr(stream, "every", 0) else EPOCHS)
+    if epochs is None:
+        epochs = 1 if getattr(stream, "every", 0) else EPOCHS
     plan = Plan(epochs, iterations, batch_size, replay_batch_size, eval_every, early_stopping)
     alone, display = display is None, display or Display()
     _read(stream, display)
