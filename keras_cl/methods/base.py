@@ -181,9 +181,8 @@ class ContinualModel(
     def begin_task(self, task):
         """Prepares for training on `task`. No random state carries over from earlier tasks."""
         self.task.assign(task.index)
-        self.online = (
-            self.online or task.stream.every > 0
-        )  # where no task ends, rows are offered as they come
+        # Where no task ends, rows are offered to the memory as they come.
+        self.online = self.online or task.stream.every > 0
         self._shuffles = None
         noise.reseed(self.network, self.seed, task.index)
         self.augment.reseed(self.seed, task.index)

@@ -127,7 +127,8 @@ def values_after(number, results):
     values = _by_task("accuracy/task", record["accuracies"])
     values |= _by_task("loss/task", record.get("losses") or ())
     if number:
-        values |= {f"metrics/{k}": v for k, v in metrics.summary(R[:, :number]).items()}
+        known = metrics.summary(R[:, :number]) | results.anytime()
+        values |= {f"metrics/{k}": v for k, v in known.items()}
     values |= {f"cost/{name}": record[name] for name in COSTS}
     values |= {f"method/{name}": value for name, value in record["report"].items()}
     return _measured(values)

@@ -4,7 +4,6 @@ import io
 import os
 import uuid
 
-from keras_cl import metrics
 from keras_cl.errors import InputError, require_installed
 from keras_cl.runs.loggers.base import Logger, flat
 
@@ -67,6 +66,6 @@ class WandB(Logger):
 
     def close(self, results, error=None):
         if error is None:
-            final = metrics.summary(results.matrix)
+            final = results.metrics()
             self._run.summary.update({k: v for k, v in final.items() if v is not None})
         self._run.finish(exit_code=0 if error is None else 1)
