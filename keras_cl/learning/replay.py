@@ -25,15 +25,16 @@ class Replay:
       draws: independent draws per step.
       offers: whether the rows of a step are offered to the memory after it.
       seed: seed of the draws.
+      apart: whether each step draws by itself, so that the draws do not depend on the length of the chunks.
 
     Raises:
       InputError: if a draw needs more rows than the memory has room for.
     """
 
-    def __init__(self, memory, y, task, *, index, size, draws=1, offers=False, seed=0):
+    def __init__(self, memory, y, task, *, index, size, draws=1, offers=False, seed=0, apart=False):
         memory.require_room(size)
         self._memory, self._size, self._draws, self._offers = memory, size, draws, offers
-        self.rows = draws * size  # replayed rows per step
+        self.rows, self._apart = draws * size, apart  # replayed rows per step
         self._old = memory.slots_held()
         self._y, self._task = np.asarray(y), np.asarray(task)
         self._held = memory.held()
@@ -82,7 +83,8 @@ class Replay:
             after = np.maximum(stored.max(axis=1) + 1, self._held.filled)
             filled[1:] = np.maximum.accumulate(after)[:-1]
             self._held.put(slots, self._y[offered], self._task[offered])
-        drawn = np.concatenate([distinct(self._draw, filled, self._size) for _ in range(self._draws)], axis=1)
+        blocks = np.split(filled, K) if self._apart else [filled]
+        drawn = np.concatenate([self._drawn(block) for block in blocks])
         rows = self._content_of(drawn, order, stored)
         last = last_writers(stored.reshape(-1))
         self._content[stored.flat[last]] = order.flat[last]
@@ -90,6 +92,10 @@ class Replay:
             lost = np.setdiff1d(np.flatnonzero(step != NOWHERE), last_writers(step))
             step[lost] = NOWHERE
         return tuple(part.astype(np.int32) for part in (stored, drawn, rows, offered_before))
+
+    def _drawn(self, filled):
+        """Distinct slots `[K, R]` for steps before which `filled` `[K]` slots are in use."""
+        return np.concatenate([distinct(self._draw, filled, self._size) for _ in range(self._draws)], axis=1)
 
     def _content_of(self, drawn, order, stored):
         """Row numbers `[K, R]` in the slots `drawn` `[K, R]` before each of the K steps."""

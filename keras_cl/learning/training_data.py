@@ -76,6 +76,7 @@ class TrainingDataMixin:
         passes = int(self._shuffles.count.numpy())
         again = (passes,) if passes else ()  # other draws in each of several calls
         plan = {"size": size, "draws": self.draws, "offers": self.online, "index": task.index}
+        plan |= {"apart": True} if task.stream.every else {}
         return self.memory.plan(y, own, seed=seed_of(self.seed, task.index, REPLAY, *again), **plan)
 
     def _sample_weights(self, given, task, rows):
