@@ -25,7 +25,7 @@ def stream_of(**options):
 
 
 def er_on(stream, method="ER", memory=None, **options):
-    memory = memory or memories.Reservoir(stream, capacity=12)
+    memory = memories.Reservoir(stream, capacity=12) if memory is None else memory  # which is empty
     model = getattr(methods, method)(networks.mlp(stream, hidden=(8,)), memory=memory, **options)
     model.compile("adam", jit=False)
     return model
