@@ -110,7 +110,7 @@ class Results:
 
     def anytime(self):
         """The metrics of `keras_cl.anytime`; {} if the run has tasks."""
-        return anytime.summary([epoch for record in self.records for epoch in record["epochs"]])
+        return anytime.summary([e for record in self.records for e in record.get("epochs", ())])
 
     def summary(self):
         """All metrics and the costs of the run: the content of summary.json."""
