@@ -83,8 +83,7 @@ def learn(
     Raises:
       InputError: one sentence about an unusable argument.
     """
-    if epochs is None:
-        epochs = 1 if getattr(stream, "every", 0) else EPOCHS
+    epochs = _usual_epochs(stream) if epochs is None else epochs
     plan = Plan(epochs, iterations, batch_size, replay_batch_size, eval_every, early_stopping)
     alone, display = display is None, display or Display()
     _read(stream, display)
@@ -101,6 +100,10 @@ def learn(
             display.results(results.matrix, results.summary())
             display.report(directory.path)
     return Learned(results.matrix, results.summary())
+
+
+def _usual_epochs(stream):
+    return 1 if getattr(stream, "every", 0) else EPOCHS
 
 
 def _read(stream, display):

@@ -13,6 +13,9 @@ class TrainingDataMixin:
     """The part of a `ContinualModel` that makes batches; needs its `seed`, `memory`, `regime`, `draws` and
     `online`."""
 
+    # What the method does where a task begins or ends, so that it needs tasks; empty if it learns without.
+    needs_boundaries = "learns task by task"
+
     def training_rows(self, task):
         """`(x, y, task index)` of all rows in an epoch of `task`."""
         tasks = self.training_tasks(task)
@@ -41,6 +44,8 @@ class TrainingDataMixin:
         x, y, own = self.training_rows(task)
         said = f"batch_size is {batch_size} and task {task.number} has only {len(x)} training rows"
         require(len(x) >= batch_size, f"{said}; give at most that many.")
+        # Where no task ends, rows are offered to the memory as they come.
+        self.online = self.online or task.stream.every > 0
         self._shuffles = self._shuffles or batches.ShuffleCount()
         if sample_weight is not None:
             sample_weight = self._sample_weights(sample_weight, task, len(x))

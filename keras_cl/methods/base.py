@@ -81,8 +81,6 @@ class ContinualModel(
     draws = 1
     # Whether rows are offered to the memory as they are trained on; otherwise `end_task` offers them once.
     online = False
-    # What the method does where a task begins or ends, so that it needs tasks; empty if it learns without.
-    needs_boundaries = "learns task by task"
 
     def __new__(cls, *args, **options):
         model = super().__new__(cls, *args, **options)
@@ -181,8 +179,6 @@ class ContinualModel(
     def begin_task(self, task):
         """Prepares for training on `task`. No random state carries over from earlier tasks."""
         self.task.assign(task.index)
-        # Where no task ends, rows are offered to the memory as they come.
-        self.online = self.online or task.stream.every > 0
         self._shuffles = None
         noise.reseed(self.network, self.seed, task.index)
         self.augment.reseed(self.seed, task.index)

@@ -16,7 +16,6 @@ from keras_cl.runs.bars import Bars
 from keras_cl.runs.directory import REPORT
 from keras_cl.runs.remaining import Remaining, told
 from keras_cl.runs.results import bytes_told
-from keras_cl.streams.parts.shown import counted
 
 MEANING = {
     "task": "task-incremental (the task of an image is known and only its classes may answer)",
@@ -95,7 +94,7 @@ class Display:
 
     def begin(self, method, stream, seeds, path, device=""):
         """Shows the headline: method, stream, scenario, seeds, device and folder of the results."""
-        line = f"{method} on {stream.name}: {_told(stream)}; "
+        line = f"{method} on {stream.name}: {len(stream)} tasks{stream.sizes}, {MEANING[stream.scenario]}; "
         line += f"seed {','.join(map(str, seeds))}"
         line += f", on {device}" if device else ""
         line += f"; results go to {path}" if path else ""
@@ -240,14 +239,6 @@ class Training(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self._left.end()
         self.follow("end of task")
-
-
-def _told(stream):
-    """The tasks and the scenario of a stream, in words."""
-    if stream.every:
-        passed = f"one pass without tasks, in {counted(len(stream.phases), 'phase')}"
-        return f"{passed}, measured every {counted(stream.every, 'step')} (every class may answer)"
-    return f"{counted(len(stream), 'task')}{stream.sizes}, {MEANING[stream.scenario]}"
 
 
 def _earlier():
