@@ -83,8 +83,9 @@ def learn(
     Raises:
       InputError: one sentence about an unusable argument.
     """
-    epochs = _usual_epochs(stream) if epochs is None else epochs
-    plan = Plan(epochs, iterations, batch_size, replay_batch_size, eval_every, early_stopping)
+    plan = Plan(
+        _epochs(epochs, stream), iterations, batch_size, replay_batch_size, eval_every, early_stopping
+    )
     alone, display = display is None, display or Display()
     _read(stream, display)
     check(model, stream, plan)
@@ -102,8 +103,9 @@ def learn(
     return Learned(results.matrix, results.summary())
 
 
-def _usual_epochs(stream):
-    return 1 if getattr(stream, "every", 0) else EPOCHS
+def _epochs(given, stream):
+    usual = 1 if getattr(stream, "every", 0) else EPOCHS
+    return usual if given is None else given
 
 
 def _read(stream, display):

@@ -134,26 +134,17 @@ class ShuffleCount:
 
     Attributes:
       count: a variable, which Keras does not see as one of the model.
+      every: if above 0, rows are not shuffled, and the steps of a chunk divide this number.
     """
 
-    def __init__(self):
+    def __init__(self, every=0):
+        self.every = every
         with tf.device("CPU:0"):
             self.count = tf.Variable(0, trainable=False)
 
 
 def chunks(
-    x,
-    y,
-    task,
-    *,
-    batch_size,
-    seed,
-    length=0,
-    iterations=0,
-    replay=None,
-    shuffles=None,
-    sample_weight=None,
-    every=0,
+    x, y, task, *, batch_size, seed, length=0, iterations=0, replay=None, shuffles=None, sample_weight=None
 ):
     """Dataset of `(Batch [K, B, ...], number of real steps)` that is shuffled anew in every iteration.
 
@@ -170,9 +161,9 @@ def chunks(
       replay: a `keras_cl.learning.replay.Replay` that adds rows of a memory to every step.
       sample_weight: factor of the loss of each row; None for 1.
       shuffles: a `ShuffleCount` shared by data sets of a task; by default one of its own.
-      every: if above 0, rows are not shuffled, and K divides this number of steps.
     """
-    rows, epochs = len(x), (shuffles or ShuffleCount()).count
+    shuffles = shuffles or ShuffleCount()
+    rows, epochs, every = len(x), shuffles.count, shuffles.every
     replayed, most = (replay.rows, PLANNED) if replay else (0, MOST)
     length = length or chunk_length(batch_size + replayed, x[0].nbytes, most)
     length = max(k for k in range(1, min(length, every) + 1) if every % k == 0) if every else length

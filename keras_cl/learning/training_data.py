@@ -46,7 +46,7 @@ class TrainingDataMixin:
         require(len(x) >= batch_size, f"{said}; give at most that many.")
         # Where no task ends, rows are offered to the memory as they come.
         self.online = self.online or task.stream.every > 0
-        self._shuffles = self._shuffles or batches.ShuffleCount()
+        self._shuffles = self._shuffles or batches.ShuffleCount(task.stream.every)
         if sample_weight is not None:
             sample_weight = self._sample_weights(sample_weight, task, len(x))
         replay = self._replay(y, own, task, replay_batch_size or batch_size)
@@ -60,7 +60,6 @@ class TrainingDataMixin:
             replay=replay,
             shuffles=self._shuffles,
             sample_weight=sample_weight,
-            every=task.stream.every,
         )
         data.task = task.index  # `fit` refuses batches of another task
         if self.memory is not None:

@@ -39,13 +39,10 @@ def online(
 ):
     """Returns the class-incremental `Online` stream: a single task whose rows come in a given order, once.
 
-    The rows come phase after phase, those of a phase in a random order. The phases are the tasks of `blurry`:
-    with `exchanged` at 0 those of `split`. They are for the order and for the measurements alone: a method
-    learns task 1 of 1 and is not told where a phase ends. All output units are active from the first
-    step on, as nothing says which classes are still to come.
+    The rows come phase after phase, each in a random order; phases are the tasks of `blurry`, of which methods
+    are told nothing. All output units are active from the first step on.
 
-    After every `every` steps, and at the end, the accuracy on the test rows of the classes seen so far is
-    measured, and that on the classes of each phase that was seen (`keras_cl.anytime`).
+    Every `every` steps and at the end the classes and phases seen so far are measured (`keras_cl.anytime`).
 
     Args:
       dataset: name, .npz path or `Source`.
@@ -54,13 +51,11 @@ def online(
       phases: number of phases, which must divide the number of classes.
       every: steps between two measurements.
       disjoint: N, percent of the classes that are in one phase alone; see `blurry`.
-      exchanged: M, percent of the rows of every other class that are dealt to all phases, 10 in the paper of
-        `blurry`; 0 for phases that share no class.
+      exchanged: M, percent of the rows of every other class that are dealt to all phases; 0 for none.
       class_order: natural, seeded (a permutation drawn from `seed`), or the labels in the wanted order, as in
-        3,1,4,...; labels that are not listed are not used.
+        3,1,4,...; others are not used.
       valid_fraction: fraction of the training rows of every class held out for validation.
-      seed: seed of the class order, of the rows that are dealt, of the order of the rows, which is the same
-        for every method and seed of the model, and of the validation rows.
+      seed: seed of the class order, of the rows that are dealt, of their order, and of the validation rows.
       data_dir: folder of prepared tensorflow-datasets.
       cache_dir: folder for decoded arrays.
     """
@@ -72,9 +67,9 @@ def online(
     )
     require(phases >= 1, f"phases is {phases}; it must be at least 1.")
     require(every >= 1, f"every is {every}; give the steps between two measurements, at least 1.")
-    given = {"class_order": class_order, "valid_fraction": valid_fraction, "seed": seed}
-    given |= {"data_dir": data_dir, "cache_dir": cache_dir}
-    parts = blurry(dataset, tasks=phases, disjoint=disjoint, exchanged=exchanged, **given)
+    given = {"class_order": class_order, "valid_fraction": valid_fraction, "seed": seed, "data_dir": data_dir}
+    given |= {"cache_dir": cache_dir, "disjoint": disjoint, "exchanged": exchanged}
+    parts = blurry(dataset, tasks=phases, **given)
     return Online(
         name=f"online {parts.source.name}",
         scenario=scenario,
