@@ -63,8 +63,7 @@ def learn(
       model: a compiled, untrained `ContinualModel`.
       stream: a `Stream`.
       epochs: passes over the training rows of each task; by default 10, and 1 for a stream without tasks.
-      batch_size: rows per step.
-      iterations: steps per task instead of epochs.
+      batch_size, iterations: rows per step; steps per task instead of epochs.
       replay_batch_size: rows that each draw from the memory adds to a step; 0 for `batch_size`.
       eval_every: "task", or "epoch" to measure the accuracies after each epoch too.
       early_stopping: epochs without a better validation loss after which a task ends at its best; 0 for none.
@@ -83,9 +82,8 @@ def learn(
     Raises:
       InputError: one sentence about an unusable argument.
     """
-    plan = Plan(
-        _epochs(epochs, stream), iterations, batch_size, replay_batch_size, eval_every, early_stopping
-    )
+    epochs = _epochs(epochs, stream)
+    plan = Plan(epochs, iterations, batch_size, replay_batch_size, eval_every, early_stopping)
     alone, display = display is None, display or Display()
     _read(stream, display)
     check(model, stream, plan)

@@ -39,8 +39,8 @@ def online(
 ):
     """Returns the class-incremental `Online` stream: a single task whose rows come in a given order, once.
 
-    The rows come phase after phase, each in a random order; phases are the tasks of `blurry`, of which methods
-    are told nothing. All output units are active from the first step on.
+    The rows come phase after phase, each in a random order; phases are the tasks of `blurry`, and methods are
+    told nothing of them. All output units are active from the first step on.
 
     Every `every` steps and at the end the classes and phases seen so far are measured (`keras_cl.anytime`).
 
