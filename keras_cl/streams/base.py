@@ -19,6 +19,7 @@ from keras_cl.devices.device import grow_memory
 from keras_cl.errors import pick, require
 from keras_cl.sources.lazy import LazyArray
 from keras_cl.streams.parts.checks import require_tasks
+from keras_cl.streams.parts.kept import Kept
 from keras_cl.streams.parts.rows import held_out, of_classes
 from keras_cl.streams.parts.shown import Part, counted, listed, said
 
@@ -29,7 +30,7 @@ Scenario = Literal["task", "domain", "class"]
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Split:
-    """Some rows of a source as one task sees them; loaded on demand, never stored.
+    """Some rows of a source as one task sees them; loaded on demand (small test data once, see `Kept`).
 
     Attributes:
       rows: indices into the source's arrays, ascending.
@@ -251,16 +252,23 @@ class Stream(Sequence):
         return Split(rows, opened, index, functools.partial(opened, unread=True))
 
     def _open(self, index, part, rows, unread=False):
+        if not unread and (kept := self._kept.get(index, part)):
+            return kept
         x, y = self.source.test if part == "test" else self.source.train
         everything = len(rows) == len(x)
         units = self.units(index, y if everything else y[rows])
         if unread or self.too_large(rows):
             return LazyArray.of(x, rows, self.views[index], self.input_shape), units
-        return self.views[index](x if everything else x[rows]), units
+        x = x if everything else x[rows]
+        return self._kept.taken(index, part, x, self.views[index](x), units)
 
     def too_large(self, rows):
         """Whether the images of some rows are not read as a whole."""
         return len(rows) * self.row_bytes > ram.largest_whole()
+
+    @functools.cached_property
+    def _kept(self):
+        return Kept(len(self))
 
     def units(self, index, y):
         """int32 array: the output units in task `index` of original labels `y`; -1 for classes of others."""

@@ -9,7 +9,7 @@ from scipy.ndimage import correlate1d
 from keras_cl import sources, streams
 from keras_cl.errors import InputError
 from keras_cl.numerics import corruptions
-from keras_cl.streams.parts import changed
+from keras_cl.streams.parts import kept
 
 NOISE = ("gaussian_noise", "speckle_noise", "impulse_noise", "fog")
 every_corruption = pytest.mark.parametrize("name", corruptions.NAMES)
@@ -208,7 +208,7 @@ def test_test_images_are_corrupted_once_if_they_take_little_memory(monkeypatch):
     for _ in range(2):
         stream[0].train.open()
     assert made[2:] == ["contrast"] * 2
-    monkeypatch.setattr(changed, "KEPT", first[0].nbytes)  # of one task
+    monkeypatch.setattr(kept, "MOST", first[0].nbytes)  # of one task
     stream = stream_of(images(), "contrast", "fog")
     for _ in range(2):
         stream[1].test.open()

@@ -1,11 +1,16 @@
 """Task streams: what a scenario asks, which rows a task holds, and what a view does to an image."""
 
+import dataclasses
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from keras_cl import sources, streams
 from keras_cl.errors import InputError
+from keras_cl.streams.parts import kept
 from keras_cl.streams.rotated import _angles, rotate, rotation_taps
 
 SCENARIOS = ("task", "domain", "class")
@@ -349,6 +354,52 @@ def test_opening_twice_gives_the_same_arrays_and_leaves_the_source_alone(build):
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(stream.source.train[0], before)
+
+
+def permutations(shape=(6, 6, 1), tasks=3):
+    """A stream that notes each time that a view is applied, and the notes."""
+    stream, made = streams.permuted(toy(shape), tasks=tasks), []
+    views = [lambda x, t=t, view=view: made.append(t) or view(x) for t, view in enumerate(stream.views)]
+    return dataclasses.replace(stream, views=tuple(views)), made
+
+
+def test_test_images_are_shown_anew_once_and_training_images_each_time():
+    stream, made = permutations()
+    first = [task.test.open() for task in stream]
+    again = [task.test.open() for task in stream]
+    assert made == [0, 1, 2, 0]
+    for one, other in zip(first[1:], again[1:], strict=True):
+        assert one[0] is other[0] and one[1] is other[1]
+        assert not one[0].flags.writeable
+    for _ in range(2):
+        stream[1].train.open()
+    assert made[4:] == [1, 1]
+
+
+def test_images_that_are_shown_as_they_are_are_not_kept():
+    stream, _ = permutations()
+    assert np.shares_memory(stream[0].test.open()[0], stream.source.test[0])
+    assert stream._kept.get(0) is None
+    parted = streams.split(toy(), tasks=2)
+    assert parted[0].test.open()[0] is not parted[0].test.open()[0]
+
+
+@pytest.mark.parametrize(("tasks", "shown"), [(3, [1]), (4, [1, 1])])
+def test_test_images_are_kept_up_to_a_bound(tasks, shown, monkeypatch):
+    stream, made = permutations(tasks=tasks)
+    monkeypatch.setattr(kept, "MOST", 3 * stream.source.test[0].nbytes)
+    for _ in range(2):
+        stream[1].test.open()
+    assert made == shown
+
+
+def test_kept_images_go_with_the_stream():
+    stream, _ = permutations()
+    images = weakref.ref(stream[1].test.open()[0])
+    assert images() is not None
+    del stream
+    gc.collect()
+    assert images() is None
 
 
 # ---- permuted ----------------------------------------------------------------------------------------------

@@ -4,17 +4,13 @@ import dataclasses
 import functools
 
 from keras_cl.streams.base import Split, Stream
-
-KEPT = 2**28  # bytes of changed test images that are kept
+from keras_cl.streams.parts.kept import Kept
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Changed(Stream):
-    """A stream with a method `changed` for its rows.
-
-    Training rows are changed each time that a task is opened; small test data are changed once, as evaluation
-    opens those of T tasks after each of T tasks.
-    """
+    """A stream with a method `changed` for its rows: training rows are changed each time that a task is
+    opened, small test data once (see `Kept`)."""
 
     def unchanged(self, index, part):
         """The `Split` of task `index` before the change of images."""
@@ -37,15 +33,14 @@ class Changed(Stream):
         return Split(plain.rows, opened, index, functools.partial(opened, unread=True))
 
     def _opened(self, plain, index, part, unread=False):
-        if part == "test" and index in self._kept:
-            return self._kept[index]
-        x, y = plain.unread() if unread or self.too_large(plain.rows) else plain.open()
+        if not unread and (kept := self._kept_changes.get(index, part)):
+            return kept
+        lazy = unread or self.too_large(plain.rows)
+        x, y = plain.unread() if lazy else plain.open()
         # Validation rows are among those of training, which have their numbers.
-        opened = self.changed(x, index, plain.rows, "test" if part == "test" else "train"), y
-        if part == "test" and not unread and len(self) * opened[0].nbytes <= KEPT:
-            self._kept[index] = opened
-        return opened
+        shown = self.changed(x, index, plain.rows, "test" if part == "test" else "train")
+        return (shown, y) if lazy else self._kept_changes.taken(index, part, x, shown, y)
 
     @functools.cached_property
-    def _kept(self):
-        return {}
+    def _kept_changes(self):
+        return Kept(len(self))
