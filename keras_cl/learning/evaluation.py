@@ -35,7 +35,7 @@ class EvaluationMixin:
           x: raw images `[n, ...]`.
           task: task index, for a network that takes it as an input; by default the current task.
         """
-        return in_blocks(self._forward, x, self._tasks(len(x), task))
+        return self._logits_of(x, int(self.task.numpy() if task is None else task))
 
     def predict_units(self, x, mask, task=None):
         """Most likely output unit `[n]` of raw images among those where `mask` `[C]` is true."""
@@ -78,15 +78,16 @@ class EvaluationMixin:
     def _evaluated(self, x, y, mask, task, advance):
         """Predicted units `[n]` of rows and their mean cross entropy, NaN if there is none, in one pass."""
         own = type(self).predict_units is not EvaluationMixin.predict_units  # it need not go by the logits
-        measured, units, loss = self.gives_probabilities and not own, [], 0.0
-        for start in range(0, len(y), layers.ROWS_AT_ONCE):
-            block = x[start : start + layers.ROWS_AT_ONCE]
-            logits = None if own else self.predict_logits(block, task)
-            units.append(self.predict_units(block, mask, task) if own else _most_likely(logits, mask))
-            if measured:
-                loss += cross_entropies(logits, y[start : start + len(block)], mask).sum()
-            advance(len(block))
-        return np.concatenate(units), loss / len(y) if measured else np.nan
+        units, losses = [], []
+        for rows in layers.blocks(len(x)) if own else self._logits_of.calls(x):
+            if own:
+                units.append(self.predict_units(x[rows], mask, task))
+            else:
+                logits = self.predict_logits(x[rows], task)
+                units.append(_most_likely(logits, mask))
+                losses += _sums_of_losses(logits, y[rows], mask) if self.gives_probabilities else []
+            advance(len(units[-1]))
+        return np.concatenate(units), sum(losses) / len(y) if losses else np.nan
 
     # ---- Keras -------------------------------------------------------------------------------------------
 
@@ -215,9 +216,6 @@ class EvaluationMixin:
         measure = functools.partial(self._measure, training=False)
         measure(*rows) if self._strategy is None else self._strategy.run(measure, args=rows)
 
-    def _tasks(self, n, task=None):
-        return np.full(n, self.task.numpy() if task is None else task, np.int32)
-
     @contextlib.contextmanager
     def _watched(self, kind, callbacks, verbose, steps):
         """Calls Keras callbacks around blocks of rows; gives the functions for the end of a block, and of
@@ -266,6 +264,11 @@ class Validation:
                 f"task.test.open() returns them, and stream.labels has their labels.",
             )
             yield x, y, weight
+
+
+def _sums_of_losses(logits, y, mask):
+    """Sum of the cross entropies of each block of rows."""
+    return [cross_entropies(logits[rows], y[rows], mask).sum() for rows in layers.blocks(len(y))]
 
 
 def _most_likely(logits, mask):

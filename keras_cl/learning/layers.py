@@ -228,12 +228,17 @@ def frozen_copy(network):
     return copy, teach
 
 
+def blocks(n, size=0):
+    """Slices of `n` rows, of `size` rows each, by default `ROWS_AT_ONCE`; the last one has the rest."""
+    size = size or ROWS_AT_ONCE
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
 def in_blocks(function, x, *others, advance=lambda rows: None):
     """Applies a function of raw images and parallel arrays to all rows, in blocks; `advance` is told the
     number of rows of each."""
     parts = []
-    for start in range(0, len(x), ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
+    for rows in blocks(len(x)):
         parts.append(function(tf.cast(x[rows], tf.float32), *(other[rows] for other in others)).numpy())
         advance(len(parts[-1]))
     return np.concatenate(parts)

@@ -16,6 +16,7 @@ from keras_cl.learning.augmenting import Augmenter, AugmentMixin
 from keras_cl.learning.evaluation import EvaluationMixin
 from keras_cl.learning.features import feature_extractor
 from keras_cl.learning.fitting import FittingMixin
+from keras_cl.learning.forward import Forward
 from keras_cl.learning.keras3 import adopting
 from keras_cl.learning.keras3_optimizers import translated
 from keras_cl.learning.keras_api import REFUSED_BY_COMPILE, KerasMixin, refuse
@@ -126,6 +127,7 @@ class ContinualModel(
         self._accuracy = keras.metrics.Mean("accuracy")
         takes = [tf.TensorSpec([None, *image_shape(network)], tf.float32), tf.TensorSpec([None], tf.int32)]
         self._forward = tf.function(lambda x, task: logits_of(network, x, task), input_signature=takes)
+        self._logits_of = Forward(self._forward, image_shape(network))
         self._shuffles = self._rate_kept = self.regime = None
         self.jit = True  # until it is compiled
         self._compile_losses()
