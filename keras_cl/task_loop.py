@@ -1,7 +1,6 @@
 """`keras_cl.learn`, the loop over tasks: trains, evaluates, exports and checkpoints each task of a stream."""
 
 import contextlib
-import dataclasses
 import pathlib
 from typing import NamedTuple
 
@@ -56,6 +55,7 @@ def learn(
     callbacks=(),
     overwrite=False,
     display=None,
+    eval_tasks="all",
 ):
     """Trains a model on every task of a stream, and evaluates it on all tasks after each task.
 
@@ -75,6 +75,7 @@ def learn(
       callbacks: Keras callbacks for every call of `fit`; loggers such as `keras_cl.runs.TensorBoard()`.
       overwrite: whether an earlier run in `run_dir` is removed first.
       display: `Display` for the progress; by default the screen.
+      eval_tasks: tasks that are evaluated: "all", or "seen": those learned so far, the others are NaN.
 
     Returns:
       `Learned(matrix, summary)`.
@@ -83,11 +84,9 @@ def learn(
       InputError: one sentence about an unusable argument.
     """
     epochs = _epochs(epochs, stream)
-    plan = Plan(epochs, iterations, batch_size, replay_batch_size, eval_every, early_stopping)
+    plan = Plan(epochs, iterations, batch_size, replay_batch_size, eval_every, early_stopping, eval_tasks)
     alone, display = display is None, display or Display()
-    _read(stream, display)
-    check(model, stream, plan)
-    _check_kept(keep, export)
+    _check(model, stream, plan, keep, export, display)
     with _opened(run_dir, model, stream, plan, overwrite) as directory, display.logging(directory.path):
         if alone:
             display.begin(model.name, stream, [model.seed], directory.path)
@@ -153,9 +152,12 @@ def told_lost(directory, names):
     return f"{', '.join(names)} of {directory.path}: missing or changed, and written again."
 
 
-def _check_kept(keep, export):
+def _check(model, stream, plan, keep, export, display):
+    _read(stream, display)
+    check(model, stream, plan)
     pick("keep", keep, ("all", "last"))
     pick("export", export, ("all", "last", "none"))
+    pick("eval_tasks", plan.eval_tasks, ("all", "seen"))
 
 
 def _opened(run_dir, model, stream, plan, overwrite):
@@ -163,7 +165,7 @@ def _opened(run_dir, model, stream, plan, overwrite):
         return contextlib.nullcontext(NoDirectory())
     if isinstance(run_dir, RunDirectory):
         return contextlib.nullcontext(run_dir)
-    return open_run(run_dir, described(model, stream, dataclasses.asdict(plan)), about(), overwrite)
+    return open_run(run_dir, described(model, stream, plan.settings), about(), overwrite)
 
 
 def _exports(export_dir, model, stream, plan, directory, which, overwrite):
@@ -171,7 +173,7 @@ def _exports(export_dir, model, stream, plan, directory, which, overwrite):
         return NoExports()
     if isinstance(export_dir, Exports):
         return export_dir
-    settings = described(model, stream, dataclasses.asdict(plan))
+    settings = described(model, stream, plan.settings)
     description = {"run": pathlib.Path(export_dir).name, "method": model.name, "seed": model.seed}
     description |= {"settings_hash": digest(settings), "settings": settings}
     exports = Exports(export_dir, description, directory.identity, which)

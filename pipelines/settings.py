@@ -105,6 +105,10 @@ class Line:
             self.config.eval_every == "task",
             f"--eval_every is {self.config.eval_every}; the Evaluator measures each task once: task.",
         )
+        require(
+            self.config.eval_tasks == "all",
+            f"--eval_tasks is {self.config.eval_tasks}; the Evaluator measures all tasks: all.",
+        )
 
     def _check_tuner(self):
         """The Tuner must have what it needs."""

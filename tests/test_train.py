@@ -305,6 +305,40 @@ def test_measuring_each_epoch_does_not_change_the_result(finished, tmp_path):
     assert_same(variables_of(config, 2).values(), variables_of(finished[0], 2).values())
 
 
+def test_only_tasks_seen_are_evaluated_where_that_is_asked_for(finished, tmp_path):
+    """The run has the weights of the other one, and what it measures is the same."""
+    config = small(tmp_path, eval_tasks="seen")
+    summary = train.run(config)
+    found, whole = (read_matrix(one.directory / "matrix.csv") for one in (config, finished[0]))
+    measured = [[False, False], [True, False], [True, True]]
+    np.testing.assert_array_equal(found, np.where(measured, whole, np.nan))
+    assert_same(variables_of(config, 2).values(), variables_of(finished[0], 2).values())
+    later = {"forward_transfer", "triangle_forward_transfer"}
+    assert {name for name in metrics.DESCRIPTIONS if summary[name] is None} == later
+    same = metrics.DESCRIPTIONS.keys() - later
+    assert {name: summary[name] for name in same} == {name: finished[1][name] for name in same}
+    for name in ("loss.csv", "class_accuracy.csv"):
+        rows = rows_of(finished[0].directory / name)
+        assert len(rows_of(config.directory / name)) <= len(rows)
+    assert (config.directory / "report.html").exists()
+
+
+@without_figures
+def test_a_run_of_seen_tasks_goes_on_and_says_so_in_its_settings(finished, tmp_path):
+    assert "eval_tasks" not in finished[0].settings  # so that runs of earlier versions are resumed
+    config = small(tmp_path, eval_tasks="seen")
+    assert config.settings["eval_tasks"] == "seen"
+    train.run(config)
+    before = (config.directory / "matrix.csv").read_bytes()
+    (config.directory / "DONE").unlink()
+    (config.directory / "matrix.csv").unlink()
+    shutil.rmtree(config.directory / "checkpoints" / "task_002")
+    train.run(config)
+    assert (config.directory / "matrix.csv").read_bytes() == before
+    with pytest.raises(InputError, match="--eval_tasks was seen, now not given"):
+        train.run(small(tmp_path))
+
+
 def test_what_cannot_be_measured_is_empty(tmp_path):
     config = small(tmp_path, stream="split", scenario="class", eval_every="epoch", epochs=2)
     summary = train.run(config)

@@ -33,6 +33,12 @@ class Evaluation(NamedTuple):
     losses: np.ndarray
     pairs: dict
 
+    def over(self, tasks):
+        """The evaluation as one of `tasks` tasks, the first of which were measured."""
+        none = np.full(tasks - len(self.accuracies), np.nan)
+        wide = (np.concatenate([values, none]) for values in (self.accuracies, self.losses))
+        return Evaluation(*wide, self.pairs)
+
     def by_class(self, stream):
         """Accuracy and rows of each class: `{index of a task: {original label: (accuracy, rows)}}`."""
         return {index: _by_class(stream.labels[index], *pairs) for index, pairs in self.pairs.items()}

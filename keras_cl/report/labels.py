@@ -6,7 +6,7 @@ from keras_cl.settings.external import short_name
 
 FIRST = ("memory", "stream", "dataset", "scenario", "tasks", "network", "regime", "learning_rate")
 # What changes no accuracy, or says nothing to a reader: only in a label that would not be unique otherwise.
-LAST = ("eval_every", "jit", "precision", "network_weights", "task_classes", "input_shape")
+LAST = ("eval_every", "eval_tasks", "jit", "precision", "network_weights", "task_classes", "input_shape")
 ENOUGH = 4  # settings in a label, if it is unique with them
 
 

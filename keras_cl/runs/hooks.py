@@ -11,7 +11,6 @@ A callback has those that it needs.
 """
 
 import contextlib
-import dataclasses
 
 from keras_cl.runs.files import read_json
 from keras_cl.runs.provenance import about, described
@@ -47,6 +46,6 @@ def _description(model, stream, plan, directory, results):
         config = read_json(path / "config.json")
         name = f"{path.parent.name}/{path.name}" if path.name == f"seed_{model.seed}" else path.resolve().name
     else:
-        config = {"settings": described(model, stream, dataclasses.asdict(plan)), **about()}
+        config = {"settings": described(model, stream, plan.settings), **about()}
     facts = {"name": name, "method": model.name, "seed": model.seed, "path": path, "results": results}
     return facts | {"settings": config["settings"], "versions": config["versions"]}

@@ -89,7 +89,8 @@ class Run:
 
     def _evaluated(self, stream, after):
         """Accuracy on each task, and what else of the record is measured with it."""
-        evaluation = self.model.evaluate_tasks(stream, after)
+        seen = self.plan.eval_tasks == "seen"
+        evaluation = self.model.evaluate_tasks(stream[:after] if seen else stream, after).over(len(stream))
         return evaluation.accuracies, measures_of(evaluation, stream, last=after == len(stream))
 
 

@@ -25,6 +25,15 @@ class Plan:
     replay_batch_size: int
     eval_every: str
     early_stopping: int
+    eval_tasks: str = "all"
+
+    @property
+    def settings(self):
+        """`{name: value}`; without eval_tasks if all are evaluated, as in runs of earlier versions."""
+        told = dataclasses.asdict(self)
+        if self.eval_tasks == "all":
+            del told["eval_tasks"]
+        return told
 
 
 def check(model, stream, plan, tasks=None):

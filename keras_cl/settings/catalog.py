@@ -73,6 +73,11 @@ def usual(method, regime="plain"):
     return UNSAID | said[0] | said[1]
 
 
+def usual_scenario(stream):
+    """The scenario of a stream if it is not given."""
+    return next(option.default for option in choice("stream", stream).options if option.name == "scenario")
+
+
 def usual_tasks(stream, options):
     """Number of tasks of a stream with these `{"stream.angles": value}` if it is not given: as many as an
     option with one value for each task has, else the stream's default."""

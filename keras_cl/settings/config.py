@@ -81,6 +81,8 @@ class Config:
         later; the stream has --stream.seed.
       eval_every: measure accuracy after each task, or also after each epoch; with iterations, for each row of
         metrics.csv.
+      eval_tasks: tasks that are evaluated: all; seen, those learned so far, in about half of the time (the
+        matrix is then empty above its diagonal, and there is no forward transfer).
       early_stopping: epochs without a better validation loss after which a task ends, with the state of its
         best epoch; needs --stream.valid_fraction; 0 for none.
       curvature: number of largest eigenvalues of the loss's Hessian measured after each task; 0 for none.
@@ -134,6 +136,7 @@ class Config:
     isolate_heads: bool = True
     seeds: tuple[int, ...] = (0,)
     eval_every: Literal["task", "epoch"] = "task"
+    eval_tasks: Literal["all", "seen"] = "all"
     early_stopping: int = 0
     curvature: int = 0
     curvature_rows: int = 2048
@@ -177,9 +180,10 @@ class Config:
                 pick(f"--{field.name}", value, [choice for choice in possible if choice])
         checks.check_values(self, MEASUREMENTS)
         if not self.scenario:
-            object.__setattr__(self, "scenario", self._usual_scenario())
+            object.__setattr__(self, "scenario", catalog.usual_scenario(self.stream))
         if self.tasks is None:
-            object.__setattr__(self, "tasks", self._usual_tasks())
+            several = len(self.datasets) if len(self.datasets) > 1 else None
+            object.__setattr__(self, "tasks", several or catalog.usual_tasks(self.stream, self.options))
         checks.check(self, SCENARIOS)
         object.__setattr__(self, "image_size", self.reading.image_size)  # 32 is 32x32
         self._check_options()
@@ -226,9 +230,10 @@ class Config:
             kept["dataset_sha256"] = ",".join(digests)
         for axis, origin in self.origins.items():  # and so may code
             kept[f"{axis}_sha256"] = origin["sha256"]
-        if not self.augment:  # without it a run has the name that it always had
-            del kept["augment"], kept["augment_rows"]
-        return kept
+        # Without these a run has the name that it always had.
+        without = ("augment", "augment_rows") if not self.augment else ()
+        without += ("eval_tasks",) if self.eval_tasks == "all" else ()
+        return {name: value for name, value in kept.items() if name not in without}
 
     @classmethod
     def from_settings(cls, settings, data_dir="", cache_dir=""):
@@ -274,14 +279,6 @@ class Config:
     def directory(self):
         """Folder for results."""
         return pathlib.Path(self.run_dir or f"runs/{self.name}")
-
-    def _usual_scenario(self):
-        options = catalog.choice("stream", self.stream).options
-        return next(option.default for option in options if option.name == "scenario")
-
-    def _usual_tasks(self):
-        several = len(self.datasets) > 1
-        return len(self.datasets) if several else catalog.usual_tasks(self.stream, self.options)
 
     @property
     def known_options(self):

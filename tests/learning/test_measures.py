@@ -7,6 +7,7 @@ from helpers import blobs, learn
 
 from keras_cl import sources, streams
 from keras_cl.learning import layers, measures
+from keras_cl.learning.forward import Forward
 from keras_cl.memories import Herding
 from keras_cl.methods import Finetune, GenerativeClassifier, ICaRL
 from keras_cl.networks import class_vaes, mlp
@@ -118,13 +119,22 @@ def test_a_class_that_comes_back_is_one_class():
 def test_every_row_is_passed_forward_once(monkeypatch):
     stream, rows = stream_of("class"), []
     model = after(2, stream)
-    forward = model._forward
-    monkeypatch.setattr(model, "_forward", lambda x, task: rows.append(len(x)) or forward(x, task))
+    forward = Forward(lambda x, task: rows.append(len(x)) or model._forward(x, task), stream.input_shape)
+    monkeypatch.setattr(model, "_logits_of", forward)
     monkeypatch.setattr(layers, "ROWS_AT_ONCE", 2)
     in_blocks = model.evaluate_tasks(stream)
     assert rows == [2, 1, 2]
     monkeypatch.undo()
     np.testing.assert_allclose(model.evaluate_tasks(stream).losses, in_blocks.losses, rtol=1e-12)
+
+
+def test_tasks_that_were_not_evaluated_are_nan():
+    stream = stream_of("task")
+    model = after(1, stream)
+    first, wide = model.evaluate_tasks(stream[:1]), model.evaluate_tasks(stream[:1]).over(2)
+    np.testing.assert_array_equal(wide.accuracies, [first.accuracies[0], np.nan])
+    np.testing.assert_array_equal(wide.losses, [first.losses[0], np.nan])
+    assert wide.by_class(stream) == first.by_class(stream)
 
 
 def test_predictions_of_ones_own_have_no_loss():

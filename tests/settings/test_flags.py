@@ -502,6 +502,7 @@ OTHER_VALUES = {
     "isolate_heads": False,
     "seeds": (1,),
     "eval_every": "epoch",
+    "eval_tasks": "seen",
     "early_stopping": 2,
     "curvature": 2,
     "augment": ("crop",),
