@@ -10,18 +10,26 @@ import tf_keras as keras
 from keras_cl.errors import pick, require
 from keras_cl.learning import layers
 from keras_cl.learning.features import feature_extractor
-from keras_cl.learning.layers import in_blocks
+from keras_cl.learning.forward import Forward
+from keras_cl.learning.layers import in_blocks, logits_of
 from keras_cl.learning.measures import Evaluation, cross_entropies, pairs_of
+from keras_cl.learning.network import image_shape
 from keras_cl.learning.progress import QUIET
 from keras_cl.learning.rows import rows_of
 from keras_cl.sources.lazy import images_of
 
 
 class EvaluationMixin:
-    """The evaluation methods of a `ContinualModel`; needs its `network`, `task` and `_forward`."""
+    """The evaluation methods of a `ContinualModel`; needs its `network` and `task`."""
 
     # Shows evaluation and other long work of the model; that of the screen while a run lasts.
     progress = QUIET
+
+    def _begin_forward(self, network):
+        shape = image_shape(network)
+        takes = [tf.TensorSpec([None, *shape], tf.float32), tf.TensorSpec([None], tf.int32)]
+        self._forward = tf.function(lambda x, task: logits_of(network, x, task), input_signature=takes)
+        self._logits_of = Forward(self._forward, shape)
 
     def features(self, x):
         """Features `[n, F]` of raw images in inference mode: the input of the last dense layer."""

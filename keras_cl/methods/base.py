@@ -16,13 +16,12 @@ from keras_cl.learning.augmenting import Augmenter, AugmentMixin
 from keras_cl.learning.evaluation import EvaluationMixin
 from keras_cl.learning.features import feature_extractor
 from keras_cl.learning.fitting import FittingMixin
-from keras_cl.learning.forward import Forward
 from keras_cl.learning.keras3 import adopting
 from keras_cl.learning.keras3_optimizers import translated
 from keras_cl.learning.keras_api import REFUSED_BY_COMPILE, KerasMixin, refuse
 from keras_cl.learning.layers import logits_of
 from keras_cl.learning.losses import LossMixin
-from keras_cl.learning.network import image_shape, layers_of
+from keras_cl.learning.network import layers_of
 from keras_cl.learning.order import OrderMixin
 from keras_cl.learning.scenario import ScenarioMixin
 from keras_cl.learning.slots import FreshState
@@ -125,9 +124,7 @@ class ContinualModel(
             feature_extractor(network)  # refuses networks that have none before anything is trained
         self._loss = keras.metrics.Mean("loss")
         self._accuracy = keras.metrics.Mean("accuracy")
-        takes = [tf.TensorSpec([None, *image_shape(network)], tf.float32), tf.TensorSpec([None], tf.int32)]
-        self._forward = tf.function(lambda x, task: logits_of(network, x, task), input_signature=takes)
-        self._logits_of = Forward(self._forward, image_shape(network))
+        self._begin_forward(network)
         self._shuffles = self._rate_kept = self.regime = None
         self.jit = True  # until it is compiled
         self._compile_losses()

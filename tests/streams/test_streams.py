@@ -379,7 +379,7 @@ def test_test_images_are_shown_anew_once_and_training_images_each_time():
 def test_images_that_are_shown_as_they_are_are_not_kept():
     stream, _ = permutations()
     assert np.shares_memory(stream[0].test.open()[0], stream.source.test[0])
-    assert stream._kept.get(0) is None
+    assert stream._kept.get(0, "test") is None
     parted = streams.split(toy(), tasks=2)
     assert parted[0].test.open()[0] is not parted[0].test.open()[0]
 
