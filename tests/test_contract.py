@@ -11,7 +11,7 @@ import pytest
 import tf_keras as keras
 
 from keras_cl import train
-from keras_cl.check import laws, placement
+from keras_cl.check import laws, placement, programs
 from keras_cl.check.laws import LAWS
 from keras_cl.check.subject import Subject, has_strength
 from keras_cl.report import figures
@@ -29,6 +29,7 @@ EXPENSIVE = (
     laws.xla_is_graph,
     laws.eager_is_graph,
     placement.compiles_for_a_gpu,
+    programs.one_program,
     laws.exports,
     laws.exports_the_network,
     laws.holds_heads,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_cl.check import measures, placement
+from keras_cl.check import measures, placement, programs
 from keras_cl.check.compare import CLOSE, DoesNotApply, difference, hold, same, saved_variables
 from keras_cl.check.devices import mirrored, on_devices
 from keras_cl.check.heads import later_outputs_moved
@@ -288,5 +288,6 @@ law("accuracies, losses and the confusion matrix are those of the predictions", 
     measures.agree
 )
 law("no state is int32, which TensorFlow keeps off a GPU", everywhere=True)(placement.state_goes_to_a_gpu)
+law("XLA compiles the step once for all tasks", everywhere=True)(programs.one_program)
 law("XLA can compile the step for a GPU")(placement.compiles_for_a_gpu)
 law("a step compiled for another device than the first one finds its variables there")(placement.other_device)

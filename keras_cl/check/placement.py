@@ -19,7 +19,7 @@ def state_goes_to_a_gpu(subject, scenario):
 
 def compiles_for_a_gpu(subject):
     """TensorFlow lists its kernels for GPUs also where there is none."""
-    function = _traced(subject.trained(subject.scenarios[-1], eagerly=False))
+    function = traced(subject.trained(subject.scenarios[-1], eagerly=False))
     _hold_no_int32(function.graph.variables)
     missing = without_gpu_kernel(function)
     hold(not missing, f"there is no kernel for {', '.join(missing)}")
@@ -30,7 +30,7 @@ def other_device(subject):
     if len(tf.config.list_logical_devices("CPU")) == 1:
         raise DoesNotApply("this process has one device")
     there = subject.trained(subject.scenarios[-1], jit="on", device="CPU:1")
-    away = sorted({v.name for v in _traced(there).graph.variables if not v.device.endswith("CPU:1")})
+    away = sorted({v.name for v in traced(there).graph.variables if not v.device.endswith("CPU:1")})
     hold(not away, f"variables on the first device: {', '.join(away)}")
     here = subject.trained(subject.scenarios[-1], eagerly=True)
     apart = difference(there.weights, here.weights)
@@ -66,7 +66,7 @@ def _hold_no_int32(variables):
     hold(not found, f"int32 variables: {', '.join(found)}; give them dtype=tf.int64")
 
 
-def _traced(result):
+def traced(result):
     """The `ConcreteFunction` of the steps that a `Trained` model took last."""
 
     def given(spec):  # tensors: for their types alone it would be traced again

@@ -33,7 +33,7 @@ class HeldOutputsMixin:
         network as it is."""
         z = logits_of(self.teacher or self.network, X.x, X.task)
         if self.teacher is not None and self._scenario == "class":
-            z = tf.where(self._class_mask[tf.maximum(self.task - 1, 0)], z, MASKED)
+            z = tf.where(tf.gather(self._class_mask, tf.maximum(self.task - 1, 0)), z, MASKED)
         return tf.nn.softmax(self._masked(z, X.task) / self.T)
 
     def discrepancy(self, X, y):

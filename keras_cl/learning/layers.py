@@ -80,12 +80,15 @@ class TaskGate(keras.layers.Layer):
         """Gates `[tasks, units]` in (0, 1) at the sharpness `s`, with the gradient of `attention`."""
         return attention(self.embedding, s, self.sharpest)
 
-    def call(self, inputs, training=False):
-        h, task = inputs
-        gates = self.gates(self.sharpness if training else self.sharpest)
+    def gates_of(self, task, s):
+        """Gates `[..., units]` of tasks `[...]`."""
         # Not a gather, whose gradient is slow in a compiled loop.
         chosen = tf.one_hot(task, self.tasks)[..., tf.newaxis]
-        return h * tf.cast(tf.reduce_sum(chosen * gates, axis=1), h.dtype)
+        return tf.reduce_sum(chosen * self.gates(s), axis=-2)
+
+    def call(self, inputs, training=False):
+        h, task = inputs
+        return h * tf.cast(self.gates_of(task, self.sharpness if training else self.sharpest), h.dtype)
 
     def get_config(self):
         own = {"tasks": self.tasks, "sharpest": self.sharpest, "seed": self.seed}

@@ -91,7 +91,7 @@ class HAT(ContinualModel):
 
     def _used(self, s):
         """R: the share of the capacity left by earlier tasks that this task's gates use."""
-        gates = [gate.gates(s)[self.task] for gate in self.gates]
+        gates = [gate.gates_of(self.task, s) for gate in self.gates]
         return share_used(gates, [1 - m for m in self.m])  # eq. 6
 
     def _block(self, before):
@@ -101,7 +101,7 @@ class HAT(ContinualModel):
             old = before.get(id(theta), theta)  # frozen weights have not changed
             theta.assign(tf.where(share == 1, theta, old + share * (theta - old)))
 
-        others = 1 - tf.cast(self._class_mask[self.task], tf.float32)  # outputs of other tasks
+        others = 1 - tf.cast(tf.gather(self._class_mask, self.task), tf.float32)  # outputs of other tasks
         inputs = [tf.ones(1), *self.m[:-1], tf.ones(1)]  # images and inputs of the output layer count as used
         for layer, m_in, m_out in zip(self.dense, inputs, [*self.m, others], strict=True):
             keep(layer.kernel, 1 - tf.minimum(m_in[:, tf.newaxis], m_out))

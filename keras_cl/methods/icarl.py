@@ -70,9 +70,10 @@ class ICaRL(ContinualModel):
         return tuple(joined(pair) for pair in zip(new, old, strict=True))  # D = D_t and exemplars
 
     def train_step(self, batch):
-        answering = self._class_mask[self.task]
-        old = tf.logical_and(self._class_mask[tf.maximum(self.taught, 1) - 1], self.taught > 0)
-        old = tf.logical_and(old, ~self._shown_classes[self.task])  # a class that comes back is learned again
+        answering, shown = (tf.gather(table, self.task) for table in (self._class_mask, self._shown_classes))
+        old = tf.gather(self._class_mask, tf.maximum(self.taught, 1) - 1)
+        old = tf.logical_and(old, self.taught > 0)
+        old = tf.logical_and(old, ~shown)  # a class that comes back is learned again
         q = tf.sigmoid(self.teacher(batch.x, training=False) / self.T)
         own = batch.labelled(lambda y: tf.one_hot(y, len(answering)))
         target = tf.where(old, q, own)

@@ -95,10 +95,10 @@ class LwF(ContinualModel):
         if self._scenario == "task":
             heads = self._class_mask[:, tf.newaxis]  # [T, 1, C]
         elif self._scenario == "class":
-            heads = self._class_mask[known - 1]
+            heads = tf.gather(self._class_mask, known - 1)
         else:
             heads = tf.ones_like(z, tf.bool)
-        answers = self._class_mask[self.task] if self._uses_all() else heads
+        answers = tf.gather(self._class_mask, self.task) if self._uses_all() else heads
         q = tf.nn.softmax(tf.where(heads, z_old, MASKED) / self.T)
         log_s = tf.nn.log_softmax(tf.where(answers, z, MASKED) / self.T)  # eq. 3
         KD = -tf.reduce_sum(tf.where(heads, q * log_s, 0.0), axis=-1)  # eq. 2; [B] or [T, B]
