@@ -148,7 +148,7 @@ def _dense_critic(x, shape, hidden, initial):
 
 def _conv_generator(codes, shape, hidden, initial):
     """Doubles the sides of a small map with each layer, and cuts off the border."""
-    sides, border = _padding(shape, len(hidden))
+    sides, border = padding(shape, len(hidden))
     x = initial.dense(math.prod(sides) * hidden[0])(codes[0])
     x = keras.layers.Reshape((*sides, hidden[0]))(x)
     for place, width in enumerate((*hidden[1:], shape[-1]), start=1):
@@ -160,7 +160,7 @@ def _conv_generator(codes, shape, hidden, initial):
 
 def _conv_critic(x, shape, hidden, initial):
     """Halves the sides of an image, with a border of -1, with each layer."""
-    _, border = _padding(shape, len(hidden))
+    _, border = padding(shape, len(hidden))
     x = keras.layers.Rescaling(1.0, 1.0)(keras.layers.Reshape(shape)(x))  # a border is of zeros in Keras
     x = keras.layers.Rescaling(1.0, -1.0)(keras.layers.ZeroPadding2D(border)(x))
     for width in hidden:
@@ -168,7 +168,7 @@ def _conv_critic(x, shape, hidden, initial):
     return keras.layers.Flatten()(x)
 
 
-def _padding(shape, layers):
+def padding(shape, layers):
     """Sides of the smallest map, and the border `((top, bottom), (left, right))` that makes sides fit."""
     sides = [-(-side // 2**layers) for side in shape[:2]]
     missing = [small * 2**layers - side for small, side in zip(sides, shape, strict=False)]

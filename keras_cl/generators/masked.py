@@ -14,28 +14,31 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_cl.devices.state import integers
+from keras_cl.generators.masked_products import Dense, glorot
 from keras_cl.learning.gates import WIDEST, attention, share_used
 from keras_cl.numerics.random import GENERATOR, seed_of
 
 BITS = 1 << np.arange(8, dtype=np.uint8)  # of a byte
 
 
-class MaskedDense(keras.layers.Layer):
-    """Dense layer with ReLU, with a mask for every task; base class of both kinds of masks.
+class MaskedLayer(keras.layers.Layer):
+    """Layer with ReLU, with a mask for every task; base class of both kinds of masks.
 
     Args:
       inputs: most inputs, and how many of them exist at first: a pair.
       units: most units, and how many of them exist at first: a pair.
       tasks: number of tasks.
       seed: seed of the initial kernel.
+      product: how rows are multiplied by the kernel; in convolutions the units are channels.
     """
 
-    def __init__(self, inputs, units, tasks, seed, **kwargs):
+    def __init__(self, inputs, units, tasks, seed, product=None, **kwargs):
         super().__init__(**kwargs)
+        self.product = product or Dense()
         (self.inputs, some_inputs), (self.units, some_units) = inputs, units
-        wide = math.sqrt(6 / (some_inputs + some_units))  # Glorot uniform, of the sizes at first
-        random = keras.initializers.RandomUniform(-wide, wide, seed)
-        self.kernel = self.add_weight("kernel", (self.inputs, self.units), tf.float32, random)
+        random = glorot(some_inputs, some_units, self.product, seed)  # of the sizes at first
+        shape = (*self.product.window, self.inputs, self.units)
+        self.kernel = self.add_weight("kernel", shape, tf.float32, random)
         shape = self.shape_of_mask()
         self.embedding = self.add_weight("embedding", shape, tf.float32, "zeros")  # e of the current task
         fixed = {"initializer": "zeros", "trainable": False}
@@ -79,7 +82,7 @@ class MaskedDense(keras.layers.Layer):
         return taken
 
 
-class MaskedUnits(MaskedDense):
+class MaskedUnits(MaskedLayer):
     """Masks on units: h = m * relu(W x + b)."""
 
     what = "units"
@@ -96,12 +99,12 @@ class MaskedUnits(MaskedDense):
         return self.there()
 
     def masked(self, x, mask):
-        """Outputs `[R, N]` of the current task, of inputs `[R, I]` and its mask."""
-        return tf.nn.relu(x @ self.kernel + self.bias) * mask
+        """Outputs `[R, ..., N]` of the current task, of inputs `[R, ..., I]` and its mask."""
+        return tf.nn.relu(self.product(x, self.kernel) + self.bias) * mask
 
     def replayed(self, x, chosen):
-        """Outputs `[R, N]` of rows of finished tasks, which are `chosen` `[R, T]`, one-hot."""
-        return self.masked(x, chosen @ self.masks())
+        """Outputs `[R, ..., N]` of rows of finished tasks, which are `chosen` `[R, T]`, one-hot."""
+        return self.masked(x, self.product.beside(chosen @ self.masks()))
 
     def passing(self, before):
         """Factors of the gradients of kernel and bias: 0 for what a finished task uses; `before` is the
@@ -116,8 +119,9 @@ class MaskedUnits(MaskedDense):
         return taken
 
 
-class MaskedWeights(MaskedDense):
-    """Masks on weights: h = relu((m * W) x); there is no bias, which all tasks would share."""
+class MaskedWeights(MaskedLayer):
+    """Masks on weights: h = relu((m * W) x); there is no bias, which all tasks would share. In a convolution
+    a weight is the whole window between two channels."""
 
     what = "weights"
 
@@ -129,12 +133,14 @@ class MaskedWeights(MaskedDense):
         return inputs[:, tf.newaxis] * self.there()
 
     def masked(self, x, mask):
-        """Outputs `[R, N]` of the current task, of inputs `[R, I]` and its mask."""
-        return tf.nn.relu(x @ (mask * self.kernel))
+        """Outputs `[R, ..., N]` of the current task, of inputs `[R, ..., I]` and its mask."""
+        return tf.nn.relu(self.product(x, mask * self.kernel))
 
     def replayed(self, x, chosen):
-        """Outputs `[R, N]` of rows of finished tasks, which are `chosen` `[R, T]`, one-hot."""
-        return tf.nn.relu(by_task(x, chosen, self.masks() * self.kernel))
+        """Outputs `[R, ..., N]` of rows of finished tasks, which are `chosen` `[R, T]`, one-hot."""
+        masks = self.masks()
+        masks = tf.reshape(masks, [len(masks), *(1 for _ in self.product.window), *masks.shape[1:]])
+        return tf.nn.relu(self.product.by_task(x, chosen, masks * self.kernel))
 
     def passing(self, before):
         """Factors of the gradient of the kernel: 0 for what a finished task uses."""
@@ -157,31 +163,48 @@ class MaskedNetwork(keras.layers.Layer):
       latent: dimension of the codes.
       conditions: number of classes.
       hidden: units of each hidden layer at first, which is the free capacity that growth restores.
-      outputs: number of outputs.
+      outputs: number of outputs, the values of an image.
       tasks: number of tasks.
       limit: most units of a hidden layer.
       kind: `MaskedUnits` or `MaskedWeights`.
       sharpest: s_max of the masks.
       seed: seed of the initial weights.
+      products: how each layer multiplies, by default densely; one for each hidden layer and the last one.
     """
 
-    def __init__(self, latent, conditions, hidden, outputs, *, tasks, limit, kind, sharpest, seed, **kwargs):
+    def __init__(
+        self,
+        latent,
+        conditions,
+        hidden,
+        outputs,
+        *,
+        tasks,
+        limit,
+        kind,
+        sharpest,
+        seed,
+        products=(),
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.sharpest, inputs = sharpest, latent + conditions
+        *inner, self.product = products or [Dense() for _ in (*hidden, outputs)]
         # A task uses at most what is free, which is as much as at first.
         widths = [(inputs, inputs), *((min(limit, tasks * units), units) for units in hidden)]
         self.masked_layers = [
-            kind(*pair, tasks, seed_of(seed, place, GENERATOR), name=f"masked_{place}")
-            for place, pair in enumerate(zip(widths, widths[1:], strict=False))
+            kind(*pair, tasks, seed_of(seed, place, GENERATOR), product, name=f"masked_{place}")
+            for place, (*pair, product) in enumerate(zip(widths, widths[1:], inner, strict=False))
         ]
         most, some = widths[-1]
-        wide = math.sqrt(6 / (some + outputs))
-        random = keras.initializers.RandomUniform(-wide, wide, seed_of(seed, len(hidden), GENERATOR))
-        self.kernel = self.add_weight("kernel", (most, outputs), tf.float32, random)
+        units = self.product.units(outputs)
+        random = glorot(some, units, self.product, seed_of(seed, len(hidden), GENERATOR))
+        shape = (*self.product.window, most, units)
+        self.kernel = self.add_weight("kernel", shape, tf.float32, random)
         self.bias = self.add_weight("bias", (outputs,), tf.float32, "zeros")
         self._initial = [self.kernel.numpy(), self.bias.numpy()]
         fixed = {"initializer": "zeros", "trainable": False}
-        self.kernels = self.add_weight("kernels", (tasks, most, outputs), tf.float32, **fixed)
+        self.kernels = self.add_weight("kernels", (tasks, *shape), tf.float32, **fixed)
         self.biases = self.add_weight("biases", (tasks, outputs), tf.float32, **fixed)
         self.home = self.add_weight("home", (conditions, tasks), tf.float32, **fixed)  # 1: task of a class
         self.finished = integers(name="finished")  # number of tasks
@@ -196,14 +219,14 @@ class MaskedNetwork(keras.layers.Layer):
         x = tf.concat(inputs, axis=1)
         for layer in self.masked_layers:
             x = layer.replayed(x, chosen)
-        return by_task(x, chosen, self.kernels) + chosen @ self.biases
+        return self.product.by_task(x, chosen, self.kernels) + chosen @ self.biases
 
     def current(self, inputs, s):
         """As `call`, of rows of the current task, with masks of the sharpness `s`."""
         x = tf.concat(inputs, axis=1)
         for layer, mask in zip(self.masked_layers, self.gates(s), strict=True):
             x = layer.masked(x, mask)
-        return x @ self.kernel + self.bias
+        return self.product(x, self.kernel) + self.bias
 
     def gates(self, s):
         """Masks of the current task at the sharpness `s`, by layer."""
@@ -269,13 +292,16 @@ class MaskedNetwork(keras.layers.Layer):
         tasks, specs = int(self.finished.numpy()), []
         for layer, there in self._with_inputs():
             inputs = int(tf.reduce_sum(there))
-            specs += [(inputs, layer.count), *((layer.count,) for _ in layer.weights_of_task()[1:])]
+            specs += [
+                (*layer.product.window, inputs, layer.count),
+                *((layer.count,) for _ in layer.weights_of_task()[1:]),
+            ]
             bits = tasks * int(tf.reduce_sum(layer.existing(there)))
             masks = layer.masks().numpy()[:tasks]
             specs.append(-(-bits // 8))
-        pixels = self.bias.shape[0]
+        (*window, _, channels), pixels = self.kernel.shape, self.bias.shape[0]
         used = masks.reshape(tasks, -1, layer.units).any(axis=1).sum(axis=1) if tasks else []
-        specs += [shape for units in used for shape in ((int(units), pixels), (pixels,))]
+        specs += [shape for units in used for shape in ((*window, int(units), channels), (pixels,))]
         return [
             tf.TensorSpec([shape], tf.uint8) if isinstance(shape, int) else tf.TensorSpec(shape, tf.float32)
             for shape in specs
@@ -286,17 +312,6 @@ class MaskedNetwork(keras.layers.Layer):
         for layer in self.masked_layers:
             yield layer, there
             there = layer.there()
-
-
-def by_task(x, chosen, kernels):
-    """x W_t `[R, O]` of each row's own task, by inputs `[R, I]`, one-hot tasks `[R, T]`, kernels `[T, I, O]`.
-
-    A row lies in the place of its task in a longer row of zeros. That is one product, and what is multiplied
-    by zero changes no bit.
-    """
-    tasks, inputs, outputs = kernels.shape
-    x = tf.reshape(chosen[:, :, tf.newaxis] * x[:, tf.newaxis], [-1, tasks * inputs])
-    return x @ tf.reshape(kernels, [tasks * inputs, outputs])
 
 
 def units_for(taken, gained, fan_in):

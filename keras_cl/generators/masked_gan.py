@@ -15,6 +15,7 @@ from keras_cl.devices.state import integers
 from keras_cl.errors import Notice, pick, require
 from keras_cl.generators.gan import GAN
 from keras_cl.generators.masked import MaskedNetwork, MaskedUnits, MaskedWeights
+from keras_cl.generators.masked_products import upsampling
 from keras_cl.generators.memory import GenerativeMemory
 from keras_cl.learning.gates import sharpness
 from keras_cl.learning.layers import MASKED
@@ -38,6 +39,8 @@ class MaskedGAN(GAN):
       limit: most units of a hidden layer.
       sparsity: cost of using what no earlier task uses.
       s_max: sharpness of the masks at the end of a task.
+      form: networks of generator and critic: dense, perceptrons; conv, convolutions of images, with masks of
+        channels or of the windows between two channels, and growth by channels.
       **gan: further arguments of `GAN`.
     """
 
@@ -52,6 +55,7 @@ class MaskedGAN(GAN):
         limit=1024,
         sparsity=0.1,
         s_max=400.0,
+        form="dense",
         seed=0,
         **gan,
     ):
@@ -69,10 +73,12 @@ class MaskedGAN(GAN):
             f"A generator makes images of one size, and the network takes {tuple(input_shape)}; give "
             f"it one with that of the images.",
         )
-        super().__init__(input_shape, conditions=conditions, seed=seed, **gan)
+        super().__init__(input_shape, form=form, conditions=conditions, seed=seed, **gan)
         self.units, self.sparsity, self.s_max = tuple(units), sparsity, s_max
         kind = MaskedUnits if masks == "units" else MaskedWeights
         sizes = {"tasks": tasks, "limit": limit, "kind": kind, "sharpest": s_max, "seed": seed}
+        if form == "conv":
+            sizes["products"] = upsampling(tuple(input_shape), len(units))
         outputs = int(np.prod(input_shape))
         self.masked = MaskedNetwork(self.latent, conditions, self.units, outputs, **sizes, name="masked")
         codes = [keras.Input((self.latent,), name="z"), keras.Input((conditions,), name="condition")]

@@ -1,7 +1,7 @@
 r"""Dynamic generative memory by masks on units: its generator grows and overwrites nothing.
 
-Ostapenko et al. 2019 (arXiv:1904.03137), with the masks of `hat`, in perceptron form. Not implemented: the
-convolutional generator. Their classifier is a head of the critic; here it is the network that is given.
+Ostapenko et al. 2019 (arXiv:1904.03137), with the masks of `hat`. Their classifier is a head of the critic;
+here it is the network that is given. Not implemented: batch normalisation of the generator.
 
 $$ m^t_l = \sigma(s\, e^t_l), \qquad \mathcal{L}_G = -\mathbb{E}\left[ f(G(z, c)) \right]
 + \lambda_{\mathrm{RU}} \frac{n_t}{n_1} R^t, \qquad
@@ -14,6 +14,7 @@ $$ \Delta W_{l,ij} \leftarrow \left[ 1 - \min(r_{l-1,i}, r_{l,j}) \right] \Delta
 import tf_keras as keras
 
 from keras_cl.errors import require
+from keras_cl.generators.gan_networks import Form
 from keras_cl.generators.masked_gan import ExactReplay, MaskedGAN
 from keras_cl.learning.network import image_shape
 from keras_cl.methods.finetune import Finetune
@@ -29,6 +30,8 @@ class DGMa(Finetune):
     Args:
       network: raw images to logits, S; the classifier.
       tasks: number of tasks, which is the number of masks and of output layers.
+      form: networks of generator and critic: dense, perceptrons; conv, strided convolutions, whose units are
+        channels and whose weights are the 4x4 windows between two of them.
       hidden: units of the generator's hidden layers at first, and number that is free for each task.
       limit: most units of a hidden layer; at most `tasks` times the first ones can be needed.
       latent: dimension of the codes z.
@@ -51,6 +54,7 @@ class DGMa(Finetune):
         network,
         *,
         tasks: int = 5,
+        form: Form = "dense",
         hidden: tuple[int, ...] = (64, 64),
         limit: int = 1024,
         latent: int = 64,
@@ -72,6 +76,7 @@ class DGMa(Finetune):
             image_shape(self.network),
             conditions=self.network.output_shape[-1],
             tasks=tasks,
+            form=form,
             masks=self.masks,
             units=hidden,
             limit=limit,

@@ -6,17 +6,22 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_cl.generators.masked import MaskedNetwork, MaskedUnits, MaskedWeights, units_for
+from keras_cl.generators.masked_products import FirstMap, Painting, Upsampling, upsampling
 from keras_cl.learning.gates import WIDEST, attention, share_used, sharpness
 
 LATENT, HIDDEN, PIXELS, TASKS, SHARPEST = 3, (4, 3), 5, 4, 400.0
 CODES = LATENT + TASKS  # each task has one class
+IMAGE = (5, 4, 2)  # of a convolutional generator: from 2x1 to 8x4, of which a border is cut off
 every_kind = pytest.mark.parametrize("kind", [MaskedUnits, MaskedWeights])
+every_form = pytest.mark.parametrize("form", ["dense", "conv"])
 
 
-def network_of(kind, limit=100, hidden=HIDDEN):
-    network = MaskedNetwork(
-        LATENT, TASKS, hidden, PIXELS, tasks=TASKS, limit=limit, kind=kind, sharpest=SHARPEST, seed=1
-    )
+def network_of(kind, limit=100, hidden=HIDDEN, form="dense"):
+    pixels, products = PIXELS, ()
+    if form == "conv":
+        pixels, products = int(np.prod(IMAGE)), upsampling(IMAGE, len(hidden))
+    sizes = {"tasks": TASKS, "limit": limit, "kind": kind, "sharpest": SHARPEST, "seed": 1}
+    network = MaskedNetwork(LATENT, TASKS, hidden, pixels, products=products, **sizes)
     network.home.assign(np.eye(TASKS))
     return network
 
@@ -33,7 +38,10 @@ def learn(network, *tasks, steps=12, cost=0.0, blocked=True):
         network.begin()
         for layer in network.masked_layers:  # some open, some closed
             layer.embedding.assign(rng.normal(0.5, 1, layer.shape_of_mask()))
-        x, wanted = inputs_of(*[task] * 8), tf.constant(rng.normal(size=[8, PIXELS]), tf.float32)
+        x, wanted = (
+            inputs_of(*[task] * 8),
+            tf.constant(rng.normal(size=[8, network.bias.shape[0]]), tf.float32),
+        )
         for step in range(steps):
             s = sharpness(step / steps, SHARPEST)
             with tf.GradientTape() as tape:
@@ -68,9 +76,10 @@ def first(network, *counts):
 # ---- X1, X5: what earlier tasks keep -----------------------------------------------------------------------
 
 
+@every_form
 @every_kind
-def test_later_tasks_change_no_bit_of_what_earlier_ones_generate(kind):
-    network = learn(network_of(kind), 0)
+def test_later_tasks_change_no_bit_of_what_earlier_ones_generate(kind, form):
+    network = learn(network_of(kind, form=form), 0)
     after = [generated(network, 0)]
     for task in (1, 2, 3):
         learn(network, task)
@@ -81,25 +90,28 @@ def test_later_tasks_change_no_bit_of_what_earlier_ones_generate(kind):
     assert np.abs(after[1] - after[0]).max() > 0.1
 
 
+@every_form
 @every_kind
-def test_without_blocked_gradients_they_would(kind):
-    network = learn(network_of(kind), 0)
+def test_without_blocked_gradients_they_would(kind, form):
+    network = learn(network_of(kind, form=form), 0)
     before = generated(network, 0)
     learn(network, 1, blocked=False)
     assert np.abs(generated(network, 0) - before).max() > 1e-3
 
 
+@every_form
 @every_kind
-def test_rows_of_several_tasks_are_those_of_each(kind):
-    network = learn(network_of(kind), 0, 1, 2)
+def test_rows_of_several_tasks_are_those_of_each(kind, form):
+    network = learn(network_of(kind, form=form), 0, 1, 2)
     mixed = network(inputs_of(0, 1, 2, 2, 1, 0)).numpy()
     for row, task in enumerate([0, 1, 2, 2, 1, 0]):
         np.testing.assert_allclose(mixed[row], generated(network, task)[row], rtol=1e-5, atol=1e-6)
 
 
+@every_form
 @every_kind
-def test_the_images_of_a_finished_task_are_those_of_its_binary_masks(kind):
-    network = network_of(kind)
+def test_the_images_of_a_finished_task_are_those_of_its_binary_masks(kind, form):
+    network = network_of(kind, form=form)
     network.begin()
     opened(network, *first(network, 3, 2))
     x = inputs_of(*[0] * 6)
@@ -225,9 +237,10 @@ def test_only_free_units_that_exist_cost_something(kind):
     assert float(network.used(SHARPEST)) == pytest.approx(more / sum(network.free))
 
 
+@every_form
 @every_kind
-def test_a_cost_makes_a_task_reserve_less(kind):
-    free, costly = (learn(network_of(kind), 0, steps=20, cost=cost) for cost in (0.0, 10.0))
+def test_a_cost_makes_a_task_reserve_less(kind, form):
+    free, costly = (learn(network_of(kind, form=form), 0, steps=20, cost=cost) for cost in (0.0, 10.0))
     used = [sum(float(tf.reduce_sum(layer.reserved)) for layer in n.masked_layers) for n in (free, costly)]
     assert used[0] > used[1]
 
@@ -276,9 +289,10 @@ def test_weights_grow_by_what_widened_inputs_do_not_give():
     assert network.sizes == [4 + 2, 3 + 1]
 
 
+@every_form
 @every_kind
-def test_growth_ends_at_the_limit(kind):
-    network = network_of(kind, limit=5)
+def test_growth_ends_at_the_limit(kind, form):
+    network = network_of(kind, limit=5, form=form)
     for task in range(3):
         network.begin()
         opened(network, True, True)
@@ -289,9 +303,10 @@ def test_growth_ends_at_the_limit(kind):
     assert np.isfinite(generated(network, 3)).all()
 
 
+@every_form
 @every_kind
-def test_units_that_do_not_exist_take_no_part(kind):
-    small, large = network_of(kind, limit=4), network_of(kind)
+def test_units_that_do_not_exist_take_no_part(kind, form):
+    small, large = network_of(kind, limit=4, form=form), network_of(kind, form=form)
     for one, other in zip(small.masked_layers, large.masked_layers, strict=True):
         weights = zip(other.weights_of_task(), one.weights_of_task(), strict=True)
         for wide, narrow in weights:
@@ -299,8 +314,72 @@ def test_units_that_do_not_exist_take_no_part(kind):
             value[tuple(map(slice, narrow.shape))] = narrow.numpy()
             wide.assign(value)
     value = np.full(large.kernel.shape, 3.0, np.float32)
-    value[: small.kernel.shape[0]] = small.kernel.numpy()
+    value[..., : small.kernel.shape[-2], :] = small.kernel.numpy()
     large.kernel.assign(value)
     x = inputs_of(*[0] * 6)
     np.testing.assert_allclose(small.current(x, 1.0), large.current(x, 1.0), rtol=1e-5, atol=1e-6)
     assert float(small.used(1.0)) == pytest.approx(float(large.used(1.0)))
+
+
+# ---- convolutions ------------------------------------------------------------------------------------------
+
+
+def upsampled(x, kernel):
+    """Every position adds its 4x4 to a map of twice the sides, from one row above and left of its 2x2."""
+    rows, h, w, _ = x.shape
+    y = np.zeros([rows, 2 * h + 2, 2 * w + 2, kernel.shape[-1]])
+    for i in range(h):
+        for j in range(w):
+            y[:, 2 * i : 2 * i + 4, 2 * j : 2 * j + 4] += np.einsum("ri,abin->rabn", x[:, i, j], kernel)
+    return y[:, 1:-1, 1:-1]
+
+
+def test_products_of_a_convolutional_generator_are_their_sums():
+    rng = np.random.default_rng(0)
+    x, codes = rng.normal(size=[3, 2, 5, 4]), rng.normal(size=[3, 4])
+    kernel, first = rng.normal(size=[4, 4, 4, 6]), rng.normal(size=[2, 3, 4, 6])
+    x32, codes32, kernel32, first32 = (tf.constant(a, tf.float32) for a in (x, codes, kernel, first))
+    np.testing.assert_allclose(Upsampling()(x32, kernel32), upsampled(x, kernel), atol=1e-5)
+    maps = np.einsum("ri,hwin->rhwn", codes, first)
+    np.testing.assert_allclose(FirstMap([2, 3])(codes32, first32), maps, atol=1e-5)
+    cut = upsampled(x, kernel)[:, 1:-2, :-3].reshape(3, -1)
+    np.testing.assert_allclose(Painting(6, ((1, 2), (0, 3)))(x32, kernel32), cut, atol=1e-5)
+
+
+@pytest.mark.parametrize("product", [FirstMap([2, 3]), Upsampling(), Painting(6, ((1, 2), (0, 3)))])
+def test_each_row_is_multiplied_by_the_kernel_of_its_task(product):
+    rng, tasks = np.random.default_rng(0), [2, 0, 2]
+    x = rng.normal(size=[3, 4] if isinstance(product, FirstMap) else [3, 2, 5, 4])
+    x, kernels = (tf.constant(a, tf.float32) for a in (x, rng.normal(size=[TASKS, *product.window, 4, 6])))
+    found = product.by_task(x, tf.one_hot(tasks, TASKS), kernels).numpy()
+    for row, task in enumerate(tasks):
+        np.testing.assert_allclose(found[row], product(x, kernels[task])[row], atol=1e-5)
+
+
+@every_kind
+def test_of_convolutions_masks_are_of_channels_or_of_whole_windows(kind):
+    network = network_of(kind, form="conv")
+    one, two = network.masked_layers
+    assert one.kernel.shape == (2, 1, CODES, TASKS * 4) and two.kernel.shape == (4, 4, TASKS * 4, TASKS * 3)
+    masks = (
+        [(TASKS * 4,), (TASKS * 3,)] if kind is MaskedUnits else [one.kernel.shape[2:], two.kernel.shape[2:]]
+    )
+    assert [layer.embedding.shape for layer in (one, two)] == masks
+    network.begin()
+    opened(network, True, True)
+    network.end(0)
+    passed = network.blocked([tf.ones(v.shape) for v in network.trainable_variables])
+    by_name = {v.ref(): g.numpy() for v, g in zip(network.trainable_variables, passed, strict=True)}
+    blocked = by_name[two.kernel.ref()][:, :, :4, :3]
+    assert not blocked.any() and by_name[two.kernel.ref()].sum() == two.kernel.numpy().size - blocked.size
+
+
+@every_kind
+def test_of_convolutions_the_windows_in_use_are_kept(kind):
+    network = network_of(kind, form="conv")
+    assert [spec.shape[0] for spec in network.kept if spec.dtype == tf.uint8] == [0, 0]
+    kernels = [spec.shape for spec in network.kept if spec.shape.rank == 4]
+    assert kernels == [(2, 1, CODES, 4), (4, 4, 4, 3)]
+    learn(network, 0)
+    used = int(network.masked_layers[1].masks().numpy()[0].reshape(-1, TASKS * 3).any(axis=0).sum())
+    assert [spec.shape for spec in network.kept][-2:] == [(4, 4, used, 2), (5 * 4 * 2,)]

@@ -60,9 +60,10 @@ def images(model, stream, task):
 # ---- what stays --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("form", ["dense", "conv"])
 @every_method
-def test_training_changes_no_bit_of_what_earlier_tasks_generate(method):
-    model, stream = model_of(method, critic_steps=1)
+def test_training_changes_no_bit_of_what_earlier_tasks_generate(method, form):
+    model, stream = model_of(method, critic_steps=1, form=form)
     then = []
     for task in learn(model, stream, batch_size=4):
         then.append(images(model, stream, task.index))
@@ -277,6 +278,15 @@ def test_nothing_but_the_generator_of_the_first_size_is_kept_at_first():
     model.memory.bind(stream)
     record = Results().add(model, np.zeros(TASKS))
     assert record["memory_bytes"] == 4 * ((LATENT + CLASSES + 1) * one + (one + 1) * two)
+
+
+def test_the_convolutional_form_has_convolutions_and_as_many_options():
+    generator = generator_of(model_of(form="conv")[0])
+    assert any(isinstance(layer, keras.layers.Conv2D) for layer in generator.critic.layers)
+    one, two = generator.masked.masked_layers
+    assert one.kernel.shape[:2] == (1, 1) and two.kernel.shape[:2] == (4, 4)
+    assert generator.masked.kernel.shape == (4, 4, TASKS * HIDDEN[1], 1)
+    assert generator.sample(3, 0, [0, 1, 2]).shape == (3, SIDE, SIDE, 1)
 
 
 # ---- limits ------------------------------------------------------------------------------------------------

@@ -7,6 +7,9 @@ import tf_keras as keras
 from bars import CLASSES, stream_of
 from helpers import assert_same, learn
 
+from keras_cl.check import laws, placement, programs
+from keras_cl.check.laws import LAWS
+from keras_cl.check.subject import Subject
 from keras_cl.methods.dgma import DGMa
 from keras_cl.methods.dgmw import DGMw
 from keras_cl.networks.mlp import mlp
@@ -47,3 +50,19 @@ def test_the_exported_generator_draws_the_images_of_its_classes(tmp_path):
     np.testing.assert_allclose(found, memory.generator.generate(z, condition), atol=1e-6)
     some = signatures["generate"](num=tf.constant(7), seed=tf.constant([4, 2]))["images"]
     assert some.shape == (7, 4, 4, 1)
+
+
+COMPILED = (
+    laws.one_trace,
+    programs.one_program,
+    laws.xla_is_graph,
+    laws.resumes,
+    placement.compiles_for_a_gpu,
+)
+
+
+@pytest.mark.parametrize("method", ["dgma", "dgmw"])
+def test_the_convolutional_form_keeps_the_laws_of_compiled_steps(method, tmp_path):
+    subject = Subject(method, tmp_path, options={"method.form": "conv"})
+    for law in (one for one in LAWS if one.check in COMPILED):
+        law.check(subject, "class") if law.everywhere else law.check(subject)
