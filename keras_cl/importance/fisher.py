@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_cl.errors import require
 from keras_cl.importance.moments import Moments, Signals, drawn
 from keras_cl.learning.layers import MASKED
+from keras_cl.learning.precision import single
 from keras_cl.learning.progress import QUIET
 from keras_cl.sources.lazy import selected
 
@@ -128,7 +129,8 @@ class _Batched:
 
     def __init__(self, network, batch_size):
         self._batch_size = batch_size
-        self._variables = variables = network.trainable_variables
+        self._network, self._variables = network, network.trainable_variables
+        variables = self._variables
 
         @tf.function(reduce_retracing=True)
         def squared(x, y, mask):
@@ -149,7 +151,7 @@ class _Batched:
         )
         order = rng.permutation(len(x))[: batches * size].reshape(batches, size)
         total = [0.0] * len(self._variables)
-        with progress.phase("importance of the weights", batches) as advance:
+        with single(self._network), progress.phase("importance of the weights", batches) as advance:
             for rows in order:
                 squares = self._squared(x[rows], y[rows], mask)
                 total = [a + b for a, b in zip(total, squares, strict=True)]

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cl.importance.choice import Survey, fastest
+from keras_cl.learning.precision import single
 from keras_cl.learning.progress import QUIET
 
 # Default number of rows if gradients are mapped; van de Ven 2025 found it nearly as good as all rows.
@@ -29,7 +30,7 @@ class Signals(NamedTuple):
 
 
 class Moments:
-    """Mean over rows of sum_m w_m |J^T s_m|^power for every trainable variable; compiled once.
+    """Mean over rows of sum_m w_m |J^T s_m|^power for every trainable variable, in float32; compiled once.
 
     Args:
       network: raw images to logits `[n, C]`.
@@ -48,7 +49,9 @@ class Moments:
 
     def passes(self, x, of_rows=(), of_task=(), jit=True):
         """The passes that a call makes; chosen at the first one."""
-        if jit not in self._passes:
+        if jit in self._passes:
+            return self._passes[jit]
+        with single(self._network):
             how = (self._network, self._surveyed(x), self._signals, self._power, jit)
             self._passes[jit] = fastest(*how, x, of_rows, of_task)
         return self._passes[jit]
@@ -67,7 +70,8 @@ class Moments:
           list of float32 arrays like `network.trainable_variables`.
         """
         means, passes = {}, self.passes(x, of_rows, of_task, jit)
-        with progress.phase("importance of the weights", len(x) * len(passes)) as advance:
+        phase = progress.phase("importance of the weights", len(x) * len(passes))
+        with single(self._network), phase as advance:
             for one in passes:
                 sums = one.sums(x, of_rows, of_task, advance)
                 means.update((id(v), total / len(x)) for v, total in zip(one.variables, sums, strict=True))
@@ -75,7 +79,8 @@ class Moments:
 
     def _surveyed(self, x):
         if self._survey is None:
-            self._survey = Survey.of(self._network, self._variables, x)
+            with single(self._network):
+                self._survey = Survey.of(self._network, self._variables, x)
         return self._survey
 
 

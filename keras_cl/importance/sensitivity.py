@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_cl.importance import passes
 from keras_cl.importance.products import in_products
+from keras_cl.learning.precision import single
 from keras_cl.learning.progress import QUIET
 
 SUMMED_ROWS = 128  # rows per pass through layers that are no matrix products
@@ -17,7 +18,7 @@ class MeanSensitivity:
     """Sum over directions D_j of (d (D_j . zbar) / d theta)^2, with zbar the mean logits over rows.
 
     Gradients are summed over all rows before they are squared, because zbar is one mean. All directions share
-    the forward pass of a block of rows; compiled once.
+    the forward pass of a block of rows; in float32, compiled once.
 
     Args:
       network: raw images to logits `[n, C]`.
@@ -45,12 +46,13 @@ class MeanSensitivity:
         Returns:
           list of float32 arrays like `network.trainable_variables`.
         """
-        if jit not in self._accumulate:
-            self._accumulate[jit] = self._pass(x, jit)
-        size, accumulate = self._accumulate[jit]
-        sums = [0.0] * len(self._variables)
         parts = range(0, len(directions), self._group)
-        with progress.phase("importance of the weights", len(parts) * len(x)) as advance:
+        phase = progress.phase("importance of the weights", len(parts) * len(x))
+        with single(self._network), phase as advance:
+            if jit not in self._accumulate:
+                self._accumulate[jit] = self._pass(x, jit)
+            size, accumulate = self._accumulate[jit]
+            sums = [0.0] * len(self._variables)
             for first in parts:
                 some = np.zeros([self._group, self._outputs], np.float32)
                 count = len(directions[first : first + self._group])

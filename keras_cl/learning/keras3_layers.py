@@ -52,6 +52,11 @@ class Keras3Layer(keras.layers.Layer):
     def non_trainable_weights(self):
         return [*(() if self.trainable else self.learned), *self.fixed, *self.seeds]
 
+    @property
+    def wrapped(self):
+        """The Keras 3 layers that it calls, at any depth; none of an operation."""
+        return self.operation._flatten_layers() if hasattr(self.operation, "_flatten_layers") else []
+
     def applied(self, *args, **kwargs):
         """Calls the operation with symbolic tensors of tf_keras among the arguments."""
         self.calls.append(Call(args, kwargs))

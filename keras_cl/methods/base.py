@@ -26,6 +26,7 @@ from keras_cl.learning.order import OrderMixin
 from keras_cl.learning.scenario import ScenarioMixin
 from keras_cl.learning.slots import FreshState
 from keras_cl.learning.training_data import TrainingDataMixin
+from keras_cl.learning.updating import UpdateMixin
 from keras_cl.regimes.base import Regime
 
 PLAIN = (bool, int, float, str, tuple)
@@ -40,6 +41,7 @@ class ContinualModel(
     TrainingDataMixin,
     ScenarioMixin,
     AugmentMixin,
+    UpdateMixin,
     keras.Model,
 ):
     """Base class of all methods.
@@ -167,7 +169,7 @@ class ContinualModel(
         super().compile(optimizer=optimizer, run_eagerly=run_eagerly)
         self.regime = regime or Regime()
         self._learning_rate = float(optimizer.learning_rate.numpy())  # initial rate of the regime
-        self.jit = loop.uses_xla(self.network, jit, self.memory)
+        self._compile_updates(jit)
         self._fresh_optimizer = FreshState(self.optimizer, self.trained)
         self.augment.require_rows(self)
         if self.memory is not None:
@@ -234,11 +236,6 @@ class ContinualModel(
         """Gradient of `loss` with respect to the trained variables; `whole` as in `Batch`."""
         return replicas.gradients(tape, loss, self.trained, self.optimizer, whole)
 
-    def apply(self, gradients):
-        """Applies gradients with the optimizer, which leaves the heads of other tasks alone."""
-        with self._heads.kept(gradients):
-            replicas.apply(self.optimizer, gradients, self.trained)
-
     def results(self, batch, logits):
         """Updates the loss and accuracy of the epoch with this batch and returns them."""
         self._measure(batch.y, logits, batch.weight, batch=batch)
@@ -286,7 +283,8 @@ class ContinualModel(
             self.require_learning()
             self._heads.attach(self.optimizer, self.trained, layers_of(self.network))
             how = {"after": self.after_steps, "strategy": self._strategy}
-            self.train_function = loop.train_function(self, self._step, self.jit, **how)
+            whole = self.jit and not self._alone
+            self.train_function = loop.train_function(self, self._step, whole, **how)
         return self.train_function
 
     def _step(self, batch):

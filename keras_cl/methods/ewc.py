@@ -101,7 +101,7 @@ class EWC(ContinualModel):
 
     def train_step(self, batch):
         logits, gradients = self.task_gradients(batch)
-        self.apply(self.penalty.added_to(gradients))  # gradient of eq. 3
+        self.apply(gradients, self.penalty.added_to)  # gradient of eq. 3
         return self.results(batch, logits)
 
     def end_task(self, task):

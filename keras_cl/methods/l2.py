@@ -29,7 +29,7 @@ class L2(ContinualModel):
 
     def train_step(self, batch):
         logits, gradients = self.task_gradients(batch)
-        self.apply(self.penalty.added_to(gradients))
+        self.apply(gradients, self.penalty.added_to)
         return self.results(batch, logits)
 
     def end_task(self, task):

@@ -55,7 +55,7 @@ class MAS(ContinualModel):
 
     def train_step(self, batch):
         logits, gradients = self.task_gradients(batch)
-        self.apply(self.penalty.added_to(gradients))  # gradient of eq. 4
+        self.apply(gradients, self.penalty.added_to)  # gradient of eq. 4
         return self.results(batch, logits)
 
     def end_task(self, task):

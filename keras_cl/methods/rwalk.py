@@ -79,6 +79,10 @@ class RWalk(ContinualModel):
 
     def train_step(self, batch):
         logits, g = self.task_gradients(batch)  # of the unregularised loss
+        self.fused(self._update, g)
+        return self.results(batch, logits)
+
+    def _update(self, g):
         before = [tf.identity(theta) for theta in self.network.trainable_variables]
         self.apply(self.penalty.added_to(g))  # gradient of eq. 4
         after = self.network.trainable_variables
@@ -88,7 +92,6 @@ class RWalk(ContinualModel):
         self.steps.assign_add(1)
         while self.steps == self.interval:  # at most once; with `if`, XLA would copy all changed variables
             self._end_interval()
-        return self.results(batch, logits)
 
     def end_task(self, task):
         super().end_task(task)

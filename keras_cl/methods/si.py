@@ -55,12 +55,15 @@ class SI(ContinualModel):
 
     def train_step(self, batch):
         logits, g = self.task_gradients(batch)  # of the unregularised loss
+        self.fused(self._update, g)
+        return self.results(batch, logits)
+
+    def _update(self, g):
         before = [tf.identity(theta) for theta in self.network.trainable_variables]
         self.apply(self.penalty.added_to(g))  # gradient of eq. 4
         after = self.network.trainable_variables
         for w, g_i, theta, old in zip(self.w, g, after, before, strict=True):
             w.assign_sub(tf.math.multiply_no_nan(g_i, theta - old))  # eq. 3
-        return self.results(batch, logits)
 
     def end_task(self, task):
         super().end_task(task)
