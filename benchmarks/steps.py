@@ -80,12 +80,21 @@ def random_stream(scenario="domain", tasks=1, rows=ROWS):
 
 
 def method_epochs(
-    method, stream, hidden, batch, optimizer, anchors=0, epochs=EPOCHS, replayed=0, regime=None
+    method,
+    stream,
+    hidden,
+    batch,
+    optimizer,
+    anchors=0,
+    epochs=EPOCHS,
+    replayed=0,
+    regime=None,
+    precision="float32",
 ):
     """Trains a method with `fit`, with some anchors of random importance."""
     import keras_cl
 
-    model = method(keras_cl.networks.mlp(stream, hidden=hidden))
+    model = method(keras_cl.networks.mlp(stream, hidden=hidden, precision=precision))
     model.compile(optimizer, regime=regime)
     rng = np.random.default_rng(0)
     for _ in range(anchors if hasattr(model, "penalty") else 0):
