@@ -83,10 +83,9 @@ class RWalk(ContinualModel):
         return self.results(batch, logits)
 
     def _update(self, g):
-        before = [tf.identity(theta) for theta in self.network.trainable_variables]
+        before = [tf.identity(theta) for theta in self.trained]
         self.apply(self.penalty.added_to(g))  # gradient of eq. 4
-        after = self.network.trainable_variables
-        for f, w, g_i, theta, old in zip(self.f, self.w, g, after, before, strict=True):
+        for f, w, g_i, theta, old in zip(self.f, self.w, g, self.trained, before, strict=True):
             f.assign_add(tf.square(tf.where(tf.math.is_finite(g_i), g_i, 0.0)))  # loss scaling may overflow
             w.assign_sub(tf.math.multiply_no_nan(g_i, theta - old))
         self.steps.assign_add(1)
@@ -114,9 +113,7 @@ class RWalk(ContinualModel):
         self._begin_interval()
 
     def _begin_interval(self):
-        for f, w, start, theta in zip(
-            self.f, self.w, self.start, self.network.trainable_variables, strict=True
-        ):
+        for f, w, start, theta in zip(self.f, self.w, self.start, self.trained, strict=True):
             f.assign(tf.zeros_like(f))
             w.assign(tf.zeros_like(w))
             start.assign(theta)
