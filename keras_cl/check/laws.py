@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_cl.check import measures, placement, programs
+from keras_cl.check import measures, placement, programs, task_free
 from keras_cl.check.compare import CLOSE, DoesNotApply, difference, hold, same, saved_variables
 from keras_cl.check.devices import mirrored, on_devices
 from keras_cl.check.heads import later_outputs_moved
@@ -236,26 +236,6 @@ def holds_heads(subject):
         hold(False, "the first task moved them; does train_step apply its gradients by self.apply?")
 
 
-# ---- without tasks ---------------------------------------------------------------------------------------
-
-
-@law("it learns a stream without tasks, or is refused before data are read")
-def without_tasks(subject):
-    given = {"stream": "online", "tasks": 1, "stream.phases": 2, "stream.every": 2}
-    reason = catalog.needs_boundaries("method", subject.method)
-    if reason:
-        try:
-            subject.config("class", dataset="no/such/file.npz", **given)
-            told = "it was not refused"
-        except InputError as error:
-            told = str(error)
-        hold(reason in told or "class-incremental scenario" in told, f"{reason!r} is not said: {told}")
-        return
-    result = subject.trained("class", **given)
-    hold(len(result.losses) == 1 and np.isfinite(result.losses).all(), f"the losses are {result.losses}")
-    hold(result.model.memory is None or len(result.model.memory), "the memory stored no row on the way")
-
-
 # ---- scenarios and devices -------------------------------------------------------------------------------
 
 
@@ -287,6 +267,7 @@ def two_devices(subject):
 law("accuracies, losses and the confusion matrix are those of the predictions", everywhere=True)(
     measures.agree
 )
+law("it learns a stream without tasks, or is refused before data are read")(task_free.without_tasks)
 law("no state is int32, which TensorFlow keeps off a GPU", everywhere=True)(placement.state_goes_to_a_gpu)
 law("XLA compiles the step once for all tasks", everywhere=True)(programs.one_program)
 law("XLA can compile the step for a GPU")(placement.compiles_for_a_gpu)
