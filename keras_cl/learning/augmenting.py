@@ -84,7 +84,7 @@ class Augmenter:
         self._top = 1 / stream.source.scale
         for part in self.parts:
             part.require_shape(stream.input_shape)
-            if part.in_range:
+            if part.in_range and stream.source.scale == 1:  # bytes are in their range
                 name = type(part).__name__.lower()
                 stream.source.require_pixels(f"{name} is for images with values from 0 to 1")
 

@@ -5,6 +5,7 @@ An epoch's order is one shuffled index vector and a chunk is one gather: there i
 """
 
 import functools
+import weakref
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -202,7 +203,10 @@ def chunks(
         batch = Batch(images(row), tf.gather(y, row), tf.gather(task, row), weight, *slots)
         return batch._replace(sample_weight=factor), real
 
-    return _pipeline(orders, gather, count)
+    data = _pipeline(orders, gather, count)
+    if isinstance(x, LazyArray):  # TensorFlow keeps the functions of a pipeline as long as the process
+        weakref.finalize(data, images.held.clear)
+    return data
 
 
 def _images_of(x):
@@ -211,10 +215,13 @@ def _images_of(x):
         with tf.device("CPU:0"):
             return functools.partial(tf.gather, tf.constant(x))
 
+    held = [x]
+
     def read(row):
-        images = tf.numpy_function(x.__getitem__, [row], x.dtype, stateful=False)
+        images = tf.numpy_function(lambda rows: held[0][rows], [row], x.dtype, stateful=False)
         return tf.ensure_shape(images, [*row.shape, *x.shape[1:]])
 
+    read.held = held
     return read
 
 

@@ -29,7 +29,7 @@ class _Mapped:
         self._offset = base.__array_interface__["data"][0] - start
 
     def __call__(self, rows):
-        if self._slow:
+        if self._slow and len(rows):
             self._tell(rows)
         started = time.perf_counter()
         block = self._base.take(rows, axis=0)

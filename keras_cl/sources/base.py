@@ -64,7 +64,7 @@ class Source:
           what: what needs pixels, the beginning of the message.
           x: the images in question; None for those of training, of which bytes are not read.
         """
-        if self.scale == 1 / 255 or (x is not None and not len(x)):
+        if (x is None and self.scale == 1 / 255) or (x is not None and not len(x)):
             return
         from keras_cl.sources.lazy import extremes  # here, as below
 

@@ -33,9 +33,10 @@ class Split:
     """Some rows of a source as one task sees them; loaded on demand (small test data once, see `Kept`).
 
     Attributes:
-      rows: indices into the source's arrays, ascending.
+      rows: indices into the source's arrays, ascending but in `online`.
       open: function that returns `(x, y)`: raw images `[n, *input_shape]` and output units `[n]` int32. If
         they take more than an eighth of main memory, the images are a `keras_cl.sources.lazy.LazyArray`.
+        Arrays of test rows may be read-only: copy them to change them.
       task: index of the task.
       unread: function that returns the same and reads no images, however few: they are a `LazyArray` unless
         they are in memory anyway; None if they always are.

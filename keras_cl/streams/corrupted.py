@@ -103,6 +103,10 @@ class Corrupted(Changed):
     corruptions: tuple[str, ...] = ()
     severity: int = 5
 
+    def split(self, index, part):
+        """As of any stream; the images of a task are all changed at once, so none is read in chunks."""
+        return dataclasses.replace(super().split(index, part), unread=None)
+
     def changed(self, x, index, rows, part):
         if not np.issubdtype(x.dtype, np.integer):
             self.source.require_pixels("Corruptions are of pixels in [0, 1]", x)

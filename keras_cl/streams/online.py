@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_cl.devices.ram import require_fits
 from keras_cl.errors import require
+from keras_cl.sources.lazy import LazyArray
 from keras_cl.streams.base import Split, Stream, generator
 from keras_cl.streams.blurry import blurry
 from keras_cl.streams.parts.tasks import require_class_incremental
@@ -49,7 +50,7 @@ def online(
       tasks: 1, because there are no boundaries; the rows come in `phases`.
       scenario: class incremental.
       phases: number of phases, which must divide the number of classes.
-      every: steps between two measurements.
+      every: steps between two measurements. The steps of a compiled chunk divide it: a large prime is slow.
       disjoint: N, percent of the classes that are in one phase alone; see `blurry`.
       exchanged: M, percent of the rows of every other class that are dealt to all phases; 0 for none.
       class_order: natural, seeded (a permutation drawn from `seed`), or the labels in the wanted order, as in
@@ -114,11 +115,14 @@ class Online(Stream):
             parts = [self.phases.split(t, part).rows for t in range(len(self.phases))]
             rows = np.sort(np.concatenate(parts))
             return Split(rows, functools.partial(self._open, index, part, rows), index)
-        return Split(self.order[0], self._passed, index)
+        return Split(self.order[0], self._passed, index, functools.partial(self._passed, unread=True))
 
-    def _passed(self):
-        x, y = self.source.train
-        return x[self.order[0]], self.units(0, y[self.order[0]])
+    def _passed(self, unread=False):
+        (x, y), rows = self.source.train, self.order[0]
+        lazy = unread or self.too_large(rows)
+        return LazyArray.of(x, rows, self.views[0], self.input_shape) if lazy else x[rows], self.units(
+            0, y[rows]
+        )
 
     @functools.cached_property
     def first_seen(self):
@@ -152,6 +156,7 @@ class Online(Stream):
 
 
 def _accuracy(by_class, labels):
-    """Accuracy on the test rows of some classes."""
-    rows = sum(by_class[label][1] for label in labels)
-    return sum(by_class[label][0] * by_class[label][1] for label in labels) / rows
+    """Accuracy on the test rows of some classes; None if there are none."""
+    found = [by_class[label] for label in labels if label in by_class]
+    rows = sum(count for _, count in found)
+    return sum(accuracy * count for accuracy, count in found) / rows if rows else None

@@ -15,8 +15,14 @@ ROWS = 50  # of a block; the digits have 297 to 300 test rows, so that the last 
 MADE = {
     "dense": lambda stream: Finetune(mlp(stream, hidden=(12,), seed=1)),
     "convolutions": lambda stream: Finetune(cnn(stream, seed=1)),
+    "images of any size": lambda stream: Finetune(of_any_size()),
     "gates of a task": lambda stream: HAT(mlp(stream, hidden=(12,), seed=1), tasks=2),
 }
+
+
+def of_any_size():
+    stack = [keras.layers.Conv2D(3, 3), keras.layers.GlobalMaxPooling2D(), keras.layers.Dense(10)]
+    return keras.Sequential([keras.Input((None, None, 1)), *stack])
 
 
 @pytest.fixture

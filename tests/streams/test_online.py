@@ -9,8 +9,10 @@ from helpers import blobs, silent
 import keras_cl
 from keras_cl import anytime, memories, methods, networks, regimes, sources, streams, train
 from keras_cl.check.subject import short_chunks
+from keras_cl.devices import ram
 from keras_cl.errors import InputError
 from keras_cl.settings.config import Config
+from keras_cl.sources.lazy import LazyArray
 
 EVERY, BATCH = 2, 4
 
@@ -227,3 +229,21 @@ def test_a_stable_regime_needs_no_boundary():
     model.compile("sgd", jit=False, regime=regimes.Stable(decay=0.8))
     summary = learned(model, stream).summary
     assert 0 <= summary["anytime_area"] <= 1 and summary["forgetting"] is None
+
+
+def test_a_pass_that_memory_does_not_hold_has_the_same_rows(monkeypatch):
+    stream = stream_of()
+    x, y = stream[0].train.open()
+    monkeypatch.setattr(ram, "largest_whole", lambda: 0)
+    lazy, same = stream[0].train.open()
+    assert isinstance(lazy, LazyArray)
+    np.testing.assert_array_equal(lazy, x)
+    np.testing.assert_array_equal(same, y)
+
+
+def test_a_class_without_test_rows_counts_for_nothing():
+    stream = stream_of()
+    by_class = dict.fromkeys((0, 2, 3), (0.5, 4))
+    end = stream.measured(38, by_class)
+    assert end["seen_accuracy"] == end["phase_1"] == 0.5
+    assert stream.measured(1, {})["seen_accuracy"] is None

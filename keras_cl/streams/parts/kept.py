@@ -8,8 +8,8 @@ MOST = 2**28  # bytes of the test images of all tasks
 class Kept:
     """Opened test rows by task, as long as their stream is there; read-only, as evaluations share them.
 
-    Evaluation opens those of T tasks after each of T tasks; for a small network it takes a tenth more time if
-    images are permuted anew.
+    Evaluation opens those of T tasks after each of T tasks, and permuting
+    images anew counts beside a small network.
 
     Args:
       tasks: number of tasks of the stream.
