@@ -26,7 +26,8 @@ def faster_alone(network):
 
 def _products(layer):
     """Number of weights in matrix products of bfloat16, in a layer itself."""
-    if getattr(layer, "compute_dtype", "") != "bfloat16" or isinstance(layer, keras.Model):
+    containers = (keras.Model, keras.layers.Wrapper)  # their layers are counted by themselves
+    if getattr(layer, "compute_dtype", "") != "bfloat16" or isinstance(layer, containers):
         return 0
     kernels = [weight for weight in layer.trainable_weights if len(weight.shape) == 2]
     return sum(kernel.shape.num_elements() for kernel in kernels)
@@ -42,19 +43,25 @@ def single(network):
       network: a `tf_keras.Model`; anything else stays as it is.
     """
     layers = layers_of(network) if isinstance(network, keras.Model) else []
-    narrow = [layer for layer in layers if getattr(layer, "compute_dtype", None) in ("bfloat16", "float16")]
-    policies = [(layer, layer.dtype_policy) for layer in narrow]
-    for layer in narrow:
-        _set_policy(layer, "float32")
+    narrow = [layer for layer in layers if _narrow(layer)]
+    inner = [
+        part for layer in layers for part in getattr(layer, "wrapped", ()) if _narrow(part)
+    ]  # of Keras 3
+    names = [part.dtype_policy.name for part in narrow + inner]
+    _set_policies(narrow, inner, ["float32"] * len(names))
     try:
         yield
     finally:
-        for layer, policy in policies:
-            _set_policy(layer, policy.name)
+        _set_policies(narrow, inner, names)
 
 
-def _set_policy(layer, name):
-    """Sets how a layer computes; its variables are float32 under every policy."""
-    layer._set_dtype_policy(name)
-    for inner in getattr(layer, "wrapped", ()):  # of Keras 3
-        inner.dtype_policy = name
+def _narrow(layer):
+    return getattr(layer, "compute_dtype", None) in ("bfloat16", "float16")
+
+
+def _set_policies(layers, inner, names):
+    """Sets how layers compute; their variables are float32 under every policy."""
+    for layer, name in zip(layers, names[: len(layers)], strict=True):
+        layer._set_dtype_policy(name)
+    for part, name in zip(inner, names[len(layers) :], strict=True):
+        part.dtype_policy = name

@@ -26,16 +26,14 @@ class UpdateMixin:
             return update(*values)
         return tf.function(update, jit_compile=True)(*values)
 
-    def apply(self, gradients, change=None):
+    def apply(self, gradients):
         """Applies gradients with the optimizer, which leaves the heads of other tasks alone.
 
         Args:
           gradients: list of tensors like `trained`; None leaves a variable alone.
-          change: function of the gradients that returns those to apply, such as the `added_to` of a penalty.
         """
-        self.fused(self._applied, gradients, change)
+        self.fused(self._applied, gradients)
 
-    def _applied(self, gradients, change):
-        gradients = change(gradients) if change else gradients
+    def _applied(self, gradients):
         with self._heads.kept(gradients):
             replicas.apply(self.optimizer, gradients, self.trained)

@@ -29,8 +29,11 @@ class L2(ContinualModel):
 
     def train_step(self, batch):
         logits, gradients = self.task_gradients(batch)
-        self.apply(gradients, self.penalty.added_to)
+        self.fused(self._update, gradients)
         return self.results(batch, logits)
+
+    def _update(self, gradients):
+        self.apply(self.penalty.added_to(gradients))
 
     def end_task(self, task):
         super().end_task(task)

@@ -60,8 +60,11 @@ class SCP(ContinualModel):
 
     def train_step(self, batch):
         logits, gradients = self.task_gradients(batch)
-        self.apply(gradients, self.penalty.added_to)  # gradient of eq. 2
+        self.fused(self._update, gradients)
         return self.results(batch, logits)
+
+    def _update(self, gradients):
+        self.apply(self.penalty.added_to(gradients))  # gradient of eq. 2
 
     def end_task(self, task):
         super().end_task(task)

@@ -107,3 +107,23 @@ def test_the_weights_are_the_same_variables():
 def test_what_is_no_network_stays_as_it_is():
     with single(lambda images: images), single(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])):
         pass
+
+
+def test_each_layer_of_a_keras_3_model_has_its_own_precision_again():
+    import keras as keras3
+
+    class Parts(keras3.Model):
+        def __init__(self):
+            super().__init__()
+            self.first = keras3.layers.Dense(6, dtype="mixed_bfloat16")
+            self.head = keras3.layers.Dense(10, dtype="float32")
+
+        def call(self, x):
+            return self.head(self.first(keras3.ops.reshape(x, (-1, 64))))
+
+    parts = Parts()
+    parts(np.zeros((1, *STREAM.input_shape), np.float32))
+    network = adopted(parts)
+    with single(network):
+        assert parts.first.compute_dtype == parts.head.compute_dtype == "float32"
+    assert (parts.first.compute_dtype, parts.head.compute_dtype) == ("bfloat16", "float32")
