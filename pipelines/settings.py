@@ -8,7 +8,7 @@ import re
 
 from keras_cl.errors import InputError, pick, require
 from keras_cl.runs.files import read_json
-from keras_cl.settings import flags
+from keras_cl.settings import catalog, flags
 from keras_cl.settings.config import AFTERWARDS, LOGGERS, Config
 from keras_cl.settings.options import require_usable
 from keras_cl.sources import is_folder
@@ -100,6 +100,10 @@ class Line:
         require(
             len(self.config.datasets) == 1,
             f"--dataset is {self.config.dataset}; a line has one data set, whose digest it records.",
+        )
+        require(
+            catalog.has_tasks(self.config.stream),
+            f"--stream is {self.config.stream}, a pass without tasks, and a line learns task by task.",
         )
         require(
             self.config.eval_every == "task",

@@ -317,9 +317,11 @@ def test_only_tasks_seen_are_evaluated_where_that_is_asked_for(finished, tmp_pat
     assert {name for name in metrics.DESCRIPTIONS if summary[name] is None} == later
     same = metrics.DESCRIPTIONS.keys() - later
     assert {name: summary[name] for name in same} == {name: finished[1][name] for name in same}
-    for name in ("loss.csv", "class_accuracy.csv"):
-        rows = rows_of(finished[0].directory / name)
-        assert len(rows_of(config.directory / name)) <= len(rows)
+    losses, all_losses = (read_matrix(one.directory / "loss.csv") for one in (config, finished[0]))
+    np.testing.assert_array_equal(losses, np.where(measured, all_losses, np.nan))
+    # Of 0, 1 and 2 tasks with ten classes each, where all evaluations have two.
+    seen, everything = (rows_of(one.directory / "class_accuracy.csv") for one in (config, finished[0]))
+    assert 2 * len(seen) == len(everything)
     assert (config.directory / "report.html").exists()
 
 

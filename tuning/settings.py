@@ -12,7 +12,7 @@ import numpy as np
 from keras_cl import metrics
 from keras_cl.errors import pick, require
 from keras_cl.runs.opening import Kind
-from keras_cl.settings import flags
+from keras_cl.settings import catalog, flags
 from keras_cl.settings.config import Config
 from keras_cl.settings.options import require_usable
 from keras_cl.sources.reading import data_name
@@ -76,6 +76,10 @@ class Search:
             if option.choices:
                 pick(f"--{option.name}", getattr(self, option.name), option.choices)
         pick("--objective", self.objective, metrics.DESCRIPTIONS)
+        require(
+            catalog.has_tasks(self.config.stream),
+            f"--stream is {self.config.stream}, which has no tasks; search on a stream with tasks.",
+        )
         require(self.trials >= 1, f"--trials is {self.trials}; it must be at least 1.")
         require(
             2 <= self.grid_points <= MOST_POINTS,

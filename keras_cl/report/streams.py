@@ -28,6 +28,10 @@ def stream_of(settings):
     if "task_classes" in settings:  # of keras_cl.learn
         found |= {"tasks": len(settings["task_classes"]), "stream.seed": settings.get("stream_seed")}
         found |= {"stream.valid_fraction": settings.get("valid_fraction")}
-        return found | {name: settings[name] for name in ("task_classes", "input_shape") if name in settings}
+        return found | {
+            name: settings[name]
+            for name in ("task_classes", "input_shape", "stream.phases")
+            if name in settings
+        }
     names = [name for name in settings if name.startswith(("stream.", "stream_", "dataset.", "dataset_"))]
     return found | {name: settings.get(name) for name in ("tasks", *names)}

@@ -89,7 +89,7 @@ def usual_tasks(stream, options):
 
 def has_tasks(stream):
     """Whether a stream has tasks; if not it is one pass, measured every so many steps."""
-    return all(option.name != "every" for option in choice("stream", stream).options)
+    return not {"every", "phases"} <= {option.name for option in choice("stream", stream).options}
 
 
 def methods_without_tasks():

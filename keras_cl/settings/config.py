@@ -81,8 +81,8 @@ class Config:
         later; the stream has --stream.seed.
       eval_every: measure accuracy after each task, or also after each epoch; with iterations, for each row of
         metrics.csv.
-      eval_tasks: tasks that are evaluated: all; seen, those learned so far, in about half of the time (the
-        matrix is then empty above its diagonal, and there is no forward transfer).
+      eval_tasks: tasks that are evaluated: all; seen, those learned so far, in about half of the time (row 0
+        of the matrix and what is above its diagonal are empty, and there is no forward transfer).
       early_stopping: epochs without a better validation loss after which a task ends, with the state of its
         best epoch; needs --stream.valid_fraction; 0 for none.
       curvature: number of largest eigenvalues of the loss's Hessian measured after each task; 0 for none.

@@ -129,6 +129,10 @@ def test_settings_that_are_given_are_not_searched(tmp_path):
             "--dataset is digits,mnist; a line has one data set",
         ),
         (("--eval_every=epoch",), "--eval_every is epoch; the Evaluator measures each task once: task."),
+        (
+            ("--method=er", "--stream=online"),
+            "--stream is online, a pass without tasks, and a line learns task",
+        ),
         (("--eval_tasks=seen",), "--eval_tasks is seen; the Evaluator measures all tasks: all."),
         (("--run_dir=x",), "--run_dir is for keras_cl.main; the line decides it itself."),
         (("--overwrite",), "--overwrite is for keras_cl.main; the line decides it itself."),
