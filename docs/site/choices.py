@@ -133,10 +133,10 @@ def command(axis, name):
 
 
 def _methods_for(axis, name):
-    """Methods that bring a choice by themselves, then none and thus the usual one."""
+    """Methods that bring a choice by themselves, none and thus the usual one, and those without tasks."""
     methods = [catalog.choice("method", method) for method in library.names("method")]
     made_for = [found.name for found in methods if found.constants.get("usual", {}).get(axis) == name]
-    return [*made_for[:1], ""]
+    return [*made_for[:1], "", *(catalog.methods_without_tasks() if axis == "stream" else ())]
 
 
 def _understood(said):

@@ -203,10 +203,7 @@ def chunks(
         batch = Batch(images(row), tf.gather(y, row), tf.gather(task, row), weight, *slots)
         return batch._replace(sample_weight=factor), real
 
-    data = _pipeline(orders, gather, count)
-    if isinstance(x, LazyArray):  # TensorFlow keeps the functions of a pipeline as long as the process
-        weakref.finalize(data, images.held.clear)
-    return data
+    return _pipeline(orders, gather, count, getattr(images, "held", None))
 
 
 def _images_of(x):
@@ -225,12 +222,15 @@ def _images_of(x):
     return read
 
 
-def _pipeline(orders, gather, count):
-    """The data set of `count` chunks per epoch. Autotuning is off: there is nothing to tune, and stopping it
-    can take longer than an epoch."""
+def _pipeline(orders, gather, count, held):
+    """The data set of `count` chunks per epoch; `held`, a list or None, is cleared with it. Autotuning is
+    off: there is nothing to tune, and stopping it can take longer than an epoch."""
     chunk_orders = tf.data.Dataset.from_tensors(1).map(orders).unbatch()
     data = chunk_orders.map(gather).prefetch(2).apply(tf.data.experimental.assert_cardinality(count))
     options = tf.data.Options()
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False
-    return data.with_options(options)
+    data = data.with_options(options)
+    if held:  # TensorFlow keeps the functions of a pipeline as long as the process
+        weakref.finalize(data, held.clear)
+    return data

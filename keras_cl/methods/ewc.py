@@ -88,9 +88,8 @@ class EWC(ContinualModel):
         pick("fisher", fisher, get_args(Kind))
         self._rows_needed = fisher_batch if fisher == "batched" else 1
         self._fisher = Fisher(self.network, fisher, n_samples=n_samples, batch_size=fisher_batch)
-        self.penalty = QuadraticPenalty(
-            network.trainable_variables, strength, half=half_penalty, merge="anchors"
-        )
+        form = {"half": half_penalty, "merge": "anchors"}
+        self.penalty = QuadraticPenalty(network.trainable_variables, strength, **form)
 
     def begin_task(self, task):
         super().begin_task(task)
