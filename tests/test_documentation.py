@@ -343,8 +343,13 @@ def test_every_option_has_help():
 
 
 def sentences(page):
-    """The sentences of a page that are long enough to be its own, as their words."""
-    text = re.sub(r"<!--.*?-->|^\|.*?$", "", pages.FENCE.sub("", page.read_text()), flags=re.S | re.M)
+    """The sentences of a page that somebody wrote and that are long enough to be its own, as their words."""
+    text = re.sub(
+        r"<!-- results: .*?<!-- end -->|<!--.*?-->|^\|.*?$",
+        "",
+        pages.FENCE.sub("", page.read_text()),
+        flags=re.S | re.M,
+    )
     for paragraph in re.split(r"\n\n+|\n(?=- )", text):
         for found in re.split(r"(?<=[.:;])\s+", paragraph):
             words = " ".join(re.findall(r"\w+", found.lower()))
