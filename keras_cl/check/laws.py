@@ -267,7 +267,7 @@ def two_devices(subject):
 law("accuracies, losses and the confusion matrix are those of the predictions", everywhere=True)(
     measures.agree
 )
-law("it learns a stream without tasks, or is refused before data are read")(task_free.without_tasks)
+law("it learns a stream without tasks, or is refused before it trains")(task_free.without_tasks)
 law("no state is int32, which TensorFlow keeps off a GPU", everywhere=True)(placement.state_goes_to_a_gpu)
 law("XLA compiles the step once for all tasks", everywhere=True)(programs.one_program)
 law("XLA can compile the step for a GPU")(placement.compiles_for_a_gpu)
