@@ -23,7 +23,7 @@ from keras_cl.runs.plan import Plan, check
 from keras_cl.runs.provenance import about
 from keras_cl.runs.quality.table import numbers
 from keras_cl.runs.results import Results, mean_costs, measures_over_seeds
-from keras_cl.settings.build import make_model, make_stream
+from keras_cl.settings.build import make_model, make_stream, stream_of_seed
 from keras_cl.settings.config import digest
 from keras_cl.settings.notices import expectation
 from keras_cl.task_loop import learn, told_lost
@@ -98,11 +98,14 @@ def _one_seed(config, stream, directory, folder, display, strategy, measured):
     return learned.summary, learned.matrix
 
 
-def _several_seeds(config, stream, directory, folder, display, strategy, measured):
-    everything, results = [], []
+def _several_seeds(config, first, directory, folder, display, strategy, measured):
+    everything, results, stream = [], [], first
     for place, seed in enumerate(config.seeds):
         display.place = place, len(config.seeds)
         display.say(f"seed {seed}")
+        if config.stream_per_seed:
+            stream = stream_of_seed(config, first, seed)
+            measured = measurements.Measurements(config, stream)
         with open_run(directory.path / f"seed_{seed}", config.settings_of(seed), about()) as part:
             own = folder and folder / f"seed_{seed}"
             everything.append(_complete(config, stream, seed, part, own, display, strategy, measured))

@@ -114,6 +114,11 @@ class Line:
             f"--eval_tasks is {self.config.eval_tasks}; the Evaluator measures all tasks: all.",
         )
 
+        require(
+            not self.config.stream_per_seed,
+            "--stream_per_seed is for runs of several seeds; a line has one stream: give --stream.seed.",
+        )
+
     def _check_tuner(self):
         """The Tuner must have what it needs."""
         require(self.trials >= 0, f"--trials is {self.trials}; it must not be negative.")

@@ -120,14 +120,15 @@ def accuracy_in_worker(row, strength, seeds):
 
 def validated(config, strength, seeds):
     """Mean validation accuracy over the first tasks after the last of them, over the seeds; 0 if diverged."""
-    from keras_cl.settings.build import make_stream
+    from keras_cl.settings.build import make_stream, stream_of_seed
     from tuning.trial import validation_matrix
 
     config = dataclasses.replace(config, options=config.options | {"method.strength": strength})
     stream, accuracy = make_stream(config), []
     for seed in seeds:
         try:
-            accuracy.append(np.mean(validation_matrix(config, stream, seed, TASKS)[-1]))
+            own = stream_of_seed(config, stream, seed)
+            accuracy.append(np.mean(validation_matrix(config, own, seed, TASKS)[-1]))
         except Diverged:
             accuracy.append(0.0)
     return float(np.mean(accuracy))

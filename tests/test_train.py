@@ -20,7 +20,8 @@ from keras_cl.runs import seals
 from keras_cl.runs.checkpoints import Checkpoints
 from keras_cl.runs.directory import MEASURES, RunDirectory, read_matrix
 from keras_cl.runs.history import EpochHistory
-from keras_cl.settings.build import make_model, make_stream
+from keras_cl.runs.restore import load
+from keras_cl.settings.build import make_model, make_stream, stream_of
 
 CHECKPOINT = {"DONE", "results.json", "variables.data-00000-of-00001", "variables.index"}
 
@@ -634,6 +635,27 @@ def test_one_seed_in_place_of_several_leaves_no_model_of_theirs(seeds, tmp_path)
     assert "seed_0" not in names_in(tmp_path / "run")
     train.run(small(tmp_path, tasks=1, seeds=(0, 3), overwrite=True))
     assert names_in(tmp_path / "models" / "run") == {"seed_0", "seed_3"}
+
+
+@without_figures
+def test_each_seed_may_have_a_stream_of_its_own(tmp_path):
+    """The run of a seed is that of the seed alone on the stream drawn with the sum of both seeds."""
+    split = {"stream": "split", "scenario": "class", "tasks": 5, "iterations": 20}
+    drawn = {"stream.class_order": "seeded", "stream.seed": 2}
+    config = small(tmp_path / "both", drawn, seeds=(0, 3), stream_per_seed=True, **split)
+    train.run(config)
+    for seed in config.seeds:
+        alone = small(tmp_path / str(seed), drawn | {"stream.seed": 2 + seed}, seeds=(seed,), **split)
+        train.run(alone)
+        own = config.directory / f"seed_{seed}"
+        assert (own / "matrix.csv").read_bytes() == (alone.directory / "matrix.csv").read_bytes()
+        stream = make_stream(alone)
+        assert load(config.directory, seed=seed).stream.task_classes == stream.task_classes
+        assert stream_of(json.loads((own / "config.json").read_text())["settings"]).seed == stream.seed
+    counts = sum(confusion_of(config.directory / f"seed_{seed}") for seed in config.seeds)
+    np.testing.assert_array_equal(confusion_of(config.directory), counts)
+    before = config.settings.keys() - small(tmp_path, drawn, seeds=(0, 3), **split).settings.keys()
+    assert before == {"stream_per_seed"}  # so that other runs of earlier versions are resumed
 
 
 # ---- a loss that is no number ----------------------------------------------------------------------------

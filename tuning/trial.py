@@ -7,7 +7,7 @@ import numpy as np
 from keras_cl import metrics
 from keras_cl.errors import require
 from keras_cl.runs.learn import learn_task
-from keras_cl.settings.build import make_model
+from keras_cl.settings.build import make_model, stream_of_seed
 
 
 def validation_matrix(config, stream, seed, tasks):
@@ -15,7 +15,7 @@ def validation_matrix(config, stream, seed, tasks):
 
     Args:
       config: a `Config`; its stream holds out validation rows.
-      stream: the stream of `config`.
+      stream: the stream of the seed.
       seed: seed of the model.
       tasks: number of tasks to learn.
 
@@ -45,6 +45,8 @@ def numbers(config, stream, tasks):
     Raises:
       Diverged, InputError: as `validation_matrix`.
     """
-    found = [metrics.summary(validation_matrix(config, stream, seed, tasks)) for seed in config.seeds]
+    streams = [stream_of_seed(config, stream, seed) for seed in config.seeds]
+    each = zip(streams, config.seeds, strict=True)
+    found = [metrics.summary(validation_matrix(config, own, seed, tasks)) for own, seed in each]
     means = {name: each["mean"] for name, each in metrics.over_seeds(found).items()}
     return {name: mean for name, mean in means.items() if mean is not None}

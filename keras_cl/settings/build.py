@@ -13,16 +13,26 @@ from keras_cl.sources.reading import Reading
 # The settings that determine a stream, with their options and digests.
 STREAM = (
     *("stream", "dataset", "scenario", "tasks", "stream_sha256", "dataset_sha256"),
+    *("seeds", "stream_per_seed"),
     *(field.name for field in dataclasses.fields(Reading)),
 )
 
 
 def make_stream(config):
-    """The stream of a `Config`. It does not read data yet, except from an .npz file."""
+    """The stream of a `Config`, of its first seed. It does not read data yet, except from an .npz file."""
     given = _values(config, "stream")
+    if config.stream_per_seed:
+        given["seed"] += config.seeds[0]
     # A stream that has the options of images itself, as of several data sets, makes its sources too.
     dataset = config.dataset if "image_size" in given else make_source(config)
     return _made(config, "stream", dataset, **given)
+
+
+def stream_of_seed(config, stream, seed):
+    """The stream of one of the seeds of a `Config`: `stream`, that of the first one, or one of its own."""
+    if not config.stream_per_seed or seed == config.seeds[0]:
+        return stream
+    return make_stream(dataclasses.replace(config, seeds=(seed,)))
 
 
 def make_source(config):

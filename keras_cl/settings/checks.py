@@ -44,6 +44,10 @@ def check(config, scenarios):
         unnamed = folder and not pathlib.Path(folder).resolve().name
         require(not unnamed, f"--{name} is {folder}; give a folder with a name.")
     require(
+        not config.stream_per_seed or "stream.seed" in config.known_options,
+        f"--stream_per_seed draws streams with --stream.seed, which {config.stream} does not have.",
+    )
+    require(
         config.augment or config.augment_rows == "both",
         f"--augment_rows is {config.augment_rows}, and there is no --augment; possible: "
         f"{', '.join(catalog.library.names('augment'))}.",

@@ -79,6 +79,7 @@ class Config:
         take no part in a step alone (task incremental).
       seeds: seeds of the model (weights, order of rows, dropout), one run per seed; several can be added to
         later; the stream has --stream.seed.
+      stream_per_seed: whether each seed has a stream of its own, drawn with --stream.seed plus the seed.
       eval_every: measure accuracy after each task, or also after each epoch; with iterations, for each row of
         metrics.csv.
       eval_tasks: tasks that are evaluated: all; seen, those learned so far, in about half of the time (row 0
@@ -135,6 +136,7 @@ class Config:
     reset_optimizer: bool = True
     isolate_heads: bool = True
     seeds: tuple[int, ...] = (0,)
+    stream_per_seed: bool = False
     eval_every: Literal["task", "epoch"] = "task"
     eval_tasks: Literal["all", "seen"] = "all"
     early_stopping: int = 0
@@ -233,6 +235,7 @@ class Config:
         # Without these a run has the name that it always had.
         without = ("augment", "augment_rows") if not self.augment else ()
         without += ("eval_tasks",) if self.eval_tasks == "all" else ()
+        without += () if self.stream_per_seed else ("stream_per_seed",)
         return {name: value for name, value in kept.items() if name not in without}
 
     @classmethod

@@ -134,6 +134,10 @@ def test_settings_that_are_given_are_not_searched(tmp_path):
             "--stream is online, a pass without tasks, and a line learns task",
         ),
         (("--eval_tasks=seen",), "--eval_tasks is seen; the Evaluator measures all tasks: all."),
+        (
+            ("--stream_per_seed",),
+            "--stream_per_seed is for runs of several seeds; a line has one stream: give",
+        ),
         (("--run_dir=x",), "--run_dir is for keras_cl.main; the line decides it itself."),
         (("--overwrite",), "--overwrite is for keras_cl.main; the line decides it itself."),
         (("--trials=-1",), "--trials is -1; it must not be negative."),

@@ -149,6 +149,14 @@ def test_options_of_a_file_are_flags(folder):
     assert "mine.py does not support the class-incr" in refused("--method=mine.py", "--scenario=class")
 
 
+def test_a_stream_that_draws_nothing_has_none_per_seed(folder):
+    (folder / "fixed.py").write_text(
+        "def fixed(data, *, tasks: int = 2, scenario: str = 'task'):\n    return []\n"
+    )
+    said = refused("--stream=fixed.py", "--stream_per_seed")
+    assert said == "--stream_per_seed draws streams with --stream.seed, which fixed.py does not have."
+
+
 def test_a_data_set_of_ones_own_has_options(folder):
     (folder / "data.py").write_text(
         "import numpy as np\nfrom keras_cl.sources import from_arrays\n\n\ndef data(*, size: int = 4):\n"

@@ -501,6 +501,7 @@ OTHER_VALUES = {
     "reset_optimizer": False,
     "isolate_heads": False,
     "seeds": (1,),
+    "stream_per_seed": True,
     "eval_every": "epoch",
     "eval_tasks": "seen",
     "early_stopping": 2,
