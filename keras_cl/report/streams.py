@@ -34,4 +34,5 @@ def stream_of(settings):
             if name in settings
         }
     names = [name for name in settings if name.startswith(("stream.", "stream_", "dataset.", "dataset_"))]
-    return found | {name: settings.get(name) for name in ("tasks", *names)}
+    found |= {name: settings.get(name) for name in ("tasks", *names)}
+    return found | {"stream_per_seed": settings.get("stream_per_seed", False)}

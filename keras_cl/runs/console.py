@@ -16,6 +16,7 @@ from keras_cl.runs.bars import Bars
 from keras_cl.runs.directory import REPORT
 from keras_cl.runs.remaining import Remaining, told
 from keras_cl.runs.results import bytes_told
+from keras_cl.streams.parts.shown import counted
 
 MEANING = {
     "task": "task-incremental (the task of an image is known and only its classes may answer)",
@@ -94,7 +95,8 @@ class Display:
 
     def begin(self, method, stream, seeds, path, device=""):
         """Shows the headline: method, stream, scenario, seeds, device and folder of the results."""
-        line = f"{method} on {stream.name}: {len(stream)} tasks{stream.sizes}, {MEANING[stream.scenario]}; "
+        parts = "one pass without tasks" if stream.every else counted(len(stream), "task") + stream.sizes
+        line = f"{method} on {stream.name}: {parts}, {MEANING[stream.scenario]}; "
         line += f"seed {','.join(map(str, seeds))}"
         line += f", on {device}" if device else ""
         line += f"; results go to {path}" if path else ""

@@ -189,6 +189,7 @@ def groups_of(tmp_path, *changes):
         {"scenario": "task"},
         {"tasks": 5},
         {"stream__seed": 1},
+        {"stream_per_seed": True},
         {"stream__valid_fraction": 0.1},
         {"dataset_sha256": "1"},
     ],

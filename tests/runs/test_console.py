@@ -46,6 +46,16 @@ def test_the_headline_names_stream_scenario_seed_device_and_directory(display, s
         assert part in line
 
 
+@pytest.mark.parametrize(
+    ("stream", "said"),
+    [("permuted", "permuted digits: 1 task, dom"), ("online", "online digits: one pass without tasks, cl")],
+)
+def test_the_headline_of_one_task_and_of_none(stream, said, display):
+    config = Config(method="finetune", stream=stream, tasks=1)
+    display.begin(config.method, make_stream(config), config.seeds, config.directory, "cpu")
+    assert said in display.shown()
+
+
 def test_the_headline_names_every_seed(display):
     config = Config(seeds=(4, 5))
     display.begin(config.method, make_stream(config), config.seeds, config.directory, "gpu")
