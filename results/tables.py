@@ -96,6 +96,16 @@ def digits_class():
     return _plain("digits_class", names)
 
 
+def i_blurry_cifar100():
+    """Methods on CIFAR-100 with blurry boundaries."""
+    return _plain("i_blurry_cifar100", ("finetune", "er", "derpp", "gdumb"))
+
+
+def cifar100_50_10():
+    """Methods on CIFAR-100 in a task of 50 classes and five of 10."""
+    return _plain("cifar100_50_10", ("finetune", "er"))
+
+
 def generative():
     """Generators beside a memory of as many bytes, by the numbers of the reports on generative replay."""
     rows = []
@@ -541,6 +551,8 @@ TABLES = {name: functools.partial(_reproduction, name) for name in REPRODUCTIONS
         digits,
         digits_split,
         digits_class,
+        i_blurry_cifar100,
+        cifar100_50_10,
         generative,
         generators,
         generative_steps,
