@@ -54,14 +54,13 @@ def arguments(folder, *more):
 
 def start(*command_line, **popen):
     """Starts `python` with some arguments as a process of its own, with pipes for what it says."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    given = {"env": {**os.environ, "PYTHONPATH": str(ROOT)}, "text": True}
+    given |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 
     def hear_ctrl_c():  # which what a shell starts in its background ignores, and its children too
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    line = [sys.executable, *command_line]
-    return subprocess.Popen(line, env=environment, **{"preexec_fn": hear_ctrl_c, **pipes, **popen})
+    return subprocess.Popen([sys.executable, *command_line], **{"preexec_fn": hear_ctrl_c, **given, **popen})
 
 
 class Forked:

@@ -13,6 +13,7 @@ import sys
 import time
 
 import faults
+import processes
 import pytest
 import stand_ins
 
@@ -285,7 +286,7 @@ def test_the_command_line_from_another_folder(line):
 
 def program(line, *given, **more):
     """The program as a process of its own, in the folder of a line, until it ends."""
-    process = started(line, *given, **(more or {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}))
+    process = started(line, *given, **more)
     said = process.communicate(timeout=300)
     return subprocess.CompletedProcess(process.args, process.returncode, *said)
 
@@ -293,9 +294,8 @@ def program(line, *given, **more):
 def started(line, *given, **more):
     """The program as a process of its own, in the folder of a line."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.environ["PYTHONPATH"], str(ROOT)])}
-    start = "import sys; from pipelines import run; run._check = lambda line: None; run.cli()"
-    command = [sys.executable, "-c", start, *given]
-    return subprocess.Popen(command, cwd=line.folder, env=environment, text=True, **more)
+    code = "import sys; from pipelines import run; run._check = lambda line: None; run.cli()"
+    return processes.start("-c", code, *given, cwd=line.folder, env=environment, **more)
 
 
 @pytest.mark.slow
