@@ -32,7 +32,9 @@ CALLS = {  # attributes that name functions, and how many inputs are not passed 
     **dict.fromkeys(("PartitionedCall", "StatefulPartitionedCall"), (("f",), 0)),
     **dict.fromkeys(("While", "StatelessWhile"), (("body", "cond"), 0)),
     **dict.fromkeys(("If", "StatelessIf"), (("then_branch", "else_branch"), 1)),
+    **dict.fromkeys(("Case", "StatelessCase"), (("branches",), 1)),
 }
+READS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd")  # of a variable, their first input
 
 
 def one_program(subject, scenario):
@@ -72,7 +74,10 @@ class _Body:
 
     def callees(self, node):
         """Names of the functions that a node calls."""
-        return [node.attr[name].func.name for name in CALLS[node.op][0]] if node.op in CALLS else []
+        if node.op not in CALLS:
+            return []
+        values = [node.attr[name] for name in CALLS[node.op][0]]
+        return [part.name for value in values for part in value.list.func or [value.func]]
 
 
 class _Search:
@@ -109,15 +114,15 @@ class _Search:
             return []
         if node.op in SHAPES_ONLY:
             return []
-        if node.op == "ReadVariableOp":
-            return [(name, node.input[0], True)]
         if node.op in CALLS:
             return self._returned(name, node, int(place[-1]) if place else 0, handle)
-        return [(name, one, False) for one in node.input if not one.startswith("^")]
+        values = [one for one in node.input if not one.startswith("^")]
+        return [(name, one, node.op in READS and one is values[0]) for one in values]
 
     def _returned(self, name, node, place, handle):
-        """What result number `place` of a call is made of; of a loop, also what it begins with."""
+        """Sources of result number `place` of a call: what it returns, begins with (loops), is chosen by."""
         loops = node.op.endswith("While")
         callees = self.bodies[name].callees(node)[: 1 if loops else None]
         begun = [(name, node.input[place], handle)] if loops else []
+        begun += [(name, one, False) for one in node.input[: CALLS[node.op][1]]]
         return begun + [(callee, self.bodies[callee].results[place], handle) for callee in callees]

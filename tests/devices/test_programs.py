@@ -26,6 +26,22 @@ def indexed_in_a_branch(x, place, table):
     return tf.cond(x[0] > 0, lambda: x, lambda: x + TABLE[place])
 
 
+def indexed_in_a_case(x, place, table):
+    return tf.switch_case(tf.cast(x[0], tf.int32), [lambda: x, lambda: x + TABLE[place]])
+
+
+def indexed_by_a_choice(x, place, table):
+    return x + TABLE[tf.cond(place > 0, lambda: 1, lambda: 2)]
+
+
+def indexed_by_a_case(x, place, table):
+    return x + TABLE[tf.switch_case(tf.cast(place, tf.int32), [lambda: 2, lambda: 0, lambda: 1])]
+
+
+def indexed_by_a_table(x, place, table):
+    return x + TABLE[tf.cast(tf.gather(table, place)[0], tf.int32) % 4]
+
+
 def indexed_by_an_argument(x, place, table):
     return tf.function(lambda x, place: x + TABLE[place])(x, tf.identity(place))
 
@@ -64,18 +80,20 @@ def shaped_like(x, place, table):
 
 COMPILED_ANEW = (
     *(indexed, indexed_in_a_loop, indexed_in_a_branch, indexed_by_an_argument, indexed_by_a_result),
-    *(slope_of_an_indexed_row, of_a_size),
+    *(indexed_in_a_case, indexed_by_a_choice, indexed_by_a_case, slope_of_an_indexed_row, of_a_size),
 )
 COMPILED_ONCE = (gathered, one_hot, looped_over, shaped_like)
 every_body = pytest.mark.parametrize(
     ("body", "found"),
-    [(body, ["place:0"]) for body in COMPILED_ANEW] + [(body, []) for body in COMPILED_ONCE],
+    [(body, ["place:0"]) for body in COMPILED_ANEW]
+    + [(body, []) for body in COMPILED_ONCE]
+    + [(indexed_by_a_table, ["place:0", "table:0"])],
 )
 
 
 def step_of(body):
     """A step, and the variable that it depends on."""
-    place, table = tf.Variable(0, dtype=tf.int64, name="place"), tf.Variable(TABLE)
+    place, table = tf.Variable(0, dtype=tf.int64, name="place"), tf.Variable(TABLE, name="table")
     return tf.function(lambda x: body(x, place, table), jit_compile=True), place
 
 
