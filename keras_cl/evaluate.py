@@ -42,7 +42,7 @@ def accuracy_matrix(folder, data_dir="", cache_dir="", stream=None, progress=Non
     require(folder.is_dir(), f"There is no folder {folder}.")
     versions = saved_model.versions(folder)
     require(versions, f"{folder} holds no exported model: no folder 1, 2, ... is in it.")
-    stream = stream or _stream(versions[0], data_dir, cache_dir)
+    stream = stream or _stream(versions[-1], data_dir, cache_dir)
     learned = min(int(versions[-1].name), len(stream))  # later tasks may not have arrived
     expected = [str(number) for number in range(1, learned + 1)]
     missing = [name for name in expected if name not in {version.name for version in versions}]
@@ -136,10 +136,8 @@ def _stream(version, data_dir, cache_dir):
     from keras_cl.settings.build import stream_of
 
     settings = _described(version)["settings"]
-    require(
-        settings.get("program") != "keras_cl.learn",
-        f"{version} was trained by keras_cl.learn, and its stream is known in Python alone: call "
-        f"keras_cl.evaluate.accuracy_matrix(folder, stream=stream).",
+    saved_model.require_known_stream(
+        settings, version, "keras_cl.evaluate.accuracy_matrix(folder, stream=stream)"
     )
     try:
         return stream_of(settings, data_dir, cache_dir)
@@ -235,7 +233,7 @@ def served_matrix(values, progress=None):
     versions = saved_model.versions(folder)
     require(versions, f"{folder} holds no exported model: no folder 1, 2, ... is in it.")
     run = _described(versions[0]).get("settings_hash")
-    stream = _stream(versions[0], *places)
+    stream = _stream(versions[-1], *places)
     return evaluation.accuracy_matrix(endpoint, stream=stream, run=run, progress=progress)
 
 

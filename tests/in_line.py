@@ -42,11 +42,10 @@ class Line:
             return known
         return str(self.folder / f"{name}_{number}") if number else ""
 
-    def generate(self, number):
-        """Takes a task through the ExampleGen."""
-        example_gen(
-            self.settings, number, "", self.path("examples", number - 1), self.path("examples", number), ""
-        )
+    def generate(self, number, arrived=""):
+        """Takes a task through the ExampleGen, from the stream or from a file that arrived."""
+        places = self.path("examples", number - 1), self.path("examples", number)
+        example_gen(self.settings, number, str(arrived), *places, "")
 
     def train(self, number, hyperparameters=""):
         """Takes a task through the Trainer."""

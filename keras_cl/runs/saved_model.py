@@ -41,6 +41,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import fingerprint_pb2
 
+from keras_cl.errors import require
 from keras_cl.learning.layers import MASKED, logits_of
 from keras_cl.numerics.random import random_uniform
 from keras_cl.runs.files import read_json
@@ -163,6 +164,26 @@ def labels(stream):
 def needs_task(stream):
     """Whether predictions depend on the task of an image."""
     return stream.scenario == "task" or _ambiguous(stream)
+
+
+def require_known_stream(settings, where, call):
+    """Raises `InputError` if the settings in the description of a model do not say all of its stream.
+
+    Args:
+      settings: the settings in its task.json.
+      where: the model, for the sentence.
+      call: what to call from Python with the stream, for the sentence.
+    """
+    program = settings.get("program")
+    require(
+        program != "keras_cl.learn",
+        f"{where} was trained by keras_cl.learn, and its stream is known in Python alone: call {call}.",
+    )
+    require(
+        program != "pipelines.run",
+        f"{where} learned examples that arrived as files: its matrix is matrix.csv in the Evaluation of the "
+        f"line; or call {call} with stream = pipelines.examples.recorded.stream_of(examples).",
+    )
 
 
 def read_description(folder):

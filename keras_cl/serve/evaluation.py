@@ -36,7 +36,7 @@ def accuracy_matrix(endpoint, data_dir="", cache_dir="", stream=None, run=None, 
     states = endpoint.statuses()
     versions = endpoint.versions()
     require(versions, f"{endpoint.url} has no version that can be asked: {_listed(states)}.")
-    stream = stream or described_stream(endpoint, versions[0], data_dir, cache_dir)
+    stream = stream or described_stream(endpoint, max(versions), data_dir, cache_dir)
     learned = min(max(versions), len(stream))  # later tasks may not have arrived
     missing = [str(number) for number in range(1, learned + 1) if number not in versions]
     require(
@@ -73,10 +73,8 @@ def described_stream(endpoint, version, data_dir="", cache_dir=""):
     require(about is not None, f"{where} does not say what it has learned; {ADVICE}.")
     settings = about.get("settings")
     require(isinstance(settings, dict), f"The description of {where} is of another program; {ADVICE}.")
-    require(
-        settings.get("program") != "keras_cl.learn",
-        f"{where} was trained by keras_cl.learn, and its stream is known in Python alone: call "
-        f"keras_cl.serve.evaluation.accuracy_matrix(endpoint, stream=stream).",
+    saved_model.require_known_stream(
+        settings, where, "keras_cl.serve.evaluation.accuracy_matrix(endpoint, stream=stream)"
     )
     code = [axis for axis in ("stream", "dataset") if catalog.is_external(axis, str(settings.get(axis)))]
     require(

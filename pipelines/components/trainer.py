@@ -16,8 +16,8 @@ import pathlib
 from keras_cl.errors import require
 from keras_cl.runs.files import as_json, read_json
 from keras_cl.settings.config import digest
-from pipelines.artifacts import linked, produced, read_record
-from pipelines.settings import config_of
+from pipelines.artifacts import history_of, linked, produced, read_record
+from pipelines.settings import PROGRAM, config_of
 
 CONFIG, RESULTS, MODELS = "config.json", "results.json", "saved_models"
 BEST = "best.json"  # of the Hyperparameters
@@ -134,7 +134,7 @@ def _train(config, facts, before, examples, previous, model):
     if previous:
         linked(pathlib.Path(previous, MODELS), model / MODELS)
     results = Results(read_json(pathlib.Path(previous, RESULTS))["records"] if previous else ())
-    exports = Exports(model / MODELS, _description(config, facts), directory.identity)
+    exports = Exports(model / MODELS, _description(config, facts, examples), directory.identity)
     run = Run(network, config, results, directory, exports, keep="last", measured=False)
     _restore(run, stream, number, before, previous)
     with display.training(size(network, [task], config)) as progress, shown_by(progress, network):
@@ -155,11 +155,14 @@ def _require_planned(config, stream, number):
     require(1 <= number <= len(stream), f"There is no task {number}: the stream has {len(stream)} tasks.")
 
 
-def _description(config, facts):
+def _description(config, facts, examples):
     """What the task.json of an exported model says of its run; the hash is that of the whole run."""
     seed = config.seeds[0]
     described = {"run": config.name, "method": config.name_of("method"), "seed": seed}
-    return {**described, "settings_hash": digest(facts["base"]), "settings": config.settings_of(seed)}
+    settings = config.settings_of(seed)
+    if any(record["settings"].get("folder") for record in history_of(examples).values()):
+        settings["program"] = PROGRAM  # the settings do not say which examples arrived as files
+    return {**described, "settings_hash": digest(facts["base"]), "settings": settings}
 
 
 def _restore(run, stream, number, before, previous):

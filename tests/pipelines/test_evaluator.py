@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from helpers import blobs
 from in_line import Line, tiny
 
 from keras_cl import evaluate, metrics
@@ -14,6 +15,7 @@ from keras_cl.runs.directory import read_matrix
 from keras_cl.settings.build import make_stream
 from pipelines.components.evaluator import evaluator, matrix_of
 from pipelines.components.model_validator import THRESHOLDS, judged, model_validator
+from pipelines.examples.recorded import stream_of
 
 pytestmark = pytest.mark.usefixtures("eagerly")
 ROWS = (24, 12, 24, 24, 24, 24)
@@ -155,4 +157,20 @@ def test_the_library_evaluates_the_models_of_a_finished_line(tmp_path):
         line.train(number)
         line.evaluate(number)
     again = evaluate.accuracy_matrix(pathlib.Path(line.path("model", 2), "saved_models"))
+    np.testing.assert_array_equal(again, matrix_of(line.read("evaluation", 2, "slices.json"), 2))
+
+
+def test_a_line_of_examples_that_arrived_is_evaluated_with_its_own_stream(tmp_path):
+    line = Line(tmp_path, tiny(tmp_path, epochs=1, method="finetune", tasks=2))
+    line.generate(1)
+    line.train(1)
+    np.savez(tmp_path / "june.npz", **blobs((9, 9, 9), labels=(3, 4, 5), seed=1))
+    line.generate(2, tmp_path / "june.npz")
+    line.train(2)
+    models = pathlib.Path(line.path("model", 2), "saved_models")
+    with pytest.raises(InputError, match="2 learned examples that arrived as files: its matrix is matrix.csv"):
+        evaluate.accuracy_matrix(models)
+    for number in (1, 2):
+        line.evaluate(number)
+    again = evaluate.accuracy_matrix(models, stream=stream_of(line.path("examples", 2)))
     np.testing.assert_array_equal(again, matrix_of(line.read("evaluation", 2, "slices.json"), 2))

@@ -193,7 +193,7 @@ def test_models_that_do_not_describe_themselves_need_a_stream(run):
     endpoint, server = endpoint_of(run("class"))
     server.hidden = ("description",)
     said = refusal(lambda: evaluation.accuracy_matrix(endpoint))
-    assert "version 1, does not say what it has learned; give --saved_model=folder of the same run" in said
+    assert "version 3, does not say what it has learned; give --saved_model=folder of the same run" in said
     stream = evaluation.described_stream(endpoint_of(run("class"))[0], 1)
     R = evaluation.accuracy_matrix(endpoint, stream=stream)
     np.testing.assert_array_equal(R, evaluate.accuracy_matrix(run("class")))
@@ -221,19 +221,24 @@ def test_models_of_another_shape_are_refused(run):
         (2, {"task": 3}, "version 2, is the model after task 3: the versions were exchanged."),
         (3, {"settings_hash": "abcdef"}, "version 3, is of another run (settings abcdef, not "),
         (
-            1,
+            3,
             {"settings": {"program": "keras_cl.learn"}},
             "its stream is known in Python alone: call keras_cl.",
         ),
-        (1, {"settings": 1}, "is of another program; give --saved_model"),
-        (1, {"settings": {"stream": ["x"]}}, "is of another program; give --saved_model"),
-        (1, {"settings": {"stream": "missing"}}, "stream 'missing' is not known; possible: "),
         (
-            1,
+            3,
+            {"settings": {"program": "pipelines.run"}},
+            "version 3, learned examples that arrived as files: its matrix is matrix.csv in the Evaluation",
+        ),
+        (3, {"settings": 1}, "is of another program; give --saved_model"),
+        (3, {"settings": {"stream": ["x"]}}, "is of another program; give --saved_model"),
+        (3, {"settings": {"stream": "missing"}}, "stream 'missing' is not known; possible: "),
+        (
+            3,
             {"settings": {"stream": "os.path:join"}},
             "a stream of code outside the library",
         ),
-        (1, {"settings": {"dataset": "a/b.py:f"}}, "a dataset of code outside the library, which is not run"),
+        (3, {"settings": {"dataset": "a/b.py:f"}}, "a dataset of code outside the library, which is not run"),
     ],
 )
 def test_what_models_say_of_themselves_has_to_fit(number, changes, said, run, tmp_path):
