@@ -78,6 +78,7 @@ class _Batches:
 
 
 def _block(x, y, weight, labelled):
+    require(np.ndim(x) and len(x), "There are no rows here.")
     if not labelled:
         return x, None, None
     require(y is not None, f"There are no labels to compare with; give {TAKES}.")

@@ -162,6 +162,7 @@ X, Y = np.zeros((4, 4, 4, 1), np.uint8), np.array([2, 3, 2, 3])
     "given, said",
     [
         (lambda stream: [X], "There are no labels to compare with"),
+        (lambda stream: [X[:0], Y[:0]], "There are no rows here"),
         (lambda stream: [X, Y[:3]], "There are 4 images and 3 labels"),
         (lambda stream: [X, Y + 0.5], "it is one integer output unit a row"),
         (lambda stream: [X, np.eye(4)], "it is one integer output unit a row"),
@@ -181,6 +182,12 @@ def test_what_are_no_rows_is_refused_before_training(given, said):
     with pytest.raises(InputError, match=said):
         model.fit(stream[1], verbose=0, validation_data=tuple(given))
     np.testing.assert_array_equal(before, model.get_weights()[0])
+
+
+def test_no_rows_have_no_predictions():
+    model = at_second_task(stream_of())
+    with pytest.raises(InputError, match="There are no rows here"):
+        model.predict(X[:0], verbose=0)
 
 
 def test_batches_for_fit_are_not_for_evaluate():
