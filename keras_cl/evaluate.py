@@ -49,7 +49,7 @@ def accuracy_matrix(folder, data_dir="", cache_dir="", stream=None, progress=Non
     require(
         not missing,
         f"{folder} lacks the models of the tasks {', '.join(missing)} of {len(stream)}; --export=all leaves "
-        f"one of each.",
+        f"one of each, and a line pushes no model that is not blessed.",
     )
     require_one_run([folder / name for name in expected])
     R = np.full((learned + 1, len(stream)), np.nan)

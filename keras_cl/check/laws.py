@@ -52,7 +52,10 @@ def law(name, everywhere=False):
 
 @law("every task is learned with a finite loss", everywhere=True)
 def learns(subject, scenario):
-    result = subject.trained(scenario)
+    _learned(subject.trained(scenario))
+
+
+def _learned(result):
     hold(len(result.losses) == 2, f"{len(result.losses)} of 2 tasks were trained")
     hold(np.isfinite(result.losses).all(), f"the losses are {result.losses}")
     hold(np.isfinite(np.concatenate([w.ravel() for w in result.weights[-1]])).all(), "weights are not finite")
@@ -83,7 +86,11 @@ def ends_quietly(subject, scenario):
 
 @law("evaluate gives the accuracy among the active classes, and a finite loss", everywhere=True)
 def evaluates(subject, scenario):
-    model, stream = subject.trained(scenario).model, subject.trained(scenario).stream
+    _evaluates(subject.trained(scenario))
+
+
+def _evaluates(result):
+    model, stream = result.model, result.stream
     before = [(v, v.numpy()) for metric in model.metrics for v in metric.variables]
     for task, expected in zip(stream, model.accuracies(stream), strict=True):
         loss, found, *_ = model.evaluate(task.test, verbose=0)
@@ -91,6 +98,19 @@ def evaluates(subject, scenario):
         hold(right, f"evaluate says {found}, loss {loss}; {expected} is right")
     for variable, value in before:  # another law compares them
         variable.assign(value)
+
+
+@law("it learns classes that come back, with one output for each")
+def learns_returning_classes(subject):
+    if "class" not in subject.scenarios:
+        raise DoesNotApply("its classes do not accumulate")
+    result = subject.trained("class", stream="repeating", **{"stream.returns": (1.0,)})
+    classes = {label for task in result.stream for label in task.classes}
+    hold(len(result.stream[1].classes) == len(classes), "the first task's classes are not in the second one")
+    outputs = result.model.network.output_shape[-1]
+    hold(outputs == len(classes), f"{outputs} outputs are there for {len(classes)} classes")
+    _learned(result)
+    _evaluates(result)
 
 
 @law("steps compiled by XLA equal those of a graph")

@@ -43,7 +43,7 @@ def accuracy_matrix(endpoint, data_dir="", cache_dir="", stream=None, run=None, 
         not missing,
         f"{endpoint.url} lacks the versions of the tasks {', '.join(missing)} of {len(stream)} ("
         f"{_listed(states)}); TensorFlow Serving serves the latest alone without model_version_policy {{ all "
-        f"{{}} }} in its --model_config_file.",
+        f"{{}} }} in its --model_config_file, and a line pushes no model that is not blessed.",
     )
     _require_one_run(endpoint, learned, run)
     R = np.full((learned + 1, len(stream)), np.nan)

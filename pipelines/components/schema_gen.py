@@ -36,7 +36,7 @@ def schema_gen(statistics: str, previous: str, schema: str, code: str):
     ):
         plan = read_json(pathlib.Path(statistics) / PLAN)
         found = read_schema(previous) if previous else _made(plan, read_statistics(statistics, 1))
-        _add_classes(found, plan["task_classes"][: plan["arrived"]])
+        _add_classes(found, (plan.get("train_classes") or plan["task_classes"])[: plan["arrived"]])
         (pathlib.Path(schema) / FILE).write_text(schema_text(found))
 
 

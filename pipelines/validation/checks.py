@@ -149,8 +149,8 @@ def _labels(arrival):
     """Classes that the plan does not give to the task, and planned ones that have no rows."""
     tasks = arrival.plan["task_classes"]
     for split, data in arrival.full.items():
-        counts = labels_of(data)
-        strange = {label: count for label, count in counts.items() if label not in arrival.classes}
+        counts, shown = labels_of(data), arrival.shown(split)
+        strange = {label: count for label, count in counts.items() if label not in shown}
         if strange:
             homes = [number for number, classes in enumerate(tasks, 1) if {*strange} & {*classes}]
             yield Found(
@@ -159,7 +159,7 @@ def _labels(arrival):
                 "Unexpected classes",
                 f"{sum(strange.values())} of {data.num_examples} rows of {split} have the label "
                 f"{_listed(strange)}, which the plan gives to {_tasks(homes)}; the classes of this task are "
-                f"{_listed(arrival.classes)}",
+                f"{_listed(shown)}",
             )
         absent = [label for label in arrival.classes if not counts.get(label)]
         if absent and split != "valid":  # which has few rows of a class, or none

@@ -71,6 +71,11 @@ class Arrival:
         """Planned classes of the task, in their order."""
         return self.plan["task_classes"][self.plan["arrived"] - 1]
 
+    def shown(self, split):
+        """Planned classes of the rows of a split: those that are learned from may be of more classes."""
+        own = self.plan.get("train_classes") if split != "test" else ()
+        return own[self.plan["arrived"] - 1] if own else self.classes
+
 
 def feature_of_data(data, name):
     """The statistics of a feature in `DatasetFeatureStatistics`."""

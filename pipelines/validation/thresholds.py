@@ -48,8 +48,20 @@ THRESHOLDS = (
     Threshold("value_drift", 0.2, DIVERGENCE, "values of images in train and in the task before"),
     Threshold("value_range", 4.0, "ratio", "range of the values of images in train and in the task before"),
 )
+# What streams of the library show by design is not checked for them, unless a threshold is given.
+BY_DESIGN = {
+    "blurry": ("label_skew",),
+    "corrupted": ("value_drift", "value_range"),
+    "imbalanced": ("imbalance", "label_skew"),
+    "repeating": ("in_earlier_tasks", "label_skew"),
+}
 WARNINGS = ("imbalance",)  # a task goes on with these; the others stop it
 NAMES = tuple(threshold.name for threshold in THRESHOLDS)
+
+
+def usual_of(stream):
+    """`{name: None}` of the thresholds that do not apply to a stream of the library, by its name."""
+    return dict.fromkeys(BY_DESIGN.get(stream, ()))
 
 
 def read_thresholds(text):

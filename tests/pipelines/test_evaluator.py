@@ -168,7 +168,9 @@ def test_a_line_of_examples_that_arrived_is_evaluated_with_its_own_stream(tmp_pa
     line.generate(2, tmp_path / "june.npz")
     line.train(2)
     models = pathlib.Path(line.path("model", 2), "saved_models")
-    with pytest.raises(InputError, match="2 learned examples that arrived as files: its matrix is matrix.csv"):
+    with pytest.raises(
+        InputError, match="2 learned examples that arrived as files: its matrix is matrix.csv"
+    ):
         evaluate.accuracy_matrix(models)
     for number in (1, 2):
         line.evaluate(number)

@@ -83,11 +83,29 @@ def test_mnist_has_no_anomalies(tmp_path, build, tfds_dir):
     none_in(tmp_path, build(sources.source("mnist", data_dir=tfds_dir)))
 
 
-def none_in(folder, stream):
+def none_in(folder, stream, tasks=3, thresholds=""):
+    plan = {"classes": stream.task_classes, "train_classes": stream.train_classes}
     anomalies, sentence = validated(
-        folder, of_stream(stream)[:3], classes=stream.task_classes, scenario=stream.scenario
+        folder, of_stream(stream)[:tasks], thresholds, **plan, scenario=stream.scenario
     )
     assert not named(anomalies) and not sentence
+
+
+BY_DESIGN = {  # options with which it shows more of it
+    "blurry": {"exchanged": 50.0},
+    "corrupted": {},
+    "imbalanced": {"order": "shuffled", "ratio": 100.0},
+    "repeating": {"returns": (0.8,)},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", example_thresholds.BY_DESIGN)
+def test_what_a_stream_shows_by_design_is_no_anomaly(name, tmp_path):
+    stream = getattr(streams, name)(sources.source("digits"), **BY_DESIGN[name])
+    none_in(tmp_path / "usual", stream, len(stream), json.dumps(example_thresholds.usual_of(name)))
+    with pytest.raises(AssertionError):
+        none_in(tmp_path / "default", stream, len(stream))
 
 
 # ---- faults ----------------------------------------------------------------------------------------------

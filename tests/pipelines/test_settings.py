@@ -74,6 +74,11 @@ def test_thresholds_are_those_of_the_component(tmp_path):
     made = line(f"--thresholds={file}")
     assert json.loads(made.thresholds_of("ModelValidator")) == {"min_accuracy": 0.5}
     assert json.loads(made.thresholds_of("ExampleValidator")) == {}
+    returning = line("--stream=repeating", f"--thresholds={file}")
+    file.write_text('{"ExampleValidator": {"label_skew": 0.5}}')
+    found = json.loads(returning.thresholds_of("ExampleValidator"))
+    assert found == {"in_earlier_tasks": None, "label_skew": 0.5}
+    assert "label_skew" not in returning.thresholds_of("ModelValidator")
     file.write_text('{"ModelValidater": {}}')
     assert refusal(f"--thresholds={file}").endswith("Did you mean ModelValidator?")
     file.write_text('{"ModelValidator": 1}')
