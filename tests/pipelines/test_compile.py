@@ -144,6 +144,19 @@ def test_the_program_writes_the_file_and_says_how_its_image_is_built(tmp_path):
     )
 
 
+def test_the_image_gets_all_that_its_installation_reads():
+    tomllib = pytest.importorskip("tomllib", reason="of Python 3.11")
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project, packages = about["project"], about["tool"]["setuptools"]["packages"]["find"]["include"]
+    lines = (ROOT / "pipelines/Dockerfile").read_text().splitlines()
+    copied = {name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]}
+    read = {"pyproject.toml", "constraints.txt", project["readme"], *project["license-files"]}
+    assert copied == read | {package.rstrip("*") for package in packages}
+    assert all((ROOT / name).exists() for name in copied)
+    (extras,) = [line.partition("=")[2] for line in lines if line.startswith("ARG EXTRAS")]
+    assert {*extras.split(",")} <= {*project["optional-dependencies"]}
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*no effect in the current local runner:UserWarning")
 def test_the_definition_is_loaded_and_runs_on_this_machine(tmp_path, monkeypatch):
