@@ -68,3 +68,12 @@ def require_finite(values):
     for name, value in values.items():
         finite = not isinstance(value, float) or math.isfinite(value)
         require(finite, f"{name} is {value}; it must be a finite number.")
+
+
+class FiniteOptions:
+    """Base class, before all others, of what refuses options that are given by name and are not finite."""
+
+    def __new__(cls, *args, **options):
+        require_finite(options)
+        new = super().__new__
+        return new(cls) if new is object.__new__ else new(cls, *args, **options)

@@ -19,7 +19,7 @@ import tf_keras as keras
 
 from keras_cl.devices import replicas
 from keras_cl.devices.state import integers
-from keras_cl.errors import pick, require
+from keras_cl.errors import FiniteOptions, pick, require
 from keras_cl.generators import gan_networks
 from keras_cl.learning import loop
 from keras_cl.learning.batches import weighted_mean
@@ -29,7 +29,7 @@ Activation = Literal["sigmoid", "relu", "linear"]
 CODES, MIXES, NEW_CODES = range(3)  # random numbers of a step
 
 
-class GAN(keras.Model):
+class GAN(FiniteOptions, keras.Model):
     """L_D = f(x') - f(x) + lambda (|grad f(x^)| - 1)^2 + CE(C(x), c),  L_G = -f(x') + CE(C(x'), c)
 
     x' = G(z, c) are generated images of the classes c, x^ = u x + (1 - u) x' lie between both.

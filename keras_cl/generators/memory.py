@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_cl.devices import replicas
 from keras_cl.devices.state import integers
-from keras_cl.errors import Diverged, pick, require
+from keras_cl.errors import Diverged, FiniteOptions, pick, require
 from keras_cl.generators.codes import Codes
 from keras_cl.generators.drawn import Drawn
 from keras_cl.generators.options import Labels, Weighting
@@ -26,7 +26,7 @@ from keras_cl.learning.slots import FreshState
 from keras_cl.numerics.random import GENERATE, LATENT, seed_of
 
 
-class GenerativeMemory(tf.Module):
+class GenerativeMemory(FiniteOptions, tf.Module):
     """Base class of generative memories.
 
     Args:

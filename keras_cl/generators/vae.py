@@ -18,7 +18,7 @@ import tf_keras as keras
 
 from keras_cl.devices import replicas
 from keras_cl.devices.state import integers
-from keras_cl.errors import pick, require
+from keras_cl.errors import FiniteOptions, pick, require
 from keras_cl.generators import vae_layers
 from keras_cl.generators.prior import MixturePrior
 from keras_cl.generators.vae_layers import Likelihood, Posterior, Prior
@@ -30,7 +30,7 @@ tfd = tfp.distributions
 UNTOLD = "A conditional generator has to be told the classes of its images."
 
 
-class VAE(keras.Model):
+class VAE(FiniteOptions, keras.Model):
     """L(x) = -log p(x|z) + beta * KL(q(z|x) || p(z)), z = mu + sigma * eps, p(z) = N(0, I)   (eqs. 8, 10)
 
     log p(x|z) is summed over pixels, which are Bernoulli with the pixel value in [0, 1] as probability, or

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_cl.devices.ram import main_memory
 from keras_cl.devices.replicas import held_once
-from keras_cl.errors import require
+from keras_cl.errors import FiniteOptions, require
 from keras_cl.learning.batches import Batch
 from keras_cl.learning.memory_index import MemoryIndex, distinct, last_writers
 from keras_cl.learning.replay import Replay
@@ -22,7 +22,7 @@ from keras_cl.sources.lazy import selected
 COPIES = 6  # of a memory during training: its variables, the rows of the replay plan, a checkpoint
 
 
-class Memory(tf.Module):
+class Memory(FiniteOptions, tf.Module):
     """Base class of all memories.
 
     Args:

@@ -10,7 +10,7 @@ import tf_keras as keras
 
 from keras_cl.devices import replicas
 from keras_cl.devices.state import integers
-from keras_cl.errors import require, require_finite
+from keras_cl.errors import FiniteOptions, require
 from keras_cl.learning import batches, loop, noise
 from keras_cl.learning.augmenting import Augmenter, AugmentMixin
 from keras_cl.learning.evaluation import EvaluationMixin
@@ -33,6 +33,7 @@ PLAIN = (bool, int, float, str, tuple)
 
 
 class ContinualModel(
+    FiniteOptions,
     OrderMixin,
     FittingMixin,
     EvaluationMixin,
@@ -88,7 +89,6 @@ class ContinualModel(
         model = super().__new__(cls, *args, **options)
         # Arguments that `keras_cl.runs.provenance` records when a run begins.
         told = {n: v for n, v in options.items() if isinstance(v, PLAIN) and not n.startswith("augment")}
-        require_finite(told)
         object.__setattr__(model, "options", told)  # not tracked by Keras
         return model
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_cl.devices.state import integers
-from keras_cl.errors import pick, require
+from keras_cl.errors import FiniteOptions, pick, require
 from keras_cl.numerics import schedules
 
 Schedule = Literal["constant", "step", "exponential", "inverse", "cosine", "restarts", "plateau"]
@@ -18,7 +18,7 @@ Clock = Literal["task", "epoch", "step"]
 BETTER = 1e-4  # smallest relative improvement of an epoch's loss that counts
 
 
-class Regime(tf.Module):
+class Regime(FiniteOptions, tf.Module):
     """lr = max(lr_0 decay^k, floor) * schedule(e) * warm-up(e) in task k, after e ticks of the clock.
 
     Args:

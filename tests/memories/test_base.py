@@ -10,9 +10,11 @@ from helpers import assert_same, blobs
 
 from keras_cl import sources, streams
 from keras_cl.errors import InputError
+from keras_cl.generators import GAN, VAE
 from keras_cl.learning.batches import Batch
 from keras_cl.learning.memory_index import NOWHERE, MemoryIndex, distinct, last_writers
-from keras_cl.memories import Balanced, Herding, Reservoir, Ring
+from keras_cl.memories import Balanced, GANMemory, Herding, Reservoir, Ring, VAEMemory
+from keras_cl.regimes import Plain, Regime
 
 SOURCE = sources.from_arrays(**blobs([12] * 4, side=2))
 STREAM = streams.split(SOURCE, tasks=2)
@@ -290,3 +292,24 @@ def test_a_memory_that_sees_whole_tasks_does_not_take_rows_as_they_come():
         memory.slots(memory.held(), np.zeros(1, int), np.zeros(1, int), np.random.default_rng(0))
     with pytest.raises(InputError, match="chooses by features"):
         memory.update(STREAM[0])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    ("make", "option"),
+    [
+        (Reservoir, "capacity"),
+        (VAEMemory, "beta"),
+        (VAEMemory, "temperature"),
+        (GANMemory, "learning_rate"),
+        (VAE, "weight_decay"),
+        (GAN, "penalty_weight"),
+        (GAN, "class_weight"),
+        (Regime, "factor"),
+        (Plain, "floor"),
+    ],
+)
+def test_options_from_python_are_finite_too(make, option, value):
+    given = () if issubclass(make, Regime) else (STREAM,)
+    with pytest.raises(InputError, match=f"^{option} is {value}; it must be a finite number.$"):
+        make(*given, **{option: value})
