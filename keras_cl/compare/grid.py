@@ -87,7 +87,7 @@ def cells(given):
     for row in rows(given):
         wanted |= row.options.keys()
         try:
-            flags = _fitting(row)
+            flags = {"export": "none", **_fitting(row)}
             used |= flags.keys()
             config = _config(flags)
             _require_many(config)
@@ -152,13 +152,13 @@ def _command(flags):
 
 
 def _seeds(label, flags, config, runs_dir):
-    """Yields one `Cell` per seed."""
+    """Yields one `Cell` per seed; its own flags are the last ones, because flagfiles may have others."""
     for seed in config.seeds:
         one = dataclasses.replace(config, seeds=(seed,))
         place = pathlib.Path(runs_dir, one.name)
-        own = {"export": "none", **flags, "seeds": str(seed), "run_dir": str(place)}
-        one = dataclasses.replace(one, run_dir=str(place), export=own["export"])
-        yield Cell(one, _command(own), f"{label} seed {seed}")
+        own = [f"--seeds={seed}", f"--run_dir={place}"]
+        one = dataclasses.replace(one, run_dir=str(place))
+        yield Cell(one, [*_command(flags), *own], f"{label} seed {seed}")
 
 
 def _require_many(config):

@@ -1,7 +1,8 @@
 """Runs jobs by Slurm: one array job, with one element for each run that is not done.
 
 The program ends when the array is submitted. Started again, it submits what is neither done nor in the queue,
-and says why runs failed. An element goes on after its last finished task if it is requeued or killed.
+and says why runs failed. An element goes on after its last finished task if it is requeued or killed; with
+`--overwrite` one that is requeued begins again.
 
     <out>/slurm/001/job.sh           the script of the array job
                     jobs.json        the runs, by the number of the element
@@ -44,7 +45,8 @@ def run(jobs, options, watch=None):
     submissions = [_submission(options, number) for number in numbers]
     for submission in submissions:
         for outcome in submission.failures():
-            if todo.pop(_key(outcome.job), None):
+            if job := todo.pop(_key(outcome.job), None):
+                outcome = dataclasses.replace(outcome, job=job)
                 watch and watch.ended(outcome)
                 yield outcome
     queued = {key for submission in submissions for key in map(_key, submission.queued()) if key in todo}
@@ -177,7 +179,10 @@ def _submission(options, number):
 
 
 def _key(job):
-    return json.dumps([job.function, job.arguments], sort_keys=True)
+    """Text that is equal for equal jobs. A run is known by its folder, because its flags may have been others,
+    such as --overwrite, when it was submitted."""
+    places = [flag for flag in job.arguments.get("flags", ()) if flag.startswith("--run_dir=")]
+    return json.dumps([job.function, places[-1:] or job.arguments], sort_keys=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import pytest
 
 from keras_cl.compare import flags, grid, program
 from keras_cl.errors import InputError
+from keras_cl.settings.flags import parse
 
 needs_toml = pytest.mark.skipif(sys.version_info < (3, 11), reason="TOML needs Python 3.11")
 
@@ -86,6 +87,17 @@ def test_each_flagfile_of_a_folder_is_a_run(write, tmp_path):
         ("b seed 1", "er", 2),
     ]
     assert [c.options.get("memory.capacity") for _, c in found] == [None, 9, 9]
+
+
+@pytest.mark.parametrize("given", [(), ("--seeds=5,6", "--export=all")])
+def test_the_command_of_a_flagfile_has_one_seed_and_the_models_that_are_asked_for(write, tmp_path, given):
+    write("a.flags", "--method=ewc\n--seeds=0,1,2\n--export=last\n--run_dir=\n")
+    write("b.flags", "--method=er\n")
+    found, _ = grid.cells(flags.parse(["keras_cl.compare", f"--runs={tmp_path}", *given]))
+    others = [("b", (5,), "all"), ("b", (6,), "all")] if given else [("b", (0,), "none")]
+    expected = [("a", (seed,), "last") for seed in (0, 1, 2)] + others
+    assert [(cell.label[0], cell.config.seeds, cell.config.export) for cell in found] == expected
+    assert [parse(["", *cell.flags]) for cell in found] == [cell.config for cell in found]
 
 
 @pytest.mark.parametrize("name", ["runs.csv", "ewc.flags"])

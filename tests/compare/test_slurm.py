@@ -58,7 +58,7 @@ def cluster(tmp_path, monkeypatch):
 
 WORK = """
 import os, pathlib, signal
-def count(name, fails=False, dies=False):
+def count(name, fails=False, dies=False, flags=()):
     file = pathlib.Path(name)
     file.write_text(str(int(file.read_text()) + 1) if file.exists() else "1")
     if dies and file.read_text() == "1":
@@ -108,6 +108,21 @@ def test_what_waits_in_the_queue_is_not_submitted_again(cluster, tmp_path, capsy
     outcomes([job_of("one"), job_of("two")])
     assert (tmp_path / "one.txt").read_text() == "1" and not (tmp_path / "two.txt").exists()
     assert json.loads((tmp_path / "comparison/slurm/002/submitted.json").read_text()) == {"number": "101"}
+
+
+def test_a_run_that_was_submitted_with_overwrite_is_known_without_it(cluster, tmp_path, capsys):
+    run = ["--run_dir=runs/one", "--epochs=1"]
+    first, again = (job_of("one", fails=True, flags=[*own, *run]) for own in (["--overwrite=true"], []))
+    (cluster / "hold").touch()
+    assert outcomes([first]) == outcomes([again]) == []
+    assert "1 runs are in Slurm's queue" in capsys.readouterr().out
+    assert not (tmp_path / "comparison/slurm/002").exists()
+    (cluster / "hold").unlink()
+    (cluster / "100.queue").write_text("")
+    slurm.element(tmp_path / "comparison/slurm/001", 0)
+    (failed,) = outcomes([again])
+    assert (failed.job, failed.state) == (again, "failed")
+    assert not (tmp_path / "comparison/slurm/002").exists()
 
 
 def test_an_element_that_was_killed_is_submitted_again(cluster, tmp_path):
