@@ -179,8 +179,8 @@ def _submission(options, number):
 
 
 def _key(job):
-    """Text that is equal for equal jobs. A run is known by its folder, because its flags may have been others,
-    such as --overwrite, when it was submitted."""
+    """Text that is equal for equal jobs. A run is known by its folder, because it may have been submitted
+    with other flags, such as --overwrite."""
     places = [flag for flag in job.arguments.get("flags", ()) if flag.startswith("--run_dir=")]
     return json.dumps([job.function, places[-1:] or job.arguments], sort_keys=True)
 
