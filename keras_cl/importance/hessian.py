@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_cl.importance.passes import blocks
 from keras_cl.learning.layers import MASKED, logits_of
+from keras_cl.learning.precision import single
 
 BLOCK = 512  # rows per pass
 
@@ -45,6 +46,7 @@ class MeanLoss:
     """
 
     def __init__(self, network, jit=False):
+        self._network = network
         self._variables = variables = network.trainable_variables
         self.size = sum(v.shape.num_elements() for v in variables)
 
@@ -74,16 +76,20 @@ class MeanLoss:
 
     def value(self, rows):
         """L on the given `Rows`."""
-        return sum(float(self._loss(*block)) for block in rows.blocks) / rows.count
+        return float(self._mean(self._loss, rows))
 
     def gradient(self, rows):
         """Gradient of L `[P]`."""
-        return sum(self._slope(*block).numpy().astype(np.float64) for block in rows.blocks) / rows.count
+        return self._mean(self._slope, rows)
 
     def product(self, rows, v):
         """H v `[P]`, with H the Hessian of L and v `[P]`."""
-        v = tf.constant(v, tf.float32)
-        return sum(self._product(v, *block).numpy().astype(np.float64) for block in rows.blocks) / rows.count
+        return self._mean(self._product, rows, tf.constant(v, tf.float32))
+
+    def _mean(self, function, rows, *first):
+        with single(self._network):
+            total = sum(function(*first, *block).numpy().astype(np.float64) for block in rows.blocks)
+        return total / rows.count
 
 
 def _joined(tensors):

@@ -1,11 +1,10 @@
-"""Layers of 16 bits: whether XLA is best for their steps, and how they compute in float32 for a while."""
+"""How layers compute: whether XLA is best for those of 16 bits, and all of them in importances."""
 
 import contextlib
 
-import tensorflow as tf
 import tf_keras as keras
 
-from keras_cl.devices import amx
+from keras_cl.devices import amx, device
 from keras_cl.learning.network import layers_of
 
 # Weights in matrix products from which on bfloat16 on AMX is worth a step without XLA, whose operations are
@@ -19,7 +18,7 @@ def faster_alone(network):
     So it is for large matrix products in bfloat16 on a CPU with AMX: oneDNN, which TensorFlow calls for them
     without XLA, uses AMX, and XLA's CPU compiler computes them in float32.
     """
-    if not amx.multiplies_bfloat16() or tf.config.list_logical_devices("GPU"):
+    if not amx.multiplies_bfloat16() or device.kind() == "gpu":
         return False
     return sum(_products(layer) for layer in layers_of(network)) >= WIDE
 
@@ -35,9 +34,10 @@ def _products(layer):
 
 @contextlib.contextmanager
 def single(network):
-    """Around code that computes with a network: its layers of 16 bits compute in float32 there.
+    """Around code that differentiates a network in inference mode: its layers of 16 bits compute in float32.
 
-    The weights stay the same variables. A `tf.function` keeps the precision that it was traced with.
+    On a GPU, its batch normalisations are made of elementary operations there. The weights stay the same
+    variables. A `tf.function` keeps what it was traced with.
 
     Args:
       network: a `tf_keras.Model`; anything else stays as it is.
@@ -48,15 +48,32 @@ def single(network):
         part for layer in layers for part in getattr(layer, "wrapped", ()) if _narrow(part)
     ]  # of Keras 3
     names = [part.dtype_policy.name for part in narrow + inner]
+    fused = [layer for layer in layers if _fused(layer)] if device.kind() == "gpu" else []
     _set_policies(narrow, inner, ["float32"] * len(names))
+    _set_fused(fused, False)
     try:
         yield
     finally:
         _set_policies(narrow, inner, names)
+        _set_fused(fused, True)
 
 
 def _narrow(layer):
     return getattr(layer, "compute_dtype", None) in ("bfloat16", "float16")
+
+
+def _fused(layer):
+    """Whether a layer calls TensorFlow's operation for the whole of batch normalisation.
+
+    In inference mode the gradient of that has no deterministic kernel for GPUs, and fails there without XLA
+    (tensorflow#50505).
+    """
+    return isinstance(layer, keras.layers.BatchNormalization) and layer.fused is True
+
+
+def _set_fused(layers, fused):
+    for layer in layers:
+        layer.fused = fused
 
 
 def _set_policies(layers, inner, names):
