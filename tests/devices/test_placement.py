@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from helpers import blobs
 from processes import ROOT, start
+from second_device import TRACED, config_of
 
 from keras_cl import networks, sources, streams
 from keras_cl.check import placement
@@ -18,7 +19,6 @@ from keras_cl.devices.state import integers
 from keras_cl.methods import Finetune
 from keras_cl.settings import catalog
 from keras_cl.settings.build import make_model, make_stream
-from keras_cl.settings.config import Config
 
 EVERY = catalog.names("method")
 
@@ -82,11 +82,7 @@ def test_an_operation_without_a_kernel_is_named(body, named):
 @pytest.mark.parametrize("network", catalog.names("network"))
 @pytest.mark.parametrize("regime", catalog.names("regime"))
 def test_networks_and_regimes_keep_no_int32(network, regime, tmp_path):
-    np.savez(tmp_path / "blobs.npz", **blobs([3] * 4, side=16))
-    method = "generative_classifier" if network == "class_vaes" else "finetune"
-    more = {"dataset": str(tmp_path / "blobs.npz"), "tasks": 2, "stream": "split", "scenario": "class"}
-    options = {"network.resize": 32} if network == "applications" else {}
-    config = Config(method=method, network=network, regime=regime, options=options, **more)
+    config = config_of(tmp_path, network, regime=regime)
     model = make_model(config, make_stream(config), 0)
     result = types.SimpleNamespace(model=model)
     placement.state_goes_to_a_gpu(types.SimpleNamespace(trained=lambda *_: result), "class")
@@ -104,7 +100,7 @@ def test_steps_compiled_for_another_device_find_their_variables_there():
     output, errors = done.communicate(timeout=1800)
     assert done.returncode == 0, errors
     found = {name: why for line in output.splitlines() for name, why in json.loads(line).items()}
-    assert found == dict.fromkeys(["rows", *EVERY], "")
+    assert found == dict.fromkeys(["rows", *EVERY, *TRACED], "")
 
 
 # ---- the memory of a GPU ---------------------------------------------------------------------------------
