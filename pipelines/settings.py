@@ -12,7 +12,6 @@ from keras_cl.settings import catalog, flags
 from keras_cl.settings.config import AFTERWARDS, LOGGERS, Config
 from keras_cl.settings.options import require_usable
 from keras_cl.sources import is_folder
-from pipelines.validation.thresholds import usual_of
 
 FOLDERS = ("data_dir", "cache_dir")  # of the data of a run
 PLACES = (*FOLDERS, "device")  # of the settings of a run, what components need besides
@@ -188,10 +187,8 @@ class Line:
         return text_of(config, **({"classes": self.classes} if self.classes else {}))
 
     def thresholds_of(self, component):
-        """The thresholds of ExampleValidator or ModelValidator as JSON."""
-        of_stream = component == "ExampleValidator" and not self.classes
-        usual = usual_of(self.config.stream) if of_stream else {}
-        return json.dumps({**usual, **self._thresholds.get(component, {})}, sort_keys=True)
+        """The thresholds that are given for ExampleValidator or ModelValidator as JSON."""
+        return json.dumps(self._thresholds.get(component, {}), sort_keys=True)
 
     @functools.cached_property
     def _thresholds(self):

@@ -10,6 +10,7 @@ from kfp import dsl
 
 from pipelines.kubeflow import components
 from pipelines.kubeflow.local import NAME
+from pipelines.validation import thresholds
 
 # The artifacts of each task that the program reads at the end.
 SHOWN = {"evaluation": dsl.Metrics, "pushed": dsl.Artifact}
@@ -82,7 +83,7 @@ class _Task:
             components.example_validator,
             statistics=self.made["statistics"],
             schema=self.made["schema"],
-            thresholds=line.thresholds_of("ExampleValidator"),
+            thresholds=thresholds.text_of(line),
         )
 
     def train(self):

@@ -64,6 +64,12 @@ def usual_of(stream):
     return dict.fromkeys(BY_DESIGN.get(stream, ()))
 
 
+def text_of(line):
+    """The thresholds that a `Line` gives and those that do not apply to its stream, for `read_thresholds`."""
+    usual = {} if line.classes else usual_of(line.config.stream)
+    return json.dumps({**usual, **json.loads(line.thresholds_of("ExampleValidator"))}, sort_keys=True)
+
+
 def read_thresholds(text):
     """`{name: number}` of all thresholds, from a JSON text of those that are not the defaults.
 

@@ -9,6 +9,7 @@ import pytest
 from keras_cl.errors import InputError, require_installed
 from pipelines import settings
 from pipelines.components.tuner import options_of, search_of
+from pipelines.validation import thresholds
 
 
 def line(*given):
@@ -76,9 +77,10 @@ def test_thresholds_are_those_of_the_component(tmp_path):
     assert json.loads(made.thresholds_of("ExampleValidator")) == {}
     returning = line("--stream=repeating", f"--thresholds={file}")
     file.write_text('{"ExampleValidator": {"label_skew": 0.5}}')
-    found = json.loads(returning.thresholds_of("ExampleValidator"))
+    found = json.loads(thresholds.text_of(returning))
     assert found == {"in_earlier_tasks": None, "label_skew": 0.5}
-    assert "label_skew" not in returning.thresholds_of("ModelValidator")
+    arrived = line("--classes=0,1/1,2", "--scenario=class", "--examples=june")
+    assert thresholds.text_of(arrived) == thresholds.text_of(line()) == "{}"
     file.write_text('{"ModelValidater": {}}')
     assert refusal(f"--thresholds={file}").endswith("Did you mean ModelValidator?")
     file.write_text('{"ModelValidator": 1}')
