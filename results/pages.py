@@ -7,7 +7,7 @@ import textwrap
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).parents[1]
-TOP = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+TOP = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 WRITTEN = [*TOP, *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.S | re.M)
 REASON = re.compile(r"<!-- not run: (.+?) -->\s*\Z")
