@@ -103,7 +103,7 @@ def i_blurry_cifar100():
 
 def cifar100_50_10():
     """Methods on CIFAR-100 in a task of 50 classes and five of 10."""
-    return _plain("cifar100_50_10", ("finetune", "er"))
+    return _plain("cifar100_50_10", ("finetune", "er", "derpp", "gdumb"))
 
 
 def generative():
