@@ -349,7 +349,8 @@ def test_models_of_exchanged_seeds_are_refused(tmp_path):
 )
 def test_a_damaged_task_json_is_one_sentence(copy, content):
     folder = copy / "models" / "run"
-    (folder / "1" / "task.json").write_text(content)
+    for about in folder.glob("*/task.json"):
+        about.write_text(content)
     assert "is missing, damaged or of another version of this program" in refused(folder)
     with pytest.raises(InputError, match=r"is no model of this program|holds the models of another run"):
         run(copy, overwrite=False)
