@@ -349,7 +349,9 @@ def test_models_of_exchanged_seeds_are_refused(tmp_path):
 )
 def test_a_damaged_task_json_is_one_sentence(copy, content):
     folder = copy / "models" / "run"
-    for about in folder.glob("*/task.json"):
+    (folder / "1" / "task.json").write_text(content)
+    assert f"{folder / '1'}" in refused(folder) and "damaged" in refused(folder)
+    for about in folder.glob("*/task.json"):  # the last one says what the stream is
         about.write_text(content)
     assert "is missing, damaged or of another version of this program" in refused(folder)
     with pytest.raises(InputError, match=r"is no model of this program|holds the models of another run"):
