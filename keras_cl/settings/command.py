@@ -46,10 +46,8 @@ def plain(main, interrupted="Interrupted."):
             _unheard()
         except KeyboardInterrupt:
             print(interrupted, file=sys.stderr)
-            sys.exit(130)
-        # Exits here to skip TensorFlow's slow shutdown; everything is on disk.
-        sys.stderr.flush()
-        os._exit(0)
+            _leave(128 + signal.SIGINT)
+        _leave(0)
 
     return run
 
@@ -77,6 +75,15 @@ def _warnings_as_sentences():
 
         warnings.showwarning = shown
         yield
+
+
+def _leave(code):
+    """Ends the program at once, with all it has written on disk: TensorFlow's shutdown is slow, and one that
+    begins in the middle of a step, as after Ctrl-C, now and then ends in a segmentation fault."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _unheard():

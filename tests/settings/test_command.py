@@ -60,6 +60,17 @@ def test_exhausted_memory_is_one_sentence(capsys):
     assert capsys.readouterr().err == "Error: The memory is exhausted: Unable to allocate 3 PiB.\n"
 
 
+def test_ctrl_c_is_one_sentence_and_ends_without_the_shutdown_of_tensorflow(capsys, monkeypatch):
+    def main(config):
+        raise KeyboardInterrupt
+
+    left = []
+    monkeypatch.setattr("os._exit", left.append)
+    plain(main, "Stopped; the same command goes on.")(Config())
+    assert left[0] == 130
+    assert capsys.readouterr() == ("", "Stopped; the same command goes on.\n")
+
+
 @pytest.mark.filterwarnings("default")
 def test_notices_of_the_library_are_sentences_and_other_warnings_stay_as_they_are(capsys, monkeypatch):
     def main(config):
