@@ -9,6 +9,7 @@ import warnings
 from absl import flags
 
 from keras_cl.errors import InputError, Notice
+from keras_cl.settings import interrupts
 
 HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")
 
@@ -31,7 +32,7 @@ def plain(main, interrupted="Interrupted."):
 
     def run(config):
         try:
-            with _warnings_as_sentences():
+            with interrupts.between_calls(), _warnings_as_sentences():
                 main(config)
             sys.stdout.flush()
         except InputError as error:
@@ -78,8 +79,8 @@ def _warnings_as_sentences():
 
 
 def _leave(code):
-    """Ends the program at once, with all it has written on disk: TensorFlow's shutdown is slow, and one that
-    begins in the middle of a step, as after Ctrl-C, now and then ends in a segmentation fault."""
+    """Ends the program at once, with all it has written on disk: TensorFlow's shutdown is slow, and not made
+    for a beginning in the middle of a step."""
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
     sys.stderr.flush()

@@ -1,0 +1,57 @@
+"""Ctrl-C that comes inside TensorFlow takes effect where control returns to this library's own code.
+
+Python raises `KeyboardInterrupt` between any two of its instructions, also in those that TensorFlow's C++ has
+called. There it is swallowed, becomes another error, or ends the process with a segmentation fault.
+"""
+
+import contextlib
+import signal
+import sys
+
+OURS = {"__main__", "keras_cl", "pipelines", "tuning", "results"}
+THEIRS = {"tensorflow", "tf_keras", "keras"}
+
+
+@contextlib.contextmanager
+def between_calls():
+    """Inside the `with` block Ctrl-C waits for the end of the call of TensorFlow that it interrupts, if there
+    is one. A second Ctrl-C does not wait. Nothing changes where Ctrl-C is ignored, or in a debugger."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or sys.gettrace():
+        yield
+        return
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        sys.settrace(None)
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupt(number, frame):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    own = _calling_tensorflow(frame)
+    if own is None:
+        raise KeyboardInterrupt
+    own.f_trace = _raise
+    sys.settrace(_raise)
+
+
+def _calling_tensorflow(frame):
+    """The frame of this library that has called TensorFlow, in which `frame` is; None if it is not in it."""
+    theirs = False
+    while frame and _package(frame) not in OURS:
+        theirs |= _package(frame) in THEIRS
+        frame = frame.f_back
+    return frame if theirs else None
+
+
+def _raise(frame, event, _):
+    """Trace function: raises in the next line, return or call of the library's own code."""
+    if _package(frame) in OURS:
+        sys.settrace(None)
+        raise KeyboardInterrupt
+
+
+def _package(frame):
+    return frame.f_globals.get("__name__", "").partition(".")[0]
