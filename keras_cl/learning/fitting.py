@@ -55,6 +55,7 @@ class FittingMixin:
         if batch_size is not None:
             refuse("fit", ["batch_size"], REFUSED_BY_FIT)
         require(isinstance(x, tf.data.Dataset) and y is None, TAKES)
+        require(x.cardinality() != 0, "There are no batches here.")
         self.require_learning()
         self._require_batches(x)
         callbacks = list(tf.nest.flatten(callbacks)) if callbacks else []

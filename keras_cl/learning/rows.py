@@ -71,10 +71,12 @@ class _Batches:
         self._data, self._labelled = data, labelled
 
     def __iter__(self):
+        element = None
         for element in self._data:
             parts = element if isinstance(element, tuple) else (element,)
             require(len(parts) <= 3, f"A data set has batches (x, y, sample_weight), not {len(parts)} parts.")
             yield _block(*parts, *[None] * (3 - len(parts)), self._labelled)
+        require(element is not None, "There are no rows here: the tf.data.Dataset has no batches.")
 
 
 def _block(x, y, weight, labelled):

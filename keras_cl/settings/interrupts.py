@@ -1,7 +1,8 @@
 """Ctrl-C that comes inside TensorFlow takes effect where control returns to this library's own code.
 
 Python raises `KeyboardInterrupt` between any two of its instructions, also in those that TensorFlow's C++ has
-called. There it is swallowed, becomes another error, or ends the process with a segmentation fault.
+called, and in those that make a graph of a function. There it is swallowed, becomes another error, or ends
+the process with a segmentation fault.
 """
 
 import contextlib
@@ -30,27 +31,39 @@ def between_calls():
 
 def _interrupt(number, frame):
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    own = _calling_tensorflow(frame)
-    if own is None:
+    own, inside = _own_frames(frame)
+    if not own or not (inside or _traced()):
         raise KeyboardInterrupt
-    own.f_trace = _raise
+    for one in own:
+        one.f_trace = _raise
     sys.settrace(_raise)
 
 
-def _calling_tensorflow(frame):
-    """The frame of this library that has called TensorFlow, in which `frame` is; None if it is not in it."""
-    theirs = False
-    while frame and _package(frame) not in OURS:
-        theirs |= _package(frame) in THEIRS
+def _own_frames(frame):
+    """The frames of this library, and whether the last one of them has called TensorFlow."""
+    own, inside = [], False
+    while frame:
+        if _package(frame) in OURS:
+            own.append(frame)
+        inside |= not own and _package(frame) in THEIRS
         frame = frame.f_back
-    return frame if theirs else None
+    return own, inside
 
 
 def _raise(frame, event, _):
     """Trace function: raises in the next line, return or call of the library's own code."""
-    if _package(frame) in OURS:
-        sys.settrace(None)
-        raise KeyboardInterrupt
+    if _package(frame) not in OURS:
+        return None
+    if _traced():
+        return _raise
+    sys.settrace(None)
+    raise KeyboardInterrupt
+
+
+def _traced():
+    """Whether TensorFlow is making a graph of a function."""
+    inside = getattr(sys.modules.get("tensorflow"), "inside_function", None)  # None until it is imported
+    return inside is not None and inside()
 
 
 def _package(frame):

@@ -158,11 +158,17 @@ def test_generators_of_classes_are_evaluated_by_the_likelihood_of_the_own_class(
 X, Y = np.zeros((4, 4, 4, 1), np.uint8), np.array([2, 3, 2, 3])
 
 
+def batches_of(*rows):
+    return tf.data.Dataset.from_tensor_slices(rows).batch(2)
+
+
 @pytest.mark.parametrize(
     "given, said",
     [
         (lambda stream: [X], "There are no labels to compare with"),
         (lambda stream: [X[:0], Y[:0]], "There are no rows here"),
+        (lambda stream: [batches_of(X, Y).take(0)], "There are no rows here: the tf.data.Dataset has no"),
+        (lambda stream: [batches_of(X, Y).filter(lambda *_: False)], "There are no rows here: the tf.data"),
         (lambda stream: [X, Y[:3]], "There are 4 images and 3 labels"),
         (lambda stream: [X, Y + 0.5], "it is one integer output unit a row"),
         (lambda stream: [X, np.eye(4)], "it is one integer output unit a row"),
@@ -184,10 +190,18 @@ def test_what_are_no_rows_is_refused_before_training(given, said):
     np.testing.assert_array_equal(before, model.get_weights()[0])
 
 
-def test_no_rows_have_no_predictions():
+@pytest.mark.parametrize("make_rows", [lambda: X[:0], lambda: batches_of(X).take(0)])
+def test_no_rows_have_no_predictions(make_rows):
     model = at_second_task(stream_of())
     with pytest.raises(InputError, match="There are no rows here"):
-        model.predict(X[:0], verbose=0)
+        model.predict(make_rows(), verbose=0)
+
+
+def test_no_batches_are_refused_by_fit():
+    stream = stream_of()
+    model = at_second_task(stream)
+    with pytest.raises(InputError, match="There are no batches here"):
+        model.fit(model.batches(stream[1], batch_size=2).take(0), verbose=0)
 
 
 def test_batches_for_fit_are_not_for_evaluate():

@@ -58,6 +58,16 @@ def test_ctrl_c_outside_of_tensorflow_takes_effect_at_once():
     assert done_before(inner, done) == []
 
 
+def test_ctrl_c_while_a_graph_is_made_waits_for_its_end():
+    import tensorflow as tf
+
+    done = []
+    lines = ["press()", "done.append('traced')", "return argument"]
+    traced = function("keras_cl", lines, press=press, done=done)
+    made = tf.function(traced, autograph=False)
+    assert done_before(lambda: made(tf.zeros(())), done) == ["traced"]
+
+
 def test_a_second_ctrl_c_takes_effect_at_once():
     done = []
     lines = ["press()", "done.append('first')", "press()", "done.append('second')"]
