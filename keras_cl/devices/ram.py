@@ -7,16 +7,33 @@ import pathlib
 
 from keras_cl.errors import require
 
-LIMIT = pathlib.Path("/sys/fs/cgroup/memory.max")  # of a container
+OWN_GROUPS = pathlib.Path("/proc/self/cgroup")
+GROUPS = pathlib.Path("/sys/fs/cgroup")
 WHOLE = 8  # the part of main memory that the images of a task may take: training has several copies of them
 
 
 def main_memory():
     """Bytes of main memory that this process can have."""
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with contextlib.suppress(OSError, ValueError):  # there is no such file, or it says "max"
-        there = min(there, int(LIMIT.read_text()))
-    return there
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_limits()])
+
+
+def _limits():
+    """Limits in bytes of a container or a job of a cluster: of the control groups that this process is in."""
+    for folder, name in _groups():
+        for place in (folder, *folder.parents):
+            with contextlib.suppress(OSError, ValueError):  # there is no such file, or it says "max"
+                yield int((place / name).read_text())
+
+
+def _groups():
+    """`(folder, name of the file of its limit)` of the control groups, of version 2 and 1."""
+    with contextlib.suppress(OSError):
+        for line in OWN_GROUPS.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if not controllers:
+                yield GROUPS / path.lstrip("/"), "memory.max"
+            elif "memory" in controllers.split(","):
+                yield GROUPS / "memory" / path.lstrip("/"), "memory.limit_in_bytes"
 
 
 def largest_whole():

@@ -52,10 +52,26 @@ def test_variables_are_counted_together_before_they_are_allocated(monkeypatch):
     tf.Variable(tf.zeros(1000))  # outside of the block nothing is counted
 
 
-@pytest.mark.parametrize(("text", "expected"), [("max\n", None), ("1024\n", 1024), ("", None)])
-def test_the_limit_of_a_container_counts(text, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr(ram, "LIMIT", tmp_path / "memory.max")
+@pytest.mark.parametrize(
+    ("own", "limits", "expected"),
+    [
+        ("0::/\n", {"memory.max": "1024\n"}, 1024),
+        ("0::/\n", {"memory.max": "max\n"}, None),
+        ("0::/\n", {"memory.max": ""}, None),
+        ("0::/\n", {}, None),
+        ("", {"memory.max": "1024\n"}, None),
+        ("0::/slurm/job_7/step_0\n", {"slurm/job_7/memory.max": "2048", "memory.max": "max"}, 2048),
+        ("2:cpu:/a\n1:x,memory:/a/b\n", {"memory/a/b/memory.limit_in_bytes": "4096"}, 4096),
+        ("1:memory:/elsewhere\n0::/\n", {"memory/memory.limit_in_bytes": "4096"}, 4096),
+    ],
+)
+def test_the_limit_of_a_container_or_a_job_counts(own, limits, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(ram, "GROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(ram, "OWN_GROUPS", tmp_path / "own")
     whole = ram.main_memory()
     assert whole > 2**28
-    (tmp_path / "memory.max").write_text(text)
+    (tmp_path / "own").write_text(own)
+    for name, text in limits.items():
+        (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cgroup" / name).write_text(text)
     assert ram.main_memory() == (expected or whole)
