@@ -96,12 +96,14 @@ class Mapping:
     """Stands for the mapping of a file, and notes what of it the system is told."""
 
     def __init__(self, there):
-        self.there, self.told = there, []
+        self.there, self.told, self.around = there, [], []
 
-    def madvise(self, advice, start, length):
-        assert advice == mmap.MADV_WILLNEED
-        self.told.append((start, length))
-        self.there.madvise(advice, start, length)
+    def madvise(self, advice, *part):
+        if advice == mmap.MADV_WILLNEED:
+            self.told.append(part)
+        else:
+            self.around.append(advice == mmap.MADV_NORMAL)
+        self.there.madvise(advice, *part)
 
 
 def test_the_disk_is_told_the_pages_of_a_block_after_one_that_was_slow(base, monkeypatch):
@@ -117,6 +119,22 @@ def test_the_disk_is_told_the_pages_of_a_block_after_one_that_was_slow(base, mon
     for _ in range(3):  # only the first comes after a slow one
         np.testing.assert_array_equal(read(np.array([5])), base[1][[5]])
         assert len(mapping.told) == 3
+    assert mapping.around == 4 * [False, True]  # what lies around a row is left alone within a call only
+
+
+def test_the_rest_of_a_block_is_told_if_its_first_rows_were_not_there(base, monkeypatch):
+    monkeypatch.setattr(ahead, "PROBE", 2 * 6000)
+    read = ahead.reader(base[0])
+    read._mapping, read._slow = mapping, _ = Mapping(read._mapping), False
+    rows, page = np.array([7, 9, 2, 0, 2]), mmap.PAGESIZE
+    monkeypatch.setattr(ahead, "FAST", 0)
+    np.testing.assert_array_equal(read(rows), base[1][rows])
+    assert mapping.told == []
+    monkeypatch.setattr(ahead, "FAST", np.inf)
+    np.testing.assert_array_equal(read(rows), base[1][rows])
+    second = (128 + 2 * 6000) // page * page
+    assert mapping.told == [(0, 128 + 6000), (second, 128 + 3 * 6000 - second)]
+    np.testing.assert_array_equal(read(rows[:0]), base[1][:0])
 
 
 def test_parts_of_a_mapped_array_are_told_and_read_where_they_are(base):
