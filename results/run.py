@@ -34,6 +34,7 @@ NUMBERS = (
     "triangle_forward_transfer",
 )
 SIZES = ("model_size_efficiency", "model_size_efficiency_on_use")
+SHARES = ("oracle_on_fake", "fake_to_real")
 OWN = (
     option_of("jobs", int, 1, "rows that are trained at a time"),
     option_of("cores", int, 0, "cores that each row has for itself; 0 to let all share all cores"),
@@ -121,6 +122,7 @@ def collect(row, run_dir):
         "kept_bytes": summary["network_bytes"] + summary["method_bytes"][-1] + summary["memory_bytes"][-1],
         **({"sizes": summary["sizes"]} if "sizes" in summary else {}),
         **{name: round(summary[name][-1], 4) for name in GENERATOR if name in summary},
+        **{f"{name}_of_tasks_seen": summary[name] for name in SHARES if name in summary},
     }
     flagfile.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")
 
