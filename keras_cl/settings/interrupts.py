@@ -40,14 +40,15 @@ def _interrupt(number, frame):
 
 
 def _own_frames(frame):
-    """The frames of this library, and whether the last one of them has called TensorFlow."""
-    own, inside = [], False
+    """The frames of this library, and whether the last one of them has called TensorFlow; to import it, which
+    takes seconds, is not to call it."""
+    own, packages = [], set()
     while frame:
         if _package(frame) in OURS:
             own.append(frame)
-        inside |= not own and _package(frame) in THEIRS
+        packages |= set() if own else {_package(frame)}
         frame = frame.f_back
-    return own, inside
+    return own, bool(packages & THEIRS) and "importlib" not in packages
 
 
 def _raise(frame, event, _):

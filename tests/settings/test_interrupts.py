@@ -58,6 +58,12 @@ def test_ctrl_c_outside_of_tensorflow_takes_effect_at_once():
     assert done_before(inner, done) == []
 
 
+def test_ctrl_c_while_tensorflow_is_imported_takes_effect_at_once():
+    done = []
+    module = function("tensorflow", ["press()", "done.append('end of the module')"], press=press, done=done)
+    assert done_before(function("importlib._bootstrap", ["module()"], module=module), done) == []
+
+
 def test_ctrl_c_while_a_graph_is_made_waits_for_its_end():
     import tensorflow as tf
 
