@@ -8,6 +8,7 @@ the process with a segmentation fault.
 import contextlib
 import signal
 import sys
+import threading
 
 OURS = {"__main__", "keras_cl", "pipelines", "tuning", "results"}
 THEIRS = {"tensorflow", "tf_keras", "keras"}
@@ -16,9 +17,11 @@ THEIRS = {"tensorflow", "tf_keras", "keras"}
 @contextlib.contextmanager
 def between_calls():
     """Inside the `with` block Ctrl-C waits for the end of the call of TensorFlow that it interrupts, if there
-    is one. A second Ctrl-C does not wait. Nothing changes where Ctrl-C is ignored, or in a debugger."""
+    is one. A second Ctrl-C does not wait. Nothing changes where Ctrl-C is ignored, in a debugger, and outside
+    of the main thread, which alone hears it."""
     before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler or sys.gettrace():
+    main = threading.current_thread() is threading.main_thread()
+    if before is not signal.default_int_handler or sys.gettrace() or not main:
         yield
         return
     signal.signal(signal.SIGINT, _interrupt)

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 
 import pytest
 
@@ -86,3 +87,15 @@ def test_ctrl_c_that_is_ignored_stays_so():
         press()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_a_program_may_run_in_a_thread():
+    def run():
+        with between_calls():
+            kept.append(signal.getsignal(signal.SIGINT))
+
+    kept = []
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert kept == [signal.default_int_handler]
