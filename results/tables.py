@@ -23,6 +23,7 @@ HERE = pathlib.Path(__file__).parent
 # Folders of rows beside what was published.
 REPRODUCTIONS = sorted(file.parent.name for file in HERE.glob("*/published.json"))
 DOCS = HERE.parent / "docs"
+GAN_ROWS = ("joint", "dgma", "dgmw", "mergan-align", "mergan-joint", "dgr", "ewc_m")
 PAGES = [HERE.parent / "README.md", *sorted(DOCS.glob("*.md"))]
 
 
@@ -106,6 +107,16 @@ def cifar100_50_10():
     return _plain("cifar100_50_10", ("finetune", "er", "derpp", "gdumb"))
 
 
+def split_mnist_gan():
+    """Methods with GANs on MNIST, two classes per task."""
+    return _plain("split_mnist_gan", GAN_ROWS)
+
+
+def permuted_mnist_gan():
+    """Methods with GANs on permuted MNIST, ten new classes per task."""
+    return _plain("permuted_mnist_gan", GAN_ROWS)
+
+
 def generative():
     """Generators beside a memory of as many bytes, by the numbers of the reports on generative replay."""
     rows = []
@@ -163,8 +174,24 @@ def generated_images():
     for row in sorted(file.stem for file in (HERE / table).glob("*.json")):
         measured = _read(f"{table}/{row}")
         cells = [f"{100 * measured[name]:.1f}" for name in names]
-        rows.append([_link(table, row), *cells, *(f"{measured[name]:.1f}" for name in distances)])
-    return _table(["command", *(f"`{name}`" for name in names + distances)], rows)
+        cells += [f"{measured[name]:.1f}" for name in distances]
+        rows.append([_link(table, row), *cells, spread(measured["average_accuracy"], 1)])
+    return _table(["command", *(f"`{name}`" for name in names + distances), "accuracy of the network"], rows)
+
+
+def generated_digits():
+    """How good images are after five classes and after ten, and the network that learned from them."""
+    table, rows = "mnist_one_class_generators", []
+    for row in ("mergan-joint", "mergan-joint-5000"):
+        measured = _read(f"{table}/{row}")
+        names = ("oracle_on_fake", "fake_to_real")
+        curves = [measured[f"{name}_of_tasks_seen"] for name in names]
+        curves.append(measured["accuracy_of_tasks_seen"]["mean"])
+        cells = [f"{100 * curve[tasks - 1]:.1f}" for curve in curves for tasks in (5, 10)]
+        rows.append([_link(table, row), *cells])
+    measures = ("`oracle_on_fake`", "`fake_to_real`", "accuracy of the network")
+    head = [f"{name}, {after}" for name in measures for after in ("after 5", "10")]
+    return _table(["command", *head], rows)
 
 
 def convergence():
@@ -557,6 +584,9 @@ TABLES = {name: functools.partial(_reproduction, name) for name in REPRODUCTIONS
         generators,
         generative_steps,
         generated_images,
+        generated_digits,
+        split_mnist_gan,
+        permuted_mnist_gan,
         convergence,
         regime_steps,
         searched,
