@@ -55,3 +55,8 @@ def test_accuracies_after_some_of_the_tasks_stand_beside_the_published_ones(tabl
     assert head.startswith("| command | after 2 tasks | average accuracy | published |")
     assert "| 90.0 ± 2.0 (published 91.2) | 70.0 | 80 (x) | not compared: y |" in first
     assert "| 90.0 ± 2.0 | 70.0 | 81 (x) |" in second
+
+
+def test_the_overview_has_every_benchmark_with_published_numbers():
+    overview = tables.reproductions().splitlines()[2:]
+    assert len(overview) == len(tables.REPRODUCTIONS)
