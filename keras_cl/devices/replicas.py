@@ -102,6 +102,10 @@ def held_once():
 def gradients(tape, loss, variables, optimizer, whole=False):
     """Gradient of the loss of a step with respect to `variables`; zero for those it does not depend on.
 
+    It waits for the loss. TensorFlow's graph optimizer drops the order in which a variable is read and then
+    updated if what was read does not reach the update as a value, as the score of a Wasserstein critic, in
+    which its loss is linear. The loss could then be that of weights that are updated already.
+
     Args:
       tape: tape of the loss.
       loss: a scalar.
@@ -115,6 +119,8 @@ def gradients(tape, loss, variables, optimizer, whole=False):
             loss = optimizer.get_scaled_loss(loss)
     parts = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     parts = optimizer.get_unscaled_gradients(parts) if scaled else parts
+    with tf.control_dependencies([loss]):
+        parts = [tf.identity(part) for part in parts]
     context = None if whole else _several()
     return parts if context is None else context.all_reduce(tf.distribute.ReduceOp.MEAN, parts)
 
