@@ -356,6 +356,22 @@ def rows_read():
     return _table(["", "in memory", "in chunks", "to memory", "by processor time"], rows)
 
 
+def convolutional_steps():
+    """Steps of ResNet-18 beside PyTorch's, and the part that its convolutions take of them."""
+    measured = _read("convolutions")["milliseconds_a_step"]
+    kinds = list(next(iter(measured.values())))
+    rows = [
+        [name, *(f"{times[kind]:.1f}" for kind in kinds), *_beside_torch(times)]
+        for name, times in measured.items()
+    ]
+    return _table(["step", *kinds, "to PyTorch at its best", "convolutions to it"], rows)
+
+
+def _beside_torch(times):
+    ours, convolutions, *theirs = times.values()
+    return [f"{part / min(theirs):.2f}" for part in (ours, convolutions)]
+
+
 def job():
     """The whole job beside its steps at the limit."""
     measured = _read("job")
@@ -596,6 +612,7 @@ TABLES = {name: functools.partial(_reproduction, name) for name in REPRODUCTIONS
         method_steps,
         replay,
         rows_read,
+        convolutional_steps,
         job,
         compare,
         choices,
