@@ -11,6 +11,7 @@ after the other: what oneDNN needs for them if nothing else is computed.
 import functools
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -150,6 +151,7 @@ class Torch:
 
 if __name__ == "__main__":
     flags.DEFINE_string("torch", None, "Python of an environment with PyTorch, which is measured too")
+    flags.register_validator("torch", lambda given: not given or shutil.which(given), "is no program")
     flags.DEFINE_integer("rounds", 5, "rounds of which the fastest counts", lower_bound=1)
     flags.DEFINE_boolean("save", False, "write results/convolutions.json")
     app.run(main)
