@@ -22,7 +22,7 @@ class Replay:
       y, task: output units and tasks of the training rows.
       index: index of the current task.
       size: rows that each draw adds to a step; if the memory has fewer rows, the others have weight 0.
-      draws: independent draws per step.
+      draws: independent draws per step; 0 if rows are only offered.
       offers: whether the rows of a step are offered to the memory after it.
       seed: seed of the draws.
       apart: whether each step draws by itself, so that the draws do not depend on the length of the chunks.
@@ -32,7 +32,8 @@ class Replay:
     """
 
     def __init__(self, memory, y, task, *, index, size, draws=1, offers=False, seed=0, apart=False):
-        memory.require_room(size)
+        if draws:
+            memory.require_room(size)
         self._memory, self._size, self._draws, self._offers = memory, size, draws, offers
         self.rows, self._apart = draws * size, apart  # replayed rows per step
         self._old = memory.slots_held()
@@ -55,7 +56,7 @@ class Replay:
 
         Returns:
           row numbers `[K, R]` of the replayed rows of each step, their weights `[K, R]`, and for `Batch`
-          stored `[K, B]`, drawn `[K, R]` and offered `[K]`.
+          stored `[K, B]`, drawn `[K, R]`, None if nothing is drawn, and offered `[K]`.
         """
         K, B = order.shape
         stored, drawn, rows, offered = tf.numpy_function(self._plan, [order], [tf.int32] * 4, stateful=True)
@@ -65,6 +66,7 @@ class Replay:
         # statistics are those of real rows.
         again = tf.gather(order % len(self._y), tf.range(self.rows) % B, axis=1)
         there = drawn != NOWHERE
+        drawn = drawn if self.rows else None
         return tf.where(there, rows, again), tf.cast(there, tf.float32), stored, drawn, offered
 
     def _plan(self, order):
@@ -95,7 +97,8 @@ class Replay:
 
     def _drawn(self, filled):
         """Distinct slots `[K, R]` for steps before which `filled` `[K]` slots are in use."""
-        return np.concatenate([distinct(self._draw, filled, self._size) for _ in range(self._draws)], axis=1)
+        draws = [distinct(self._draw, filled, self._size) for _ in range(self._draws)]
+        return np.concatenate([np.empty((len(filled), 0), int), *draws], axis=1)
 
     def _content_of(self, drawn, order, stored):
         """Row numbers `[K, R]` in the slots `drawn` `[K, R]` before each of the K steps."""

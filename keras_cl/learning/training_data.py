@@ -74,8 +74,8 @@ class TrainingDataMixin:
         return [self._shuffles.count] if self._shuffles else []
 
     def _replay(self, y, own, task, size):
-        """The replay plan for the batches of `task`; None if its steps draw nothing."""
-        if self.memory is None or not self.draws:
+        """The replay plan for the batches of `task`; None if its steps draw nothing and offer nothing."""
+        if self.memory is None or not (self.draws or self.online):
             return None
         passes = int(self._shuffles.count.numpy())
         again = (passes,) if passes else ()  # other draws in each of several calls

@@ -205,6 +205,9 @@ class ContinualModel(
         if self.memory is not None and self.online:
             self.memory.take(chunk)
 
+    def begin_measurement(self, task):
+        """Runs before the model is evaluated within a pass without tasks."""
+
     def training_tasks(self, task):
         """Tasks whose rows are trained on during `task`: only the bounds return other tasks, or none."""
         return [task]

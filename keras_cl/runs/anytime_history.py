@@ -20,7 +20,11 @@ class AnytimeHistory(StepHistory):
     def _is_recorded(self, step):
         return step % self._task.stream.every == 0
 
+    def on_test_begin(self, logs=None):
+        self._learner.begin_measurement(self._task)  # Keras evaluates the validation rows first
+
     def _measures(self):
+        self._learner.begin_measurement(self._task)
         stream, (most, size) = self._task.stream, self._rows
         evaluation = self._learner.evaluate_tasks(stream)
         measured = stream.measured(min(self._recorded * size, most), evaluation.by_class(stream)[0])

@@ -84,6 +84,7 @@ def test_a_batch_larger_than_the_memory_is_refused_in_its_own_words():
         ({"low": 2.0}, "low is 2.0, above the learning rate, which is 1.0"),
         ({"low": -0.1}, "low is -0.1; it must not be negative"),
         ({"weight_decay": -1.0}, "weight_decay is -1.0"),
+        ({"passes": 0}, "passes is 0; it must be at least 1"),
         ({"clip_norm": 0.0}, "clip_norm is 0.0; it must be above 0"),
         ({"reset_optimizer": False}, "starts again at every task"),
     ],

@@ -106,7 +106,7 @@ def test_a_measurement_is_of_the_classes_seen_by_then():
 
 
 @pytest.mark.usefixtures("eagerly")
-@pytest.mark.parametrize("method", ["ER", "DER", "AGEM"])
+@pytest.mark.parametrize("method", ["ER", "DER", "AGEM", "GDumb"])
 def test_a_run_is_measured_every_n_steps_and_at_the_end(method, tmp_path):
     stream = stream_of()
     model = er_on(stream, method, memories.Ring(stream, capacity=12))
@@ -166,6 +166,48 @@ def test_a_run_of_two_seeds_that_was_stopped_ends_like_one_that_was_not(tmp_path
     assert exported == ["1"]
 
 
+def learned_by_gdumb(**options):
+    stream = stream_of(**options)
+    model = er_on(stream, "GDumb", memories.Balanced(stream, capacity=12), passes=3)
+    return model, stream
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_gdumb_ends_as_if_it_had_only_learned_its_memory(measured):
+    model, stream = learned_by_gdumb()
+    if measured:
+        learned(model, stream)
+    else:  # by hand, where `end_task` trains
+        model.begin_task(stream[0])
+        model.fit(model.batches(stream[0], BATCH), verbose=0)
+        model.end_task(stream[0])
+    alone = streams.split(data_of(), tasks=1, scenario="class")
+    other = er_on(alone, "GDumb", memories.Balanced(alone, capacity=12))
+    other.memory.update = lambda task: other.memory.refill(*model.memory.rows())
+    other.begin_task(alone[0])
+    other.fit(other.batches(alone[0], BATCH), epochs=3, verbose=0)
+    for one, same in zip(model.network.get_weights(), other.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
+def test_the_rows_held_out_measure_gdumb_after_it_has_learned(tmp_path):
+    model, stream = learned_by_gdumb(valid_fraction=0.25)
+    learned(model, stream, run_dir=tmp_path)
+    (*_, last) = json.loads((tmp_path / "checkpoints/task_001/results.json").read_text())["epochs"]
+    assert last["val_loss"] == pytest.approx(model.evaluate(stream[0].valid, verbose=0)[0], rel=1e-5)
+
+
+def test_the_loss_of_gdumb_is_that_of_the_coming_rows():
+    model, stream = learned_by_gdumb(every=100)
+    x, y = stream[0].train.open()
+    untrained = model.network(x.astype(np.float32)).numpy()
+    entropies = np.log(np.exp(untrained).sum(axis=1)) - untrained[np.arange(len(y)), y]
+    model.begin_task(stream[0])
+    history = model.fit(model.batches(stream[0], BATCH), verbose=0)
+    assert history.history["loss"] == [pytest.approx(entropies.mean(), rel=1e-5)]
+    assert model.memory.held().offered == len(x)
+
+
 # ---- refusals --------------------------------------------------------------------------------------------
 
 
@@ -191,7 +233,7 @@ def test_a_stream_that_cannot_be_is_refused_in_one_sentence(given, message):
         ({"iterations": 7}, "--iterations is 7, .* leave --iterations out"),
         ({"early_stopping": 3}, "--early_stopping is 3, .* leave --early_stopping out"),
         ({"eval_every": "epoch"}, "--eval_every is epoch, .* give --stream.every"),
-        ({"method": "ewc"}, "ewc learns task by task.* without: agem, der, derpp, er, finetune.$"),
+        ({"method": "ewc"}, "ewc learns task by task.* without: agem, der, derpp, er, finetune, gdumb.$"),
         ({"method": "joint"}, "joint trains on all tasks so far, and this stream has no task boundaries"),
         ({"memory": "herding"}, "The memory herding chooses among all rows of a task"),
         ({"method": "finetune", "memory": "vae"}, "The memory vae learns task by task"),
