@@ -177,6 +177,7 @@ def test_gdumb_ends_as_if_it_had_only_learned_its_memory(measured):
     model, stream = learned_by_gdumb()
     if measured:
         learned(model, stream)
+        assert model._learn_memory.steps.experimental_get_tracing_count() == 1  # for memories of any size
     else:  # by hand, where `end_task` trains
         model.begin_task(stream[0])
         model.fit(model.batches(stream[0], BATCH), verbose=0)
