@@ -14,7 +14,7 @@ class MemoryPassesMixin:
     has no part in that, so measurements do not change what is learned.
     """
 
-    _behind = False  # whether rows were offered since the network was trained
+    _behind = False  # whether rows were stored since the network was trained
 
     def training_rows(self, task):
         return super().training_rows(task) if task.stream.every else self.memory.rows()
@@ -37,10 +37,10 @@ class MemoryPassesMixin:
 
     def after_steps(self, chunk):
         super().after_steps(chunk)
-        self._behind = self.online
+        self._behind |= self.online and bool((chunk.stored.numpy() >= 0).any())
 
     def begin_measurement(self, task):
-        """Trains on the memory, if that was not done since rows were offered to it."""
+        """Trains on the memory, if that was not done since a row was stored."""
         if not self._behind:
             return
         kept = [(v, v.numpy()) for metric in self.metrics for v in metric.variables]  # of the pass

@@ -78,7 +78,7 @@ class GDumb(MemoryPassesMixin, ContinualModel):
         self.epoch.assign(steps)
 
     def end_task(self, task):
-        """Trains if there are no tasks and nothing was measured since the last row was offered; otherwise the
+        """Trains if there are no tasks and nothing was measured since the last row was stored; otherwise the
         memory received the rows in `begin_task`."""
         self.begin_measurement(task)
 
