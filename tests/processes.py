@@ -56,11 +56,16 @@ def start(*command_line, **popen):
     """Starts `python` with some arguments as a process of its own, with pipes for what it says."""
     given = {"env": {**os.environ, "PYTHONPATH": str(ROOT)}, "text": True}
     given |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-
-    def hear_ctrl_c():  # which what a shell starts in its background ignores, and its children too
+    # A shell starts what is in its background so that it and its children ignore Ctrl-C. Not by `preexec_fn`,
+    # with which Python forks: the threads of gRPC go on in that child for a moment, and complain there.
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    if ignored:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    return subprocess.Popen([sys.executable, *command_line], **{"preexec_fn": hear_ctrl_c, **given, **popen})
+    try:
+        return subprocess.Popen([sys.executable, *command_line], **{**given, **popen})
+    finally:
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Forked:

@@ -220,6 +220,17 @@ def alive(pid):
     return False
 
 
+@contextlib.contextmanager
+def on_core(core):
+    """What is started inside runs on that core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, [core])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(len(cores.available()) < 2, reason="needs two cores")
 def test_a_run_of_a_grid_has_the_same_bits_as_alone(tmp_path):
@@ -240,11 +251,8 @@ def test_a_run_of_a_grid_has_the_same_bits_as_alone(tmp_path):
             f"--run_dir={tmp_path / 'alone' / name}",
             "--export=none",
         ]
-
-        def pin():
-            os.sched_setaffinity(0, [core])  # noqa: B023
-
-        process = start("-m", "keras_cl.main", *TINY, *alone, preexec_fn=pin)
+        with on_core(core):
+            process = start("-m", "keras_cl.main", *TINY, *alone)
         assert finished(process)[0] == 0
         assert variables(tmp_path / "alone")[name] == one[name]
 
