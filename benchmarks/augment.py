@@ -10,7 +10,6 @@ from absl import app, flags
 
 from keras_cl.devices import device
 
-SHAPE, CLASSES = (32, 32, 3), 10
 STEPS = {10: 6, 32: 3}  # by batch size: steps per call to fit
 PLAIN = "plain"
 VARIANTS = {
@@ -35,13 +34,9 @@ def main(argv):
 
 def variants(batch, steps):
     """`{name: function that takes some steps}`."""
-    import numpy as np
+    from benchmarks.steps import random_images
 
-    import keras_cl
-
-    rng = np.random.default_rng(0)
-    x, y = rng.integers(0, 256, (batch * steps, *SHAPE), np.uint8), np.arange(batch * steps) % CLASSES
-    stream = keras_cl.streams.split(keras_cl.sources.from_arrays(x, y, x, y), tasks=1, scenario="class")
+    stream = random_images(batch * steps)
     return {name: training(stream, batch, names) for name, names in VARIANTS.items()}
 
 

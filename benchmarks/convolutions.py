@@ -24,13 +24,14 @@ from keras_cl.devices import device
 WORKLOADS = {
     f"{filters} filters, batch {batch}": (filters, batch) for filters, batch in [(20, 10), (20, 32), (64, 32)]
 }
-SIDE, COLOURS, CLASSES = 32, 3, 10
 STEPS = 8  # of one timing
 
 
 def main(argv):
     if argv[1:]:
         raise app.UsageError(f"{argv[1]} is not a flag")
+    if flags.FLAGS.save and not flags.FLAGS.torch:
+        raise app.UsageError("what --save writes is a comparison with PyTorch: give --torch too")
     device.prepare("cpu")
     from benchmarks.timing import interleaved, save
 
@@ -50,24 +51,12 @@ def main(argv):
         save("convolutions", {"rounds": flags.FLAGS.rounds, **version, "milliseconds_a_step": measured})
 
 
-def random_stream(batch):
-    """A stream of one task of `STEPS` batches of random images."""
-    import numpy as np
-
-    import keras_cl
-
-    rng, rows = np.random.default_rng(0), batch * STEPS
-    x = rng.integers(0, 256, (rows, SIDE, SIDE, COLOURS), np.uint8)
-    y = (np.arange(rows) % CLASSES).astype(np.int32)
-    source = keras_cl.sources.from_arrays(x, y, x[:CLASSES], y[:CLASSES])
-    return keras_cl.streams.split(source, tasks=1, scenario="class")
-
-
 def steps(filters, batch):
     """A function that takes `STEPS` steps of `finetune`."""
     import keras_cl
+    from benchmarks.steps import random_images
 
-    stream = random_stream(batch)
+    stream = random_images(batch * STEPS)
     model = keras_cl.methods.Finetune(keras_cl.networks.resnet18(stream, filters=filters))
     model.compile("sgd")
     model.begin_task(stream[0])
@@ -82,8 +71,9 @@ def convolutions(filters, batch):
     import tf_keras as keras
 
     import keras_cl
+    from benchmarks.steps import random_images
 
-    network = keras_cl.networks.resnet18(random_stream(batch), filters=filters)
+    network = keras_cl.networks.resnet18(random_images(batch), filters=filters)
     layers = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
     rng = np.random.default_rng(0)
 
@@ -120,7 +110,7 @@ def parts(strides, x, w, delta):
     back = {"out_backprop": delta, **how}
     of_x = functools.partial(tf.raw_ops.Conv2DBackpropInput, input_sizes=x.shape, filter=w, **back)
     of_w = functools.partial(tf.raw_ops.Conv2DBackpropFilter, input=x, filter_sizes=w.shape, **back)
-    images = x.shape[-1] == COLOURS  # of which nobody needs the gradient
+    images = x.shape[-1] == 3  # colours; nobody needs the gradient of them
     return (forward, of_w) if images else (forward, of_x, of_w)
 
 

@@ -86,12 +86,12 @@ def convolutional(rows, classes):
     import numpy as np
 
     import keras_cl
+    from benchmarks.steps import random_images
     from keras_cl.importance.fisher import Fisher
     from keras_cl.methods import MAS, Finetune
 
-    rng = np.random.default_rng(0)
-    x, y = rng.integers(0, 256, (rows, 32, 32, 3), np.uint8), (np.arange(rows) % classes).astype(np.int32)
-    stream = keras_cl.streams.split(keras_cl.sources.from_arrays(x, y, x[:classes], y[:classes]), tasks=1)
+    stream = random_images(rows, classes)
+    x, y = stream[0].train.open()
     model = Finetune(keras_cl.networks.resnet18(stream))
     model.compile("sgd")
     model.begin_task(stream[0])

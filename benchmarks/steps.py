@@ -79,6 +79,16 @@ def random_stream(scenario="domain", tasks=1, rows=ROWS):
     )
 
 
+def random_images(rows, classes=10):
+    """A stream of one task of random images of CIFAR-10's size."""
+    import keras_cl
+
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (rows, 32, 32, 3), np.uint8), (np.arange(rows) % classes).astype(np.int32)
+    source = keras_cl.sources.from_arrays(x, y, x[:classes], y[:classes])
+    return keras_cl.streams.split(source, tasks=1, scenario="class")
+
+
 def method_epochs(
     method,
     stream,

@@ -2,11 +2,11 @@
 
 import pytest
 import tensorflow as tf
+from ordering import executed_graphs, unordered
 
 from keras_cl.check.subject import Subject, short_chunks
 from keras_cl.settings import catalog
 from keras_cl.settings.build import make_model, make_stream
-from tests.ordering import executed_graphs, unordered
 
 GENERATORS = {"dgr": "gan", "generative_replay": "gan"}  # their usual one is a VAE
 

@@ -1,13 +1,13 @@
 """Methods that learn from their memory alone, with and without tasks."""
 
-from keras_cl.learning import batches, loop, noise
+from keras_cl.learning import batches, loop
 from keras_cl.learning.layers import logits_of
 from keras_cl.numerics.random import ORDER, seed_of
 
 
 class MemoryPassesMixin:
     """The part of a `ContinualModel` that trains on the rows in the memory; it needs `passes` and
-    `start_again(task, steps)`.
+    `start_again(steps)`.
 
     With tasks, these rows are the training rows of a task. Without, the steps of the pass only offer their
     rows, and measure the network as it is; it is trained before each measurement. What was learned before
@@ -44,10 +44,8 @@ class MemoryPassesMixin:
         if not self._behind:
             return
         kept = [(v, v.numpy()) for metric in self.metrics for v in metric.variables]  # of the pass
-        self.start_again(task, -(-len(self.memory) // self._batch_size))
-        self._fresh_optimizer.restore()
-        noise.reseed(self.network, self.seed, task.index)
-        self.augment.reseed(self.seed, task.index)
+        self.start_again(-(-len(self.memory) // self._batch_size))
+        self._begin_training(task)
         self._make_passes(seed_of(self.seed, task.index, ORDER))
         for variable, value in kept:
             variable.assign(value)

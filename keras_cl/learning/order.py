@@ -5,10 +5,12 @@ import functools
 import tensorflow as tf
 
 from keras_cl.errors import require
+from keras_cl.learning import noise
 
 
 class OrderMixin:
-    """The part of a `ContinualModel` that knows which task it learns; needs its `_bind`.
+    """The part of a `ContinualModel` that knows which task it learns, and where that starts from; needs its
+    `_bind`, `network`, `seed`, `augment` and optimizer.
 
     Checks `begin_task` and `end_task` of every subclass before they change anything.
     """
@@ -26,6 +28,13 @@ class OrderMixin:
         # Numbers of the last task that was begun and of the last one that was ended; 0 for none.
         self.turn = tf.Variable([0, 0], trainable=False, dtype=tf.int64, name="turn")
         self._inside = False  # in a call of begin_task or end_task
+
+    def _begin_training(self, task):
+        """Random numbers, and the optimizer unless it is kept, as at the beginning of `task`."""
+        noise.reseed(self.network, self.seed, task.index)
+        self.augment.reseed(self.seed, task.index)
+        if self.reset_optimizer:
+            self._fresh_optimizer.restore()
 
     @property
     def begun(self):

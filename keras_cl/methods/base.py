@@ -181,10 +181,7 @@ class ContinualModel(
         """Prepares for training on `task`. No random state carries over from earlier tasks."""
         self.task.assign(task.index)
         self._shuffles = None
-        noise.reseed(self.network, self.seed, task.index)
-        self.augment.reseed(self.seed, task.index)
-        if self.reset_optimizer:
-            self._fresh_optimizer.restore()
+        self._begin_training(task)
         if self.memory is not None:
             self.memory.begin(task, self.reset_optimizer)
         self.regime.begin(task)

@@ -68,10 +68,10 @@ class GDumb(MemoryPassesMixin, ContinualModel):
     def begin_task(self, task):
         if not task.stream.every:
             self.memory.update(task)
-        self.start_again(task)
+        self.start_again()
         super().begin_task(task)
 
-    def start_again(self, task, steps=1):
+    def start_again(self, steps=1):
         """Puts the initial weights back; an epoch has so many steps."""
         self.network.set_weights(self._initial_weights)
         self.step.assign(0)
