@@ -5,6 +5,7 @@ from typing import Literal, get_args
 import tf_keras as keras
 
 from keras_cl.errors import pick, require
+from keras_cl.learning.initial import fan_in
 from keras_cl.learning.layers import Dropout
 from keras_cl.numerics.random import seed_of
 
@@ -72,8 +73,4 @@ def _initials(initial, inputs, seed, place):
     """Initialisers of a dense layer."""
     if initial == "glorot":
         return {"kernel_initializer": keras.initializers.GlorotUniform(seed_of(seed, place))}
-    limit = inputs**-0.5
-    kernel, bias = (
-        keras.initializers.RandomUniform(-limit, limit, seed_of(seed, place, of)) for of in (0, 1)
-    )
-    return {"kernel_initializer": kernel, "bias_initializer": bias}
+    return fan_in(inputs, seed, place)

@@ -8,8 +8,8 @@ calls it; here there is none.
 import tf_keras as keras
 
 from keras_cl.errors import require
+from keras_cl.learning.initial import fan_in
 from keras_cl.learning.layers import Dropout
-from keras_cl.numerics.random import seed_of
 
 BLOCKS = 2  # in each of the four stages
 MOMENTUM = 0.9  # of the moving statistics, as in the released code
@@ -72,12 +72,7 @@ class _Parts:
 
     def initials(self, inputs):
         """Initialisers of the kernel and the bias of the next layer, whose units have `inputs` inputs."""
-        limit = inputs**-0.5
-        kernel, bias = (
-            keras.initializers.RandomUniform(-limit, limit, seed_of(self.seed, self.convolutions, of))
-            for of in (0, 1)
-        )
-        return {"kernel_initializer": kernel, "bias_initializer": bias}
+        return fan_in(inputs, self.seed, self.convolutions)
 
     def convolution(self, x, filters, size=3, strides=1):
         name = f"convolution_{self.convolutions}"

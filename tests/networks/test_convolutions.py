@@ -95,6 +95,33 @@ def test_a_seed_decides_the_weights():
         assert any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+def weights_of_resnet18(initial):
+    """Kernels of the convolutions, then kernel and bias of the last layer."""
+    layers = resnet18(SMALL, filters=8, initial=initial, seed=3).layers
+    kernels = [layer.kernel.numpy() for layer in layers if isinstance(layer, keras.layers.Conv2D)]
+    return kernels, *layers[-1].get_weights()
+
+
+@pytest.mark.parametrize("initial", ["he", "fan_in"])
+def test_weights_of_resnet18_spread_as_their_rule_says(initial):
+    kernels, last, bias = weights_of_resnet18(initial)
+    assert len(kernels) == 20
+    for kernel in kernels:
+        inputs = np.prod(kernel.shape[:3])
+        variance = kernel.var() * inputs * (0.5 if initial == "he" else 3)
+        assert abs(variance - 1) < 6 / np.sqrt(kernel.size)
+        assert initial == "he" or abs(kernel).max() <= inputs**-0.5
+    assert abs(last).max() <= (np.sqrt(6 / sum(last.shape)) if initial == "he" else len(last) ** -0.5)
+    assert bias.any() == (initial == "fan_in") and abs(bias).max() <= len(last) ** -0.5
+
+
+def test_layers_of_resnet18_do_not_share_their_weights():
+    kernels, _, _ = weights_of_resnet18("fan_in")
+    alike = [a for a in kernels if a.shape == (3, 3, 8, 8)]
+    assert len(alike) == 4
+    assert all((a != b).any() for place, a in enumerate(alike) for b in alike[:place])
+
+
 @pytest.mark.parametrize("make", [cnn, resnet18, resnet18_ic])
 def test_mixed_precision_keeps_variables_and_logits_in_float32(make):
     network = make(SMALL, precision="mixed_bfloat16", dropout=0.5)
@@ -132,6 +159,7 @@ def test_they_learn_without_xla_on_a_cpu_where_that_is_faster():
     ("make", "options", "message"),
     [
         (resnet18, {"filters": 0}, "filters is 0; a stage needs at least one"),
+        (resnet18, {"initial": "fanin"}, "possible: he, fan_in. Did you mean fan_in"),
         (resnet18, {"dropout": 1.0}, "dropout is 1.0; it must be at least 0 and below 1"),
         (resnet18_ic, {"filters": 0}, "filters is 0; a stage needs at least one"),
         (resnet18_ic, {"dropout": 1.0}, "dropout is 1.0; it must be at least 0 and below 1"),
