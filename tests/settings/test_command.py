@@ -124,6 +124,6 @@ def test_the_programs_of_results_answer_a_call_for_help_alone(program, capsys, m
         parse([program, "--help"])
     assert end.value.code == 0 and module.__doc__.strip() in capsys.readouterr().out
     with pytest.raises(InputError):
-        parse([program, "no/such/row", "--strengths=1"])
+        parse([program, "no/such/row", "--values=1"])
     with pytest.raises(InputError):
         parse([program, "--halp"])
