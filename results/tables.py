@@ -222,15 +222,17 @@ def regime_steps():
 
 
 def searched():
-    """The strengths that were found on validation data."""
+    """The options that were found on validation data."""
     rows = []
     for file in sorted(HERE.glob("*/*.search.json")):
         found = json.loads(file.read_text())
         accuracies = found["validation_accuracy"].items()
         tried = ", ".join(f"{key} ({f'{100 * a:.1f}' if a else 'diverged'})" for key, a in accuracies)
         row = f"{file.parent.name}/{file.name.removesuffix('.search.json')}"
-        rows.append([f"`{row}`", found["chosen"], tried, ", ".join(map(str, found["seeds"]))])
-    return _table(["row", "chosen", "tried (validation accuracy)", "seeds"], rows)
+        rows.append(
+            [f"`{row}`", f"`{found['option']}`", found["chosen"], tried, ", ".join(map(str, found["seeds"]))]
+        )
+    return _table(["row", "option", "chosen", "tried (validation accuracy)", "seeds"], rows)
 
 
 def steps():
