@@ -47,7 +47,8 @@ def parse(argv):
     require(values.cores >= 0, f"--cores is {values.cores}; it must not be negative.")
     require(min(values.values) >= 0, f"--values has {min(values.values):g}; give none below 0.")
     for row in rows:
-        config_of(row, values.option, values.values[0])  # refuses an option that the row does not have
+        for value in values.values:
+            config_of(row, values.option, value)  # refuses what the row does not have, or not with this value
     return values, rows
 
 

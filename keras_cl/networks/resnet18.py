@@ -86,12 +86,9 @@ class _Parts:
 
     def convolution(self, x, filters, size=3, strides=1):
         """A convolution followed by batch normalisation."""
-        initials = self.initials(keras.initializers.HeNormal, size**2 * x.shape[-1])
+        initial = self.initials(keras.initializers.HeNormal, size**2 * x.shape[-1])["kernel_initializer"]
         options = {"strides": strides, "padding": "same", "use_bias": False, "dtype": self.precision}
-        options |= {
-            "kernel_initializer": initials["kernel_initializer"],
-            "name": f"convolution_{self.place}",
-        }
+        options |= {"kernel_initializer": initial, "name": f"convolution_{self.place}"}
         x = keras.layers.Conv2D(filters, size, **options)(x)
         norm = {"momentum": MOMENTUM, "epsilon": 1e-5, "dtype": self.precision, "name": f"norm_{self.place}"}
         self.place += 1

@@ -144,6 +144,11 @@ def test_an_option_that_the_row_does_not_have_is_refused(row, option, said):
         searching.parse(["search", row(), f"--option={option}", "--values=1"])
 
 
+def test_each_value_is_tried_as_a_flag_before_anything_is_trained(row):
+    with pytest.raises(InputError, match="batch_size"):
+        searching.parse(["search", row(), "--option=batch_size", "--values=8,0.5"])
+
+
 # ---- earlier searches ------------------------------------------------------------------------------------
 
 
